@@ -1,0 +1,10 @@
+//! The pure core of Towtank: elastic Indexed Jobs on Kubernetes as a discrete-event model.
+
+pub mod admission;
+pub mod engine;
+pub mod index_set;
+pub mod job;
+pub mod objects;
+pub mod server;
+pub mod time;
+pub mod version;
