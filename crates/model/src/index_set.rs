@@ -189,7 +189,11 @@ mod tests {
             ("3", 2, ""),
             ("", 2, ""),
         ] {
-            assert_eq!(IndexSet::parse_below(text, completions).to_string(), expected, "{text} below {completions}");
+            assert_eq!(
+                IndexSet::parse_below(text, completions).to_string(),
+                expected,
+                "{text} below {completions}"
+            );
         }
     }
 
@@ -197,7 +201,10 @@ mod tests {
     fn the_strict_reader_names_what_is_wrong() {
         assert_eq!(IndexSet::validate("0,2-4", 5).map(|set| set.len()), Ok(4));
         assert_eq!(IndexSet::validate("5", 5), Err(IndexSetError::TooLarge("5".into())));
-        assert_eq!(IndexSet::validate("1,1", 5), Err(IndexSetError::NotIncreasing { previous: 1, current: 1 }));
+        assert_eq!(
+            IndexSet::validate("1,1", 5),
+            Err(IndexSetError::NotIncreasing { previous: 1, current: 1 })
+        );
         assert_eq!(IndexSet::validate("1,x", 5), Err(IndexSetError::NotANumber("x".into())));
         assert_eq!(IndexSet::validate("1-2-3", 5), Err(IndexSetError::NotAnInterval("1-2-3".into())));
     }

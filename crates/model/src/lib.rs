@@ -1,10 +1,12 @@
 //! The pure core of Towtank: elastic Indexed Jobs on Kubernetes as a discrete-event model.
 
 pub mod admission;
+pub mod cluster;
 pub mod engine;
 pub mod index_set;
 pub mod job;
 pub mod objects;
 pub mod server;
+pub mod simulation;
 pub mod time;
 pub mod version;

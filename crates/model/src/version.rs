@@ -15,7 +15,11 @@ pub struct KubernetesVersion {
 
 /// The text is no version that the model knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown Kubernetes version `{text}`: known are {} to {}", KubernetesVersion::OLDEST, KubernetesVersion::NEWEST)]
+#[error(
+    "unknown Kubernetes version `{text}`: known are {} to {}",
+    KubernetesVersion::OLDEST,
+    KubernetesVersion::NEWEST
+)]
 pub struct UnknownVersion {
     /// What was given.
     pub text: String,

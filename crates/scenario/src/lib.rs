@@ -1,1 +1,2 @@
 //! scenario
+pub mod ast;

@@ -1,3 +1,10 @@
 //! The Job controller.
 
 pub mod sync;
+
+/// What the Job controller waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ControllerEvent {
+    /// Placeholder.
+    Placeholder,
+}

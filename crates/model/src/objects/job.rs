@@ -262,11 +262,14 @@ impl JobStatus {
 
     /// The first condition of this type whose status is True.
     pub fn true_condition(&self, kind: JobConditionType) -> Option<&JobCondition> {
-        self.conditions.iter().find(|condition| condition.kind == kind && condition.status == ConditionStatus::True)
+        self.conditions
+            .iter()
+            .find(|condition| condition.kind == kind && condition.status == ConditionStatus::True)
     }
 
     /// Complete or Failed is True.
     pub fn is_finished(&self) -> bool {
-        self.true_condition(JobConditionType::Complete).is_some() || self.true_condition(JobConditionType::Failed).is_some()
+        self.true_condition(JobConditionType::Complete).is_some()
+            || self.true_condition(JobConditionType::Failed).is_some()
     }
 }

@@ -1,0 +1,415 @@
+//! A scenario after parsing and validation: what the worlds play. Everything that a message may have to point at
+//! carries its place in the source.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use towtank_model::objects::{ConditionStatus, ObjectKey};
+use towtank_model::server::{JobManifest, PodManifest, Propagation};
+use towtank_model::version::KubernetesVersion;
+
+/// A value and the bytes of the source that it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spanned<T> {
+    /// The value.
+    pub value: T,
+    /// Byte range in the scenario file.
+    pub span: Range<usize>,
+}
+
+/// One scenario file.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// `metadata.name`.
+    pub name: String,
+    /// The file's text, for messages.
+    pub source: Arc<SourceFile>,
+    /// `spec.about`: one sentence that says the truth.
+    pub about: String,
+    /// `spec.source`: where the story comes from.
+    pub origin: String,
+    /// `spec.kubernetes`: versions it is true of.
+    pub versions: VersionRange,
+    /// `spec.cluster`.
+    pub cluster: ClusterSpec,
+    /// `spec.workloads`: what the containers do.
+    pub workloads: Vec<WorkloadRule>,
+    /// `spec.steps`, at least one; at least one expectation overall.
+    pub steps: Vec<Step>,
+}
+
+/// A scenario file's name and text.
+#[derive(Debug)]
+pub struct SourceFile {
+    /// Path as the user gave it.
+    pub path: String,
+    /// The text.
+    pub text: String,
+}
+
+/// Versions between two bounds, both included: `>=1.31`, `<1.31`, `1.28..1.30`, `1.36`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VersionRange {
+    /// Oldest version.
+    pub first: KubernetesVersion,
+    /// Newest version.
+    pub last: KubernetesVersion,
+}
+
+/// `spec.cluster`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterSpec {
+    /// Number of nodes; they are called `node-0`, `node-1`, ….
+    pub nodes: u32,
+    /// Cores that pods may request on each.
+    pub cores_per_node: u32,
+    /// Pods that each may hold.
+    pub pods_per_node: u32,
+    /// Name of the timing profile: `instant`, `kind` or `gke`.
+    pub timing: String,
+    /// `spec.cluster.featureGates`.
+    pub feature_gates: Vec<(String, bool)>,
+    /// Requests per second of the Job controller's client; `None`: no limit.
+    pub controller_qps: Option<u32>,
+    /// Burst of the same.
+    pub controller_burst: u32,
+}
+
+/// One entry of `spec.workloads`: the first that matches a new pod decides what its containers do. Without any, a
+/// container runs until it is told to stop and ends with code 143 at SIGTERM.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkloadRule {
+    /// Only pods of this Job.
+    pub job: Option<String>,
+    /// Only these indexes, in the text format of index sets.
+    pub indexes: Option<String>,
+    /// Only the nth pod (from 1) of its index.
+    pub incarnation: Option<u32>,
+    /// What they do.
+    pub behaviour: towtank_model::cluster::Behaviour,
+}
+
+/// One step.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// `name`, unique in the scenario.
+    pub name: Spanned<String>,
+    /// What is done.
+    pub action: Spanned<Action>,
+    /// What must be seen.
+    pub expect: Vec<Expectation>,
+}
+
+/// A pod as a scenario names it. Names that the API server generates cannot be written down, so a pod is known by its
+/// Job, its index and which pod of that index it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodRef {
+    /// `JOB-INDEX` or `{job, index, incarnation}`: the newest pod of that index, or the nth (from 1).
+    Indexed {
+        /// The Job.
+        job: String,
+        /// The completion index.
+        index: u32,
+        /// Which pod of that index.
+        incarnation: Option<u32>,
+    },
+    /// `{job, number}`: the nth pod (from 1) of a NonIndexed Job in order of creation.
+    Numbered {
+        /// The Job.
+        job: String,
+        /// Its number.
+        number: u32,
+    },
+    /// `{name}`: a pod that a step created by name.
+    Named(String),
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// `apply`: create, or update what exists (server-side: only fields of the manifest change).
+    Apply(Vec<Manifest>),
+    /// `patch: {job, spec}`: a merge patch of a Job's spec.
+    PatchJob {
+        /// The Job.
+        job: String,
+        /// The merge patch of `spec`, as JSON, already checked against the API's fields.
+        spec: serde_json::Value,
+    },
+    /// `scale: {job, to}` sets completions and parallelism; `{job, parallelism}` sets parallelism alone.
+    Scale {
+        /// The Job.
+        job: String,
+        /// New completions.
+        completions: Option<i32>,
+        /// New parallelism.
+        parallelism: i32,
+    },
+    /// `delete: {job}`.
+    DeleteJob {
+        /// The Job.
+        job: String,
+        /// How its pods are treated.
+        propagation: Propagation,
+    },
+    /// `delete: {pod}`.
+    DeletePod {
+        /// The pod.
+        pod: PodRef,
+        /// Grace period in seconds; the pod's own when absent; 0 with `force`.
+        grace_period_s: Option<u32>,
+    },
+    /// `signal: {pod, signal}`: to the main process of the first container.
+    Signal {
+        /// The pod.
+        pod: PodRef,
+        /// The signal.
+        signal: Signal,
+    },
+    /// `succeed: {pod}`: the containers end with code 0.
+    Succeed {
+        /// The pod.
+        pod: PodRef,
+    },
+    /// `fail: {pod, exitCode, container, condition}`: a container ends with this code.
+    Fail {
+        /// The pod.
+        pod: PodRef,
+        /// Its exit code.
+        exit_code: i32,
+        /// Which container, the first when absent.
+        container: Option<String>,
+        /// A condition that the kubelet sets with it.
+        condition: Option<(String, ConditionStatus)>,
+    },
+    /// `evict: {pod}`: through the eviction API.
+    Evict {
+        /// The pod.
+        pod: PodRef,
+    },
+    /// `editPod: {pod, labels, removeFinalizer}`: what a user may change in a pod.
+    EditPod {
+        /// The pod.
+        pod: PodRef,
+        /// Labels to set, or to remove with null.
+        labels: Vec<(String, Option<String>)>,
+        /// Take this finalizer off.
+        remove_finalizer: Option<String>,
+    },
+    /// `node: {…}`.
+    Node {
+        /// Its name.
+        name: String,
+        /// What happens to it.
+        change: NodeChange,
+    },
+    /// `controller: restart|stop|start`: the Job controller's process.
+    Controller(ControllerChange),
+    /// `cache: {hold: pods}` / `{release: jobs}`: the Job controller's watch of a kind stands still, or catches up.
+    Cache {
+        /// `pods` rather than `jobs`.
+        kind: CacheKind,
+        /// Hold rather than release.
+        hold: bool,
+    },
+    /// `namespace: {terminate: default}`.
+    TerminateNamespace(String),
+    /// `wait: 10s`.
+    Wait(Duration),
+    /// No action: the step only expects.
+    Observe,
+}
+
+/// Signals that a step can send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM.
+    Term,
+    /// SIGKILL.
+    Kill,
+}
+
+/// What happens to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeChange {
+    /// Its kubelet falls silent.
+    Down,
+    /// Its kubelet is back.
+    Up,
+    /// The Node object is deleted.
+    Delete,
+    /// A node of this name joins.
+    Add,
+    /// `kubectl cordon`.
+    Cordon,
+    /// `kubectl uncordon`.
+    Uncordon,
+    /// The taint `node.kubernetes.io/out-of-service:NoExecute` is added.
+    OutOfService,
+    /// Its kubelet ends all its pods (graceful node shutdown).
+    ShutDown,
+}
+
+/// What happens to the controller's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ControllerChange {
+    /// Stop and start at once.
+    Restart,
+    /// Stop.
+    Stop,
+    /// Start.
+    Start,
+}
+
+/// A cache of the Job controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheKind {
+    /// Of pods.
+    Pods,
+    /// Of Jobs.
+    Jobs,
+}
+
+/// An object to apply.
+#[derive(Clone, Debug)]
+pub enum Manifest {
+    /// A `batch/v1` Job.
+    Job(ObjectKey, Box<JobManifest>),
+    /// A `v1` Pod.
+    Pod(ObjectKey, Box<PodManifest>),
+}
+
+/// One expectation. All its clauses must hold at the same instant.
+#[derive(Clone, Debug)]
+pub struct Expectation {
+    /// Its place.
+    pub span: Range<usize>,
+    /// Versions it speaks of; all of the scenario's when absent.
+    pub versions: Option<VersionRange>,
+    /// When it must hold.
+    pub when: When,
+    /// What must hold.
+    pub clauses: Vec<Clause>,
+}
+
+/// When the clauses of an expectation must hold. Times count from the step's action.
+#[derive(Clone, Debug)]
+pub enum When {
+    /// Right after the action, or after the expectation before.
+    Now,
+    /// `within`: at some instant up to this time; the scenario goes on from the first such instant.
+    Within(Duration),
+    /// `at`: exactly then (virtual worlds only).
+    At(Duration),
+    /// `holds: {for, that}`: at every instant of this length of time from now on; the scenario goes on from its end.
+    Holds(Duration),
+    /// `never`: at no instant from the action until the scenario ends.
+    Never,
+    /// `before: {first, then}`: `clauses[0]` becomes true strictly before `clauses[1]` does; both do before the
+    /// scenario ends, counted from the action.
+    Before,
+}
+
+/// One clause.
+#[derive(Clone, Debug)]
+pub struct Clause {
+    /// Its place.
+    pub span: Range<usize>,
+    /// What it says.
+    pub claim: Claim,
+}
+
+/// What a clause says.
+#[derive(Clone, Debug)]
+pub enum Claim {
+    /// A pasted table.
+    Table(Table),
+    /// `job: {…}`: fields of a Job's status.
+    Job {
+        /// `job.name`; the only Job of the scenario when absent.
+        name: Option<String>,
+        /// Fields and what they must be, in order.
+        fields: Vec<Spanned<JobClaim>>,
+    },
+    /// A condition in CEL over one observation.
+    Cel(CelExpression),
+    /// `refused: {field, type, message}`: the step's action was refused by the API server.
+    Refused(RefusedClaim),
+}
+
+/// One field of a `job:` clause.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JobClaim {
+    /// `active`.
+    Active(i32),
+    /// `ready`.
+    Ready(i32),
+    /// `succeeded`.
+    Succeeded(i32),
+    /// `failed`.
+    Failed(i32),
+    /// `terminating`; null: not reported.
+    Terminating(Option<i32>),
+    /// `completedIndexes`.
+    CompletedIndexes(String),
+    /// `failedIndexes`; null: not reported.
+    FailedIndexes(Option<String>),
+    /// `conditions`: exactly these types are True, in this order, with this reason when one is given as `Type/Reason`.
+    Conditions(Vec<(String, Option<String>)>),
+    /// `suspended`: the Suspended condition; null: there is none.
+    Suspended(Option<bool>),
+}
+
+/// A `refused:` clause; absent parts match anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RefusedClaim {
+    /// Field path of one of the errors.
+    pub field: Option<String>,
+    /// Its type (`Invalid`, `Forbidden`, …), or the reason of an error without fields (`NotFound`, `Conflict`, …).
+    pub kind: Option<String>,
+    /// Part of its message.
+    pub message: Option<String>,
+}
+
+/// A compiled CEL expression that yields a bool.
+#[derive(Clone, Debug)]
+pub struct CelExpression {
+    /// Its text.
+    pub text: String,
+    /// Ready to run.
+    pub program: Arc<cel::Program>,
+}
+
+/// A table as pasted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// The command whose output it is.
+    pub command: TableCommand,
+    /// Column heads, upper case.
+    pub columns: Vec<String>,
+    /// Rows, one cell per column.
+    pub rows: Vec<TableRow>,
+}
+
+/// A row of a pasted table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableRow {
+    /// One cell per column.
+    pub cells: Vec<String>,
+    /// Its place.
+    pub span: Range<usize>,
+}
+
+/// Commands whose tables can be pasted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TableCommand {
+    /// `kubectl get pods`.
+    Pods,
+    /// `kubectl get jobs`.
+    Jobs,
+    /// `kubectl get nodes`.
+    Nodes,
+    /// `kubectl get events`: REASON, TYPE, OBJECT, MESSAGE, COUNT.
+    Events,
+}
