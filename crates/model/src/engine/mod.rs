@@ -8,6 +8,11 @@ mod random;
 mod timer;
 mod wheel;
 
+#[cfg(test)]
+mod differential;
+#[cfg(test)]
+mod oracle;
+
 pub use random::{Purpose, RandomStreams};
 pub use timer::{Stamp, Timer};
 pub use wheel::EventQueue;
