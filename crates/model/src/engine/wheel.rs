@@ -119,7 +119,8 @@ impl<E> EventQueue<E> {
 
     /// The time of the next event. Costs two bit scans.
     pub fn next_time(&self) -> Option<Time> {
-        self.first_slot().map(|(level, digit)| Time::from_micros(self.slots[slot_index(level, digit)].earliest))
+        self.first_slot()
+            .map(|(level, digit)| Time::from_micros(self.slots[slot_index(level, digit)].earliest))
     }
 
     /// Removes and returns the next event if it is due at or before `limit`, and moves the clock to it.
@@ -319,7 +320,9 @@ mod tests {
     #[test]
     fn the_far_future_is_as_ordered_as_the_near_one() {
         let mut queue = EventQueue::default();
-        for (event, at) in [u64::MAX, u64::MAX - 1, 1 << 60, u64::MAX, (1 << 60) - 1, u64::MAX - 1].into_iter().enumerate() {
+        for (event, at) in
+            [u64::MAX, u64::MAX - 1, 1 << 60, u64::MAX, (1 << 60) - 1, u64::MAX - 1].into_iter().enumerate()
+        {
             queue.schedule(Time::from_micros(at), event as u32);
         }
         let order: Vec<u32> = drain(&mut queue).into_iter().map(|(_, event)| event).collect();
