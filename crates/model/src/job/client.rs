@@ -7,9 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::config::{ControllerConfig, Latency};
+use super::config::{ControllerConfig, is_none};
 use super::faults::{CallKind, Fault, FaultInjector, FaultPlan};
 use super::{ControllerEvent, QueueId};
+use crate::engine::{Distribution, Purpose};
 use crate::objects::{Job, JobStatus, ObjectKey, Pod, ResourceVersion, Uid};
 use crate::server::{Actor, ApiError, PodDraft, PodPatch, Propagation};
 use crate::simulation::{Context, Event};
@@ -142,7 +143,8 @@ pub(super) struct Client {
     id: ClientId,
     actor: Actor,
     bucket: Option<TokenBucket>,
-    latency: Latency,
+    /// Of each way.
+    latency: Distribution,
     faults: FaultInjector,
     /// Calls on their way, and free places.
     calls: Vec<Option<InFlight>>,
@@ -168,10 +170,10 @@ impl Client {
         let fault = self.faults.next(call.kind());
         let sent_at = self.bucket.as_mut().map_or(ctx.now, |bucket| bucket.take(ctx.now));
         let extra = if let Some(Fault::Delay(delay)) = fault { delay } else { Duration::ZERO };
-        if sent_at == ctx.now && self.latency.is_zero() && extra.is_zero() {
+        if sent_at == ctx.now && is_none(&self.latency) && extra.is_zero() {
             return Some(self.execute(&call, fault, ctx));
         }
-        let due = sent_at + self.latency.draw(ctx.random) + extra;
+        let due = sent_at + self.latency.draw(ctx.random, Purpose::Network) + extra;
         let in_flight = InFlight { call, ticket: Some(ticket), sent_at, is_void: false, fault, reply: None };
         let event = ControllerEvent::Call { client: self.id, id: self.keep(in_flight) };
         ctx.events.schedule(due, Event::Controller(event));
@@ -183,11 +185,14 @@ impl Client {
         let mut in_flight = self.calls.get_mut(id as usize)?.take()?;
         if in_flight.reply.is_none() && !in_flight.is_void {
             let reply = self.execute(&in_flight.call, in_flight.fault, ctx);
-            if in_flight.ticket.is_some() && !self.latency.is_zero() {
+            if in_flight.ticket.is_some() && !is_none(&self.latency) {
                 in_flight.reply = Some(reply);
                 self.calls[id as usize] = Some(in_flight);
                 let event = ControllerEvent::Call { client: self.id, id };
-                ctx.events.schedule(ctx.now + self.latency.draw(ctx.random), Event::Controller(event));
+                ctx.events.schedule(
+                    ctx.now + self.latency.draw(ctx.random, Purpose::Network),
+                    Event::Controller(event),
+                );
                 return None;
             }
             in_flight.reply = Some(reply);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::client::{Client, ClientId, Reply, Ticket};
-use super::config::ControllerConfig;
+use super::config::{ControllerConfig, is_none};
 use super::faults::FaultPlan;
 use super::informer::{JobCache, KeyId, Offered, PodCache, Watch, WatchKind, slot};
 use super::memory::Memory;
@@ -13,6 +13,7 @@ use super::pool::Pool;
 use super::ttl::TtlController;
 use super::worker::Running;
 use super::{ControllerEvent, QueueId};
+use crate::engine::Purpose;
 use crate::objects::{Job, Pod, Uid};
 use crate::server::{Actor, Change, Versions};
 use crate::simulation::{Context, Event};
@@ -157,7 +158,7 @@ impl JobController {
         }
         match change {
             Change::Job(change) => {
-                let due = ctx.now + self.config.watch_latency.draw(ctx.random);
+                let due = self.arrival(ctx);
                 match self.job_watch.offer(ctx.now, due, change.clone()) {
                     Offered::Delivered(change) => self.deliver_job(&change, ctx),
                     Offered::Due(at) => self.schedule_delivery(WatchKind::Jobs, at, ctx),
@@ -165,7 +166,7 @@ impl JobController {
                 }
             }
             Change::Pod(change) => {
-                let due = ctx.now + self.config.watch_latency.draw(ctx.random);
+                let due = self.arrival(ctx);
                 match self.pod_watch.offer(ctx.now, due, change.clone()) {
                     Offered::Delivered(change) => self.deliver_pod(&change, ctx),
                     Offered::Due(at) => self.schedule_delivery(WatchKind::Pods, at, ctx),
@@ -259,6 +260,12 @@ impl JobController {
     fn deliver_pod(&mut self, change: &Versions<Pod>, ctx: &mut Context<'_>) {
         self.pods.apply(change);
         self.handle_pod(change, ctx);
+    }
+
+    /// When a change that sets out now gets here.
+    fn arrival(&self, ctx: &mut Context<'_>) -> Time {
+        let latency = &self.config.watch_latency;
+        if is_none(latency) { ctx.now } else { ctx.now + latency.draw(ctx.random, Purpose::Network) }
     }
 
     fn schedule_delivery(&self, kind: WatchKind, at: Time, ctx: &mut Context<'_>) {

@@ -24,7 +24,7 @@ mod ttl;
 mod worker;
 
 pub use client::ClientId;
-pub use config::{ControllerConfig, Latency};
+pub use config::ControllerConfig;
 pub use controller::JobController;
 pub use faults::{CallKind, Fault, FaultPlan};
 pub use informer::WatchKind;

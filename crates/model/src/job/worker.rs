@@ -8,7 +8,7 @@ use super::client::{Call, Payload, Reply, Ticket};
 use super::controller::JobController;
 use super::informer::{KeyId, slot};
 use super::orphans::is_managed_elsewhere;
-use super::sync::{Answer, Effect, Snapshot, Step, SyncPass, Write};
+use super::sync::{Answer, Effect, Snapshot, Step, SyncPass, Write, Written};
 use crate::engine::{Purpose, RandomStreams};
 use crate::objects::{CompletionMode, Job, Pod, PodPhase, Uid};
 use crate::server::{Actor, ApiError, EventDraft, PodPatch};
@@ -37,14 +37,10 @@ enum Stage {
 /// A call that was made and what follows its answer.
 #[derive(Debug)]
 enum Pending {
-    /// A creation.
-    Create,
     /// The finalizer is being patched away; a deletion follows if that succeeds.
-    ReleaseThenDelete(Uid),
-    /// A deletion.
-    Delete(Uid),
-    /// Anything else.
-    Other,
+    Release(Uid),
+    /// The answer is all that is waited for.
+    Last,
     /// The answer is there.
     Answered(Answer),
 }
@@ -122,7 +118,8 @@ impl JobController {
         }
         if let CompletionMode::Other(_) = job.spec.completion_mode {
             let message = "Skipped Job sync because completion mode is unknown".to_owned();
-            self.record(job.uid, true, "UnknownCompletionMode", message, ctx);
+            let reason = "UnknownCompletionMode";
+            self.record(EventDraft { job: job.uid, is_warning: true, reason, message }, ctx);
             return Admission::Skip;
         }
         Admission::Sync(job)
@@ -220,7 +217,7 @@ impl JobController {
     fn send(&mut self, worker: u32, running: &mut Running, writes: Vec<Write>, ctx: &mut Context<'_>) {
         running.unanswered = u32::try_from(writes.len()).unwrap_or(u32::MAX);
         for (slot, write) in (0..).zip(writes) {
-            let (pending, call) = self.prepare(&running.job, write);
+            let (pending, call) = prepare(&running.job, write);
             running.batch.push(pending);
             let ticket = Ticket { queue: QueueId::Jobs, worker, slot };
             if let Some(reply) = self.client.call(ticket, call, ctx) {
@@ -229,57 +226,22 @@ impl JobController {
         }
     }
 
-    fn prepare(&self, job: &Arc<Job>, write: Write) -> (Pending, Call) {
-        let strip = || PodPatch { remove_tracking_finalizer: true, ..PodPatch::default() };
-        match write {
-            Write::CreatePod(draft) => (Pending::Create, Call::CreatePod(Arc::clone(job), draft)),
-            Write::DeletePod(uid) => (Pending::Delete(uid), Call::DeletePod(uid)),
-            Write::ReleaseAndDeletePod(uid) => {
-                // A pod that the cache shows without the finalizer needs no patch, unless it has just been adopted.
-                if self.pods.get(uid).is_some_and(|pod| !pod.tracked && pod.owner.is_some()) {
-                    return (Pending::Delete(uid), Call::DeletePod(uid));
-                }
-                (Pending::ReleaseThenDelete(uid), Call::PatchPod(uid, strip()))
-            }
-            Write::RemoveFinalizer(uid) => (Pending::Other, Call::PatchPod(uid, strip())),
-            Write::UpdateStatus { resource_version, status } => {
-                (Pending::Other, Call::UpdateJobStatus(job.uid, resource_version, status))
-            }
-        }
-    }
-
     /// Takes the answer to one call of a batch; a pod whose finalizer is gone is deleted next.
     fn answered(&mut self, running: &mut Running, ticket: Ticket, reply: Reply, ctx: &mut Context<'_>) {
         self.note_own_write(&reply);
         let Some(pending) = running.batch.get_mut(ticket.slot as usize) else { return };
-        if let (Pending::ReleaseThenDelete(uid), Ok(_)) = (&*pending, &reply) {
-            let uid = *uid;
-            *pending = Pending::Delete(uid);
-            let Some(reply) = self.client.call(ticket, Call::DeletePod(uid), ctx) else { return };
+        if let (Pending::Release(uid), Ok(_)) = (&*pending, &reply) {
+            let deletion = Call::DeletePod(*uid);
+            *pending = Pending::Last;
+            let Some(reply) = self.client.call(ticket, deletion, ctx) else { return };
             return self.answered(running, ticket, reply, ctx);
         }
-        let job = running.job.uid;
-        match (&*pending, &reply) {
-            (Pending::Create, Ok(Payload::Pod(pod))) => {
-                let message = format!("Created pod: {}", pod.key.name);
-                self.record(job, false, "SuccessfulCreate", message, ctx);
-            }
-            (Pending::Create, Err(error)) if !matches!(error, ApiError::NamespaceTerminating(_)) => {
-                self.record(job, true, "FailedCreate", format!("Error creating: {error}"), ctx);
-            }
-            (Pending::Delete(uid), Ok(_)) => {
-                let message = format!("Deleted pod: {}", self.name_of(*uid));
-                self.record(job, false, "SuccessfulDelete", message, ctx);
-            }
-            (Pending::Delete(_), Err(error)) if !matches!(error, ApiError::NotFound { .. }) => {
-                self.record(job, true, "FailedDelete", format!("Error deleting: {error}"), ctx);
-            }
-            _ => {}
-        }
         *pending = Pending::Answered(reply.map(|payload| match payload {
-            Payload::Pod(pod) => pod.resource_version,
-            Payload::Job(job) => job.resource_version,
-            Payload::Nothing => 0,
+            Payload::Pod(pod) => {
+                Written { resource_version: pod.resource_version, name: Some(Arc::clone(&pod.key.name)) }
+            }
+            Payload::Job(job) => job.resource_version.into(),
+            Payload::Nothing => Written::default(),
         }));
         running.unanswered -= 1;
     }
@@ -298,10 +260,7 @@ impl JobController {
                 }
                 Effect::StoreBackoff(record) => self.memory(key).backoff = record,
                 Effect::RequeueAfter(delay) => self.enqueue_after(key, delay, ctx),
-                Effect::Record(draft) => {
-                    self.client.charge(ctx.now);
-                    ctx.server.record(ctx.now, Actor::JobController, draft);
-                }
+                Effect::Record(draft) => self.record(draft, ctx),
                 Effect::Finished if self.features.skips_finished_unseen => {
                     self.finished_unseen.insert(job.uid);
                 }
@@ -328,21 +287,10 @@ impl JobController {
         }
     }
 
-    fn record(
-        &mut self,
-        job: Uid,
-        is_warning: bool,
-        reason: &'static str,
-        message: String,
-        ctx: &mut Context<'_>,
-    ) {
+    /// Posts an Event, which takes a token of the client's bucket too.
+    fn record(&mut self, draft: EventDraft, ctx: &mut Context<'_>) {
         self.client.charge(ctx.now);
-        let draft = EventDraft { job, is_warning, reason, message };
         ctx.server.record(ctx.now, Actor::JobController, draft);
-    }
-
-    fn name_of(&self, pod: Uid) -> &str {
-        self.pods.get(pod).map_or("", |pod| &pod.key.name)
     }
 }
 
@@ -351,9 +299,21 @@ impl Pending {
         match self {
             Self::Answered(answer) => answer,
             // Not reached: a batch is handed over when every call has its answer.
-            Self::Create | Self::ReleaseThenDelete(_) | Self::Delete(_) | Self::Other => {
-                Err(ApiError::Unreachable)
-            }
+            Self::Release(_) | Self::Last => Err(ApiError::Unreachable),
+        }
+    }
+}
+
+/// The first call of a write.
+fn prepare(job: &Arc<Job>, write: Write) -> (Pending, Call) {
+    let strip = || PodPatch { remove_tracking_finalizer: true, ..PodPatch::default() };
+    match write {
+        Write::CreatePod(draft) => (Pending::Last, Call::CreatePod(Arc::clone(job), draft)),
+        Write::DeletePod(uid) => (Pending::Last, Call::DeletePod(uid)),
+        Write::ReleaseAndDeletePod(uid) => (Pending::Release(uid), Call::PatchPod(uid, strip())),
+        Write::RemoveFinalizer(uid) => (Pending::Last, Call::PatchPod(uid, strip())),
+        Write::UpdateStatus { resource_version, status } => {
+            (Pending::Last, Call::UpdateJobStatus(job.uid, resource_version, status))
         }
     }
 }
