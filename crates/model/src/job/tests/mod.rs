@@ -122,16 +122,15 @@ impl Rig {
     /// Names of the Jobs that wait in the delay heap, with the times left; they count as synced then.
     fn take_waiting(&mut self) -> Vec<(String, Duration)> {
         let now = self.events.now();
-        let keys =
-            (0..self.jobs).filter_map(|key| Some((key, self.controller.pool.queue().waiting_until(key)?)));
-        let waiting: Vec<_> = keys.collect::<Vec<_>>();
-        for &(key, until) in &waiting {
-            self.controller.pool.queue().due(until, key);
+        let mut waiting = Vec::new();
+        for key in 0..self.jobs {
+            if let Some(until) = self.controller.pool.queue().waiting_until(key) {
+                self.controller.pool.queue().due(until, key);
+                waiting.push((self.name_of(KeyId(key)), until - now));
+            }
         }
-        let names = waiting.iter().map(|&(key, until)| (self.name_of(KeyId(key)), until - now)).collect();
-        let mut ready = self.take_ready();
-        ready.truncate(0);
-        names
+        self.take_ready();
+        waiting
     }
 
     fn name_of(&self, key: KeyId) -> String {
