@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use towtank_model::version::KubernetesVersion;
-use towtank_scenario::ast::{Claim, Clause, JobClaim, RefusedClaim, Spanned};
+use towtank_scenario::ast::{CelExpression, Claim, Clause, JobClaim, RefusedClaim, Spanned};
 use towtank_scenario::observation::{JobView, Observation};
 
 use crate::table::{self, DiffLine};
 use crate::world::{RefusedField, Refusal};
-use crate::{cel, kubectl};
+use crate::kubectl;
 
 /// What clauses are judged on.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +82,7 @@ impl Memo {
     /// Nothing is known yet about these clauses.
     pub fn new(clauses: &[Clause]) -> Self {
         let is_timed = clauses.iter().any(|clause| match &clause.claim {
-            Claim::Cel(expression) => cel::is_timed(expression),
+            Claim::Cel(expression) => reads_clock(expression),
             Claim::Table(_) | Claim::Job { .. } | Claim::Refused(_) => false,
         });
         Self { is_timed, last: None, evaluations: 0 }
@@ -108,6 +108,14 @@ impl Memo {
     }
 }
 
+/// Whether the truth of a condition may change while the state does not: it names a variable or a field whose value
+/// changes as time passes.
+fn reads_clock(expression: &CelExpression) -> bool {
+    const TIMED: [&str; 2] = ["now", "age"];
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    expression.text.split(|c| !is_word(c)).any(|word| TIMED.contains(&word))
+}
+
 /// Whether `claim` is true. A condition that cannot be evaluated is not.
 pub fn holds(claim: &Claim, subject: &Subject<'_>) -> bool {
     match claim {
@@ -116,7 +124,7 @@ pub fn holds(claim: &Claim, subject: &Subject<'_>) -> bool {
         }
         Claim::Job { name, fields } => named_job(name.as_deref(), subject)
             .is_some_and(|job| job.exists && fields.iter().all(|field| compared(&field.value, job).is_none())),
-        Claim::Cel(expression) => cel::evaluate(expression, subject.observation) == Ok(true),
+        Claim::Cel(expression) => expression.holds(subject.observation) == Ok(true),
         Claim::Refused(claim) => subject.refusal.is_some_and(|refusal| is_refused_as(claim, refusal)),
     }
 }
@@ -142,9 +150,9 @@ pub fn mismatch(clause: &Clause, subject: &Subject<'_>) -> Option<Mismatch> {
         },
         Claim::Cel(expression) => Difference::Text {
             expected: expression.text.clone(),
-            actual: match cel::evaluate(expression, subject.observation) {
+            actual: match expression.holds(subject.observation) {
                 Ok(truth) => truth.to_string(),
-                Err(error) => format!("cannot be evaluated: {error}"),
+                Err(error) => format!("cannot be evaluated: {}", error.reason),
             },
         },
         Claim::Refused(claim) => Difference::Text {

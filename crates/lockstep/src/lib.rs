@@ -4,10 +4,10 @@
 //! and yields a [`run::Run`], a value that everything else is computed from: the observation trace for review, the
 //! verdict of a pair of worlds ([`verdict`]), the explanation of a step ([`explain`]), and all reports.
 
-mod cel;
 mod changes;
 pub mod claim;
 pub mod kubectl;
+pub mod model_world;
 pub mod observation_trace;
 pub mod run;
 pub mod runner;

@@ -10,7 +10,7 @@ use towtank_model::version::KubernetesVersion;
 
 use crate::claim::Mismatch;
 use crate::observation_trace::ObservationTrace;
-use crate::world::{Refusal, WorldKind};
+use crate::world::{Refusal, WorldError, WorldKind};
 
 /// One scenario, played once.
 #[derive(Clone, Debug)]
@@ -217,6 +217,8 @@ pub enum FailureCause {
         /// The limit.
         limit: u64,
     },
+    /// The world cannot go on.
+    Broken(WorldError),
     /// An expectation speaks of no version that the scenario is played in.
     NeverEvaluated,
     /// No expectation speaks of this version.
@@ -248,6 +250,7 @@ impl fmt::Display for FailureCause {
             Self::TooManyInstants { limit } => {
                 write!(f, "more than {limit} instants: the scenario does not come to rest")
             }
+            Self::Broken(error) => write!(f, "the world cannot go on: {error}"),
             Self::NeverEvaluated => f.write_str("speaks of no version that the scenario is true of"),
             Self::NothingExpected => f.write_str("no expectation speaks of this version, so nothing was tested"),
             Self::EmptyTrace => f.write_str("the world recorded no write, so nothing was tested"),
@@ -267,6 +270,7 @@ impl FailureCause {
             Self::NeverCame { .. } => "never-came",
             Self::AlreadyPast { .. } => "already-past",
             Self::TooManyInstants { .. } => "too-many-instants",
+            Self::Broken(_) => "broken-world",
             Self::NeverEvaluated => "never-evaluated",
             Self::NothingExpected => "nothing-expected",
             Self::EmptyTrace => "empty-trace",

@@ -98,6 +98,11 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Why a world cannot go on, in words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct WorldError(pub String);
+
 /// Something that a scenario can be played in.
 ///
 /// A world is quiet between calls: time passes only in [`World::next_instant`]. The caller acts, looks, lets one instant
@@ -119,7 +124,11 @@ pub trait World {
     /// Goes on to the next instant at which anything happens and lets everything of that instant happen; returns it.
     /// When nothing happens up to and including `limit`, the clock stands at `limit` afterwards and the answer is
     /// `None`.
-    fn next_instant(&mut self, limit: Time) -> Option<Time>;
+    ///
+    /// # Errors
+    ///
+    /// The world cannot go on.
+    fn next_instant(&mut self, limit: Time) -> Result<Option<Time>, WorldError>;
 
     /// Whether anything is still going to happen without a further action.
     fn is_quiescent(&self) -> bool;

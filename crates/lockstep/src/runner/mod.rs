@@ -329,18 +329,23 @@ impl<'a> Player<'a> {
 
     /// Lets the next instant pass, or time up to `limit`, and looks.
     fn advance(&mut self, limit: Time) -> Played<Option<Time>> {
-        let instant = self.world.next_instant(limit);
+        let instant =
+            self.world.next_instant(limit).map_err(|error| self.stop_here(FailureCause::Broken(error)))?;
         if instant.is_some() {
             self.instants += 1;
         }
         self.look()?;
         if self.instants > self.limits.instants_max {
-            let cause = FailureCause::TooManyInstants { limit: self.limits.instants_max };
-            let step_index = self.steps.iter().rposition(|step| step.at.is_some()).unwrap_or(0);
-            let span = self.scenario.steps[step_index].name.span.clone();
-            return Err(Box::new(Stop { step_index, expectation_index: None, span, cause }));
+            return Err(self.stop_here(FailureCause::TooManyInstants { limit: self.limits.instants_max }));
         }
         Ok(instant)
+    }
+
+    /// The stop of a run that cannot go on, at the step that it has come to.
+    fn stop_here(&self, cause: FailureCause) -> Box<Stop> {
+        let step_index = self.steps.iter().rposition(|step| step.at.is_some()).unwrap_or(0);
+        let span = self.scenario.steps[step_index].name.span.clone();
+        Box::new(Stop { step_index, expectation_index: None, span, cause })
     }
 
     /// Lets everything up to and including `target` happen.
