@@ -22,7 +22,7 @@ use towtank_model::time::Time;
 const POPS: u64 = 100_000;
 const SPAN: Duration = Duration::from_secs(300);
 
-/// As large as an event of the model.
+/// About as large as an event of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 struct Payload {
     object: u64,

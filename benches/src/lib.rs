@@ -1,6 +1,7 @@
 //! What the benches share: workloads that are the same for everything that is compared. See README.md for what each bench
 //! measures and how to run it.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use towtank_model::engine::{Purpose, RandomStreams};
@@ -15,10 +16,12 @@ pub const DELAYS: [Duration; 5] = [
     Duration::from_secs(300),
 ];
 
-/// An endless sequence of [`DELAYS`] in random order, drawn beforehand so that drawing is not what is measured.
+/// An endless sequence of [`DELAYS`] in random order, drawn beforehand so that drawing is not what is measured. Clones
+/// are cheap.
 #[derive(Clone, Debug)]
 pub struct Delays {
-    drawn: Vec<Duration>,
+    /// Indices into [`DELAYS`]: small, so as not to take the cache from what is measured.
+    drawn: Rc<[u8]>,
     next: usize,
 }
 
@@ -26,18 +29,17 @@ impl Delays {
     /// A sequence that depends on nothing but `seed` and repeats after 65,536 delays.
     pub fn new(seed: u64) -> Self {
         let mut random = RandomStreams::new(seed);
-        let drawn = (0..1 << 16)
-            .map(|_| DELAYS[random.below(Purpose::Workload, DELAYS.len() as u64) as usize])
-            .collect();
+        let drawn =
+            (0..1 << 16).map(|_| random.below(Purpose::Workload, DELAYS.len() as u64) as u8).collect();
         Self { drawn, next: 0 }
     }
 
     /// The next delay.
     #[inline]
     pub fn draw(&mut self) -> Duration {
-        let delay = self.drawn[self.next % self.drawn.len()];
+        let index = self.drawn[self.next % self.drawn.len()];
         self.next += 1;
-        delay
+        DELAYS[usize::from(index)]
     }
 }
 

@@ -20,6 +20,8 @@ mod orphans;
 mod pool;
 mod queue;
 pub mod sync;
+#[cfg(test)]
+mod tests;
 mod ttl;
 mod worker;
 

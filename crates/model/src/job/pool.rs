@@ -82,8 +82,9 @@ impl Pool {
     }
 
     /// The queue.
-    pub(super) const fn queue(&self) -> &WorkQueue {
-        &self.queue
+    #[cfg(test)]
+    pub(super) const fn queue(&mut self) -> &mut WorkQueue {
+        &mut self.queue
     }
 
     fn schedule_due(&self, at: crate::time::Time, key: u32, ctx: &mut Context<'_>) {
