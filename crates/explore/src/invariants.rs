@@ -509,6 +509,14 @@ pub static ALL: [Invariant; 28] = [
                 return Ok(());
             }
             let twin = |other: &Pod| other.uid != pod.uid && other.is_active() && other.index == pod.index;
+            // An active pod of a completed index (stale caches can make one) is a surplus that any pod may pay for.
+            let done = IndexSet::parse_below(&job.status.completed_indexes, completions(job));
+            let active = |other: &Pod| {
+                other.is_active() && other.index.get().is_some_and(|index| done.contains(index))
+            };
+            if write.ledger.pods_of(job.uid).any(active) {
+                return Ok(());
+            }
             let may_go = match pod.index.get() {
                 Some(index) => index >= completions(job) || write.ledger.pods_of(job.uid).any(twin),
                 None => true,

@@ -11,8 +11,8 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::de::value::{StrDeserializer, UsizeDeserializer};
 use serde::de::{
-    self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess,
-    SeqAccess, Unexpected, Visitor,
+    self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer,
+    MapAccess, SeqAccess, Unexpected, Visitor,
 };
 
 use super::{Kind, Node};
@@ -243,9 +243,9 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
         visitor: V,
     ) -> Result<V::Value, Mismatch> {
         match &self.node.kind {
-            Kind::Text(text) => {
-                visitor.visit_enum(text.as_str().into_deserializer()).map_err(|m: Mismatch| m.at(&self.node.span))
-            }
+            Kind::Text(text) => visitor
+                .visit_enum(text.as_str().into_deserializer())
+                .map_err(|m: Mismatch| m.at(&self.node.span)),
             Kind::Map(entries) if let [entry] = entries.as_slice() => {
                 visitor.visit_enum(Variant { parent: self, entry }).map_err(|m| m.at(&entry.0.span))
             }
