@@ -93,6 +93,10 @@ fn any_job() -> impl Strategy<Value = Job> {
             job.spec.success_policy =
                 (with_success && indexed).then(|| Arc::new(SuccessPolicy { rules: vec![rule] }));
             job.status = status;
+            if let Some(uncounted) = job.status.uncounted.as_mut().filter(|_| indexed) {
+                // The controller records the successes of Indexed Jobs by their index alone.
+                uncounted.succeeded.clear();
+            }
             job
         },
     )
@@ -138,8 +142,13 @@ fn check_pods(before: &Snapshot, outcome: &Outcome) {
     assert!(outcome.created.len() <= before.limits.create_delete_max);
     let may_manage = before.expectations_satisfied && before.job.deletion_time.is_none();
     assert!(may_manage || outcome.created.is_empty(), "created while it must not");
-    let patched: BTreeSet<Uid> = outcome.patched.iter().copied().collect();
-    assert_eq!(patched.len(), outcome.patched.len(), "no finalizer is removed twice");
+    // A Job that completes in the sync that deletes its surplus pods patches these again, as upstream does: its
+    // accounting works on the list from before the deletion.
+    let active = |uid: &Uid| before.pods.iter().any(|pod| pod.uid == *uid && pod.is_active());
+    let mut patched = outcome.patched.clone();
+    patched.retain(|uid| !active(uid));
+    let once: BTreeSet<Uid> = patched.iter().copied().collect();
+    assert_eq!(once.len(), patched.len(), "no finalizer is removed twice");
     for uid in outcome.patched.iter().chain(&outcome.deleted) {
         assert!(before.pods.iter().any(|pod| pod.uid == *uid), "only pods of the snapshot");
     }
@@ -157,7 +166,15 @@ fn check_pods(before: &Snapshot, outcome: &Outcome) {
     }
 }
 
-fn check_statuses(before: &Snapshot, outcome: &Outcome) {
+/// The two ways in which upstream reports more ready pods than active ones: `active` reads 0 while creation is delayed
+/// (#139457), and a ready pod that is gone when its finalizer is patched is taken off `active` alone.
+fn may_report_more_ready(before: &Snapshot, outcome: &Outcome, api: &Api) -> bool {
+    let delayed =
+        outcome.findings.iter().any(|f| matches!(f.rule, Rule::CreationDelayed | Rule::IndexDelayed));
+    (before.features.active_zero_in_backoff && delayed) || !api.missing.is_empty()
+}
+
+fn check_statuses(before: &Snapshot, outcome: &Outcome, api: &Api) {
     let stored = &before.job.status;
     let mut earlier = stored;
     assert!(outcome.statuses.len() <= 2, "at most two status writes");
@@ -188,21 +205,21 @@ fn check_statuses(before: &Snapshot, outcome: &Outcome) {
             assert!(status.uncounted.as_ref().is_none_or(UncountedPods::is_empty));
             assert_eq!(status.completion_time.is_some(), is_true(status, JobConditionType::Complete));
         }
-        let waits = before.features.active_zero_in_backoff
-            && outcome.effects.iter().any(|e| matches!(e, Effect::RequeueAfter(_)));
-        assert!(waits || status.ready <= Some(status.active) || !before.features.adjusts_counters_on_delete);
+        if before.features.adjusts_counters_on_delete && !may_report_more_ready(before, outcome, api) {
+            assert!(status.ready <= Some(status.active), "no more ready pods than active ones");
+        }
         earlier = status;
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_the_snapshot(snapshot in any_snapshot(), api in any_api()) {
         let outcome = run(snapshot.clone(), &api);
         check_pods(&snapshot, &outcome);
-        check_statuses(&snapshot, &outcome);
+        check_statuses(&snapshot, &outcome, &api);
         prop_assert_eq!(&run(snapshot, &api), &outcome, "the same snapshot gives the same steps");
     }
 
