@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::engine::{EventQueue, RandomStreams};
-use crate::objects::{Container, ObjectKey, Pod, PodIndex, PodSpec, RestartPolicy, Toleration};
+use crate::objects::{Container, ObjectKey, Pod, PodSpec, RestartPolicy, Toleration};
 use crate::server::{PodManifest, Server, Versions};
 use crate::time::Time;
 use crate::version::{Features, KubernetesVersion};
