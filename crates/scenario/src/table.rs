@@ -150,7 +150,13 @@ fn cells(line: &str, starts: &[usize]) -> Option<Vec<String>> {
     let ends = starts.iter().skip(1).copied().chain([characters.len()]);
     let cut = |(start, end): (&usize, usize)| {
         let end = end.min(characters.len());
-        characters.get(*start..end.max(*start)).unwrap_or_default().iter().collect::<String>().trim().to_owned()
+        characters
+            .get(*start..end.max(*start))
+            .unwrap_or_default()
+            .iter()
+            .collect::<String>()
+            .trim()
+            .to_owned()
     };
     let lead: String = characters.iter().take(*starts.first()?).collect();
     let cells: Vec<String> = starts.iter().zip(ends).map(cut).collect();
@@ -180,10 +186,10 @@ mod tests {
                     work-1 0/1 Pending 0 1s\n\
                     \n\
                     work-2  0/1     Init:0/1  0          \n";
-        let table = Table::parse(TableCommand::Pods, text).map(|table| {
-            table.rows.iter().map(|row| row.cells.join("|")).collect::<Vec<_>>()
-        });
-        let expected = ["work-0-abcde|1/1|Running|2 (5s ago)|40s", "work-1|0/1|Pending|0|1s", "work-2|0/1|Init:0/1|0|"];
+        let table = Table::parse(TableCommand::Pods, text)
+            .map(|table| table.rows.iter().map(|row| row.cells.join("|")).collect::<Vec<_>>());
+        let expected =
+            ["work-0-abcde|1/1|Running|2 (5s ago)|40s", "work-1|0/1|Pending|0|1s", "work-2|0/1|Init:0/1|0|"];
         assert_eq!(table, Ok(expected.map(str::to_owned).to_vec()));
     }
 

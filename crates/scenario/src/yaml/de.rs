@@ -7,16 +7,18 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::de::value::{StrDeserializer, UsizeDeserializer};
 use serde::de::{
-    self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess,
-    SeqAccess, Unexpected, Visitor,
+    self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer,
+    MapAccess, SeqAccess, Unexpected, Visitor,
 };
 
 use super::{Kind, Node};
 use crate::ast::{SourceFile, Spanned};
+use crate::error::{Problem, ScenarioError, suggest};
 
 /// Name by which [`Spanned`] asks for its place.
 const SPANNED: &str = "$towtank::Spanned";
@@ -211,13 +213,6 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
                 None => Err(self.wrong_type("a text")),
             },
             NULLABLE if matches!(self.node.kind, Kind::Null) => visitor.visit_unit(),
-            // Kubernetes takes `cpu: 1` for `cpu: "1"`.
-            "Quantity" => match (&self.node.kind, self.verbatim()) {
-                (Kind::Int(_) | Kind::UInt(_) | Kind::Float(_), Some(text)) => {
-                    visitor.visit_newtype_struct(StrDeserializer::new(text))
-                }
-                _ => visitor.visit_newtype_struct(self),
-            },
             _ => visitor.visit_newtype_struct(self),
         }
     }
@@ -243,9 +238,9 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
         visitor: V,
     ) -> Result<V::Value, Mismatch> {
         match &self.node.kind {
-            Kind::Text(text) => {
-                visitor.visit_enum(text.as_str().into_deserializer()).map_err(|m: Mismatch| m.at(&self.node.span))
-            }
+            Kind::Text(text) => visitor
+                .visit_enum(text.as_str().into_deserializer())
+                .map_err(|m: Mismatch| m.at(&self.node.span)),
             Kind::Map(entries) if let [entry] = entries.as_slice() => {
                 visitor.visit_enum(Variant { parent: self, entry }).map_err(|m| m.at(&entry.0.span))
             }
@@ -468,6 +463,29 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Nullable<T> {
 }
 
 impl Mismatch {
+    /// The message about it.
+    pub(crate) fn into_error(self, source: &Arc<SourceFile>) -> ScenarioError {
+        let span = self.span.unwrap_or(0..0);
+        let error = |problem, label: &str| ScenarioError::new(source, span.clone(), problem, label);
+        match self.fault {
+            Fault::UnknownField(name, fields) => {
+                let help = suggest(&name, fields.iter().copied());
+                error(Problem::UnknownField(name), "not a field of this mapping").with_help(help)
+            }
+            Fault::UnknownValue(text, values) => {
+                let help = suggest(&text, values.iter().copied());
+                error(Problem::Unknown { what: "value", text }, "not one of the values").with_help(help)
+            }
+            Fault::MissingField(name) => error(Problem::MissingField(name.to_owned()), "in this mapping")
+                .with_help(format!("add `{name}: …`")),
+            Fault::WrongType { expected, found } => {
+                let help = format!("write {expected}");
+                error(Problem::WrongType { expected, found }, "this value").with_help(help)
+            }
+            Fault::Other(text) => error(Problem::Invalid(text), "here"),
+        }
+    }
+
     /// Puts the place in, unless a deeper node has done so.
     fn at(mut self, span: &Range<usize>) -> Self {
         self.span.get_or_insert_with(|| span.clone());

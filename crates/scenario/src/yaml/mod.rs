@@ -159,7 +159,8 @@ fn refusal(source: &Arc<SourceFile>, error: &serde_saphyr::Error) -> ScenarioErr
         Error::DuplicateMappingKey { key, .. } => {
             let key = key.clone().unwrap_or_default();
             let help = "a mapping can say only one thing about a field: remove one of the two";
-            ScenarioError::new(source, at, Problem::DuplicateField(key), "given a second time").with_help(help)
+            ScenarioError::new(source, at, Problem::DuplicateField(key), "given a second time")
+                .with_help(help)
         }
         Error::Budget { .. }
         | Error::AliasReplayLimitExceeded { .. }
