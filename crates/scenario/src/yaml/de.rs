@@ -76,9 +76,22 @@ pub(crate) fn from_node<T: DeserializeOwned>(
 }
 
 /// A scalar as it is written, whatever type YAML gives it: `1.30` stays `1.30`.
-#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Verbatim(pub(crate) String);
+
+impl JsonSchema for Verbatim {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Scalar".into()
+    }
+
+    fn json_schema(_generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}
 
 /// A value, or an explicit null.
 #[derive(Clone, Debug, PartialEq, JsonSchema)]
@@ -469,7 +482,14 @@ impl Mismatch {
         let error = |problem, label: &str| ScenarioError::new(source, span.clone(), problem, label);
         match self.fault {
             Fault::UnknownField(name, fields) => {
-                let help = suggest(&name, fields.iter().copied());
+                // In `{that: a(b, c)}` the comma ends the text, and what follows looks like a key.
+                let is_rest_of_text =
+                    name.contains(|c: char| matches!(c, '(' | ')' | '=' | '"' | '&' | '|' | '<' | '>'));
+                let help = if is_rest_of_text {
+                    "between `{` and `}` a comma ends a text: quote the whole text with `'…'`".to_owned()
+                } else {
+                    suggest(&name, fields.iter().copied())
+                };
                 error(Problem::UnknownField(name), "not a field of this mapping").with_help(help)
             }
             Fault::UnknownValue(text, values) => {
@@ -479,7 +499,12 @@ impl Mismatch {
             Fault::MissingField(name) => error(Problem::MissingField(name.to_owned()), "in this mapping")
                 .with_help(format!("add `{name}: …`")),
             Fault::WrongType { expected, found } => {
-                let help = format!("write {expected}");
+                let is_comment = found == "nothing" && is_followed_by_comment(&source.text, span.end);
+                let help = if is_comment {
+                    "what follows `#` is a comment: quote a text that begins with it".to_owned()
+                } else {
+                    format!("write {expected}")
+                };
                 error(Problem::WrongType { expected, found }, "this value").with_help(help)
             }
             Fault::Other(text) => error(Problem::Invalid(text), "here"),
@@ -535,6 +560,12 @@ impl de::Error for Mismatch {
     fn missing_field(name: &'static str) -> Self {
         Self::of(Fault::MissingField(name))
     }
+}
+
+/// After `at`, only a colon and blanks stand before a `#` on the line.
+fn is_followed_by_comment(text: &str, at: usize) -> bool {
+    let rest = text.get(at..).unwrap_or_default();
+    rest.trim_start_matches([':', ' ']).starts_with('#')
 }
 
 /// What serde expects, in the words of somebody who writes YAML.
