@@ -73,7 +73,8 @@ impl Table {
         for (at, line) in lines {
             let span = at..at + line.len();
             let trimmed = at + (line.len() - line.trim_start().len())..at + line.len();
-            let cells = cells(line, &starts).ok_or_else(|| ragged(trimmed.clone(), line, &columns))?;
+            let cells =
+                cells(line, &starts, &columns).ok_or_else(|| ragged(trimmed.clone(), line, &columns))?;
             rows.push(TableRow { cells, span: trimmed.start..span.end });
         }
         Ok(Self { command, columns, rows })
@@ -129,7 +130,7 @@ fn headings(
 }
 
 /// One cell per column, or nothing.
-fn cells(line: &str, starts: &[usize]) -> Option<Vec<String>> {
+fn cells(line: &str, starts: &[usize], columns: &[String]) -> Option<Vec<String>> {
     let parts: Vec<String> =
         line.split("  ").map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect();
     if parts.len() == starts.len() {
@@ -160,7 +161,11 @@ fn cells(line: &str, starts: &[usize]) -> Option<Vec<String>> {
     };
     let lead: String = characters.iter().take(*starts.first()?).collect();
     let cells: Vec<String> = starts.iter().zip(ends).map(cut).collect();
-    (lead.trim().is_empty() && cells.first().is_some_and(|cell| !cell.is_empty())).then_some(cells)
+    // kubectl leaves the duration of a Job that has not started empty; people leave out ages. Nothing else is empty.
+    let is_filled = |(cell, column): (&String, &String)| {
+        !cell.is_empty() || matches!(column.as_str(), "AGE" | "DURATION")
+    };
+    (lead.trim().is_empty() && cells.iter().zip(columns).all(is_filled)).then_some(cells)
 }
 
 fn ragged(span: Range<usize>, line: &str, columns: &[String]) -> TableError {

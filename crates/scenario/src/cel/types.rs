@@ -27,8 +27,6 @@ const FUNCTIONS: &[(&str, Type)] = &[
     ("uint", Type::Int),
     ("double", Type::Double),
     ("string", Type::Text),
-    ("min", Type::Any),
-    ("max", Type::Any),
     (operators::NOT_STRICTLY_FALSE, Type::Bool),
 ];
 /// Macros, for suggestions.
