@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use towtank_model::index_set::IndexSet;
-use towtank_model::objects::{
-    CompletionMode, Job, JobConditionType, JobStatus, Pod, PodPhase, Uid, selector_matches,
-};
+use towtank_model::objects::{CompletionMode, Job, JobConditionType, JobStatus, Pod, PodPhase, Uid};
 use towtank_model::server::{Actor, Change, Fact, TraceEntry, Verb, Versions};
 use towtank_model::version::Features;
 
