@@ -185,11 +185,11 @@ fn first_pending_indexes() {
     ];
     for (name, count, completions, words, succeeded, failed, expected) in rows {
         let snapshot = snapshot(36, job(1, Some(completions), true), pods(words));
-        let (_, census) = indexes(&snapshot);
+        let (found, census) = indexes(&snapshot);
         let indexes = Indexes {
             succeeded: IndexSet::parse_below(succeeded, 100),
             failed: failed.map(|text| IndexSet::parse_below(text, 100)),
-            ..Indexes::default()
+            ..found
         };
         assert_eq!(indexes.first_pending(&snapshot, &census, count), expected, "{name}");
     }
