@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use towtank_model::index_set::IndexSet;
-use towtank_model::objects::{CompletionMode, Job, JobConditionType, JobStatus, Pod, PodPhase, Uid};
+use towtank_model::objects::{
+    CompletionMode, Job, JobConditionType, JobStatus, Pod, PodPhase, Uid, selector_matches,
+};
 use towtank_model::server::{Actor, Change, Fact, TraceEntry, Verb, Versions};
 use towtank_model::version::Features;
 
@@ -66,9 +68,15 @@ impl<T> Write<'_, T> {
 struct Ledger {
     features: Option<Features>,
     is_informed: bool,
+    /// There was a time at which the controller was not informed.
+    was_blind: bool,
     jobs: BTreeMap<Uid, Arc<Job>>,
     pods: BTreeMap<Uid, Arc<Pod>>,
     gone_pods: BTreeSet<Uid>,
+    /// Active pods whose finalizer the Job controller took off: those that it does not want.
+    let_go: BTreeSet<Uid>,
+    /// Pods whose labels a user has changed.
+    relabelled: BTreeSet<Uid>,
     resource_version: u64,
 }
 
@@ -105,6 +113,7 @@ impl Checker {
     /// Says whether the controller sees the newest state from now on. Some rules hold only then.
     pub fn set_informed(&mut self, is_informed: bool) {
         self.ledger.is_informed = is_informed;
+        self.ledger.was_blind |= !is_informed;
     }
 
     /// Takes the next lines of the trace.
@@ -128,6 +137,20 @@ impl Checker {
                 let write = self.write(entry.actor, *verb, versions);
                 run(|check| if let Check::Pod(rule) = check { Some(rule(&write)) } else { None })?;
                 keep(&mut self.ledger.pods, versions, |pod| pod.uid);
+                if let (Some(old), Some(new)) = (&versions.old, &versions.new)
+                    && entry.actor == Actor::User
+                    && old.labels != new.labels
+                {
+                    self.ledger.relabelled.insert(new.uid);
+                }
+                if let (Some(old), Some(new)) = (&versions.old, &versions.new)
+                    && entry.actor == Actor::JobController
+                    && old.is_active()
+                    && old.tracked
+                    && !new.tracked
+                {
+                    self.ledger.let_go.insert(new.uid);
+                }
                 if let (Some(old), None) = (&versions.old, &versions.new) {
                     self.ledger.gone_pods.insert(old.uid);
                 }
@@ -509,6 +532,14 @@ pub static ALL: [Invariant; 28] = [
                 return Ok(());
             }
             let twin = |other: &Pod| other.uid != pod.uid && other.is_active() && other.index == pod.index;
+            // An active pod of a completed index (stale caches can make one) is a surplus that any pod may pay for.
+            let done = IndexSet::parse_below(&job.status.completed_indexes, completions(job));
+            let active = |other: &Pod| {
+                other.is_active() && other.index.get().is_some_and(|index| done.contains(index))
+            };
+            if write.ledger.pods_of(job.uid).any(active) {
+                return Ok(());
+            }
             let may_go = match pod.index.get() {
                 Some(index) => index >= completions(job) || write.ledger.pods_of(job.uid).any(twin),
                 None => true,
@@ -534,7 +565,14 @@ pub static ALL: [Invariant; 28] = [
         name: "at rest every ended pod is counted and no finalizer is left behind",
         source: "KEP-2307; orphan worker",
         check: Check::Rest(|ledger| {
-            for pod in ledger.pods.values().filter(|pod| pod.tracked) {
+            // A Job can finish before the controller has seen all its pods (stale caches), which then keep their finalizer.
+            if ledger.was_blind {
+                return Ok(());
+            }
+            // A pod that lost its labels while its Job went is found by nobody: the Job's selector no longer names it, and
+            // nothing changes in it that would (upstream `ControllerRefManager`, orphan worker).
+            for pod in ledger.pods.values().filter(|pod| pod.tracked && !ledger.relabelled.contains(&pod.uid))
+            {
                 let Some(job) = ledger.owner(pod) else {
                     return Err(format!("{} has no Job and keeps its finalizer", pod.key));
                 };
@@ -563,5 +601,5 @@ fn created<'a>(write: &'a Write<'_, Pod>) -> Option<&'a Job> {
 fn is_removal(write: &Write<'_, Pod>) -> bool {
     write.actor == Actor::JobController
         && write.verb == Verb::Delete
-        && write.old.is_some_and(|pod| pod.is_active() && !pod.tracked)
+        && write.old.is_some_and(|pod| pod.is_active() && write.ledger.let_go.contains(&pod.uid))
 }
