@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::cluster::ClusterEvent;
 use crate::engine::{EventQueue, RandomStreams};
 use crate::job::{ControllerConfig, ControllerEvent, JobController, WatchKind};
-use crate::objects::{Job, ObjectKey, Pod, Uid};
+use crate::objects::{Job, NodeId, ObjectKey, Pod, PodStatus, Uid};
 use crate::server::{
     Actor, ApiError, Change, JobManifest, PodManifest, PodPatch, Propagation, Server, TraceEntry,
 };
@@ -277,6 +277,20 @@ impl Simulation {
     /// Edits a pod's labels or finalizers.
     pub fn patch_pod(&mut self, uid: Uid, patch: &PodPatch) -> Result<Arc<Pod>, ApiError> {
         self.act(|ctx| ctx.server.patch_pod(ctx.now, Actor::User, uid, patch))
+    }
+
+    /// Binds a pod to a node by hand, where no scheduler does it.
+    pub fn bind_pod(&mut self, uid: Uid, node: NodeId) -> Result<(), ApiError> {
+        self.act(|ctx| ctx.server.bind_pod(ctx.now, Actor::Scheduler, uid, node))
+    }
+
+    /// Reports a pod's status by hand, where no kubelet does it.
+    pub fn update_pod_status(
+        &mut self,
+        uid: Uid,
+        change: impl FnOnce(&mut PodStatus),
+    ) -> Result<Arc<Pod>, ApiError> {
+        self.act(|ctx| ctx.server.update_pod_status(ctx.now, Actor::Kubelet, uid, change))
     }
 
     /// From now on nothing can be created in this namespace.
