@@ -326,7 +326,7 @@ fn has(status: &JobStatus, kind: JobConditionType) -> bool {
 }
 
 /// The lowest common index of the first two intervals that overlap (`validateFailedIndexesNotOverlapCompleted`).
-fn first_overlap(completed: &str, failed: &str, completions: u32) -> Option<u32> {
+pub(super) fn first_overlap(completed: &str, failed: &str, completions: u32) -> Option<u32> {
     let mut completed = intervals(completed, completions).peekable();
     let mut failed = intervals(failed, completions).peekable();
     loop {

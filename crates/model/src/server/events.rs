@@ -22,7 +22,7 @@ const BURST: u64 = 25;
 /// One more Event may be written after so long (`defaultSpamQPS`).
 const REFILL_MICROS: u64 = 300_000_000;
 /// The minor version from which on Normal and Warning Events have a budget each (`getSpamKey`).
-const EVENT_BUDGET_PER_TYPE_SINCE: u16 = 33;
+const EVENT_BUDGET_PER_TYPE_SINCE: u16 = 32;
 /// In front of the message of a combined Event.
 const COMBINED: &str = "(combined from similar events): ";
 

@@ -16,6 +16,8 @@ use crate::objects::{
 use crate::time::Time;
 
 const KIND: &str = "pods";
+/// The minor version from which on a shortened grace period cannot end in the past.
+const DELETION_NOT_IN_PAST_SINCE: u16 = 33;
 
 // ---- creation ----
 
@@ -178,7 +180,10 @@ impl Server {
     }
 
     fn delete_stored_pod(&mut self, write: Write, pod: Arc<Pod>, grace_period_s: Option<u32>) {
-        let Some(deletion) = graceful_deletion(&pod, write.now, grace_period_s) else { return };
+        let keeps_from_past = self.features.version.minor() >= DELETION_NOT_IN_PAST_SINCE;
+        let Some(deletion) = graceful_deletion(&pod, write.now, grace_period_s, keeps_from_past) else {
+            return;
+        };
         let mut new = Pod::clone(&pod);
         new.deletion = Some(deletion);
         let pod = self.replace(write, pod, new);
@@ -190,13 +195,18 @@ impl Server {
 
 /// The deletion that a request leads to, or nothing when one that is under way is as short (`rest.BeforeDelete`, and
 /// `CheckGracefulDelete` of pods).
-fn graceful_deletion(pod: &Pod, now: Time, grace_period_s: Option<u32>) -> Option<Deletion> {
+fn graceful_deletion(
+    pod: &Pod,
+    now: Time,
+    grace_period_s: Option<u32>,
+    keeps_from_past: bool,
+) -> Option<Deletion> {
     let seconds = |length: u32| Duration::from_secs(length.into());
     if let Some(pending) = pod.deletion {
         let asked = grace_period_s.filter(|&asked| asked < pending.grace_period_s)?;
         let timestamp = pending.timestamp.saturating_sub(seconds(pending.grace_period_s)) + seconds(asked);
         // A period that is over already ends now; one of a second at least stays the kubelet's business.
-        if timestamp < now {
+        if keeps_from_past && timestamp < now {
             let grace_period_s = asked.min(1);
             return Some(Deletion { timestamp: now.truncated_to_second(), grace_period_s });
         }
