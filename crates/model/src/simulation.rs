@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use crate::cluster::ClusterEvent;
+use crate::cluster::{
+    ActionError, Cluster, ClusterConfig, ClusterEvent, ContainerChoice, ManualStatus, NodeChange, Signal,
+};
 use crate::engine::{EventQueue, RandomStreams};
 use crate::job::{ControllerConfig, ControllerEvent, JobController, WatchKind};
-use crate::objects::{Job, NodeId, ObjectKey, Pod, PodStatus, Uid};
-use crate::server::{
-    Actor, ApiError, Change, JobManifest, PodManifest, PodPatch, Propagation, Server, TraceEntry,
-};
+use crate::objects::{ConditionStatus, Job, NodeId, ObjectKey, Pod, PodStatus, Uid};
+use crate::server::{Actor, ApiError, JobManifest, PodManifest, PodPatch, Propagation, Server, TraceEntry};
 use crate::time::Time;
 use crate::version::Features;
 
@@ -52,6 +52,8 @@ pub struct SimulationConfig {
     pub explains: bool,
     /// The Job controller's process.
     pub controller: ControllerConfig,
+    /// Nodes, their timing, and what the workload does.
+    pub cluster: ClusterConfig,
     /// See [`SimulationError::Livelock`].
     pub events_per_instant_max: u64,
 }
@@ -65,6 +67,7 @@ impl SimulationConfig {
             keeps_trace: false,
             explains: false,
             controller: ControllerConfig::default(),
+            cluster: ClusterConfig::default(),
             events_per_instant_max: EVENTS_PER_INSTANT_MAX,
         }
     }
@@ -98,6 +101,7 @@ pub struct Simulation {
     server: Server,
     random: RandomStreams,
     controller: JobController,
+    cluster: Cluster,
     events_per_instant_max: u64,
     /// Changes of the store so far.
     generation: u64,
@@ -113,11 +117,16 @@ impl Simulation {
             server: Server::new(config.features, config.keeps_trace),
             random: RandomStreams::new(config.seed),
             controller: JobController::new(config.controller, config.features, config.explains),
+            cluster: Cluster::new(config.cluster),
             events_per_instant_max: config.events_per_instant_max,
             generation: 0,
             handled: 0,
         };
         simulation.start_controller();
+        let (mut ctx, _, cluster) = simulation.parts();
+        // Only a name that is taken is refused, and the store is empty.
+        let _ = cluster.start(&mut ctx);
+        simulation.spread();
         simulation
     }
 
@@ -134,6 +143,11 @@ impl Simulation {
     /// The Job controller.
     pub const fn controller(&self) -> &JobController {
         &self.controller
+    }
+
+    /// Scheduler, kubelets, and the controllers of nodes and pods.
+    pub const fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// Grows with every change of the stored state.
@@ -192,10 +206,10 @@ impl Simulation {
     }
 
     fn handle(&mut self, event: Event) {
-        let (mut ctx, controller) = self.parts();
+        let (mut ctx, controller, cluster) = self.parts();
         match event {
             Event::Controller(event) => controller.handle(event, &mut ctx),
-            Event::Cluster(_) => {}
+            Event::Cluster(event) => cluster.handle(event, &mut ctx),
         }
         self.spread();
     }
@@ -208,25 +222,22 @@ impl Simulation {
                 return;
             }
             self.generation += changes.len() as u64;
+            let (mut ctx, controller, cluster) = self.parts();
             for change in &changes {
-                self.observe(change);
+                controller.observe(change, &mut ctx);
+                cluster.observe(change, &mut ctx);
             }
         }
     }
 
-    fn observe(&mut self, change: &Change) {
-        let (mut ctx, controller) = self.parts();
-        controller.observe(change, &mut ctx);
-    }
-
-    fn parts(&mut self) -> (Context<'_>, &mut JobController) {
+    fn parts(&mut self) -> (Context<'_>, &mut JobController, &mut Cluster) {
         let ctx = Context {
             now: self.events.now(),
             events: &mut self.events,
             server: &mut self.server,
             random: &mut self.random,
         };
-        (ctx, &mut self.controller)
+        (ctx, &mut self.controller, &mut self.cluster)
     }
 
     /// Carries out a step of the user and shows the components what it changed.
@@ -234,8 +245,19 @@ impl Simulation {
         &mut self,
         action: impl FnOnce(&mut Context<'_>) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
-        let (mut ctx, _) = self.parts();
+        let (mut ctx, _, _) = self.parts();
         let result = action(&mut ctx);
+        self.spread();
+        result
+    }
+
+    /// The same for a step that goes to the cluster's components.
+    fn act_on<T>(
+        &mut self,
+        action: impl FnOnce(&mut Cluster, &mut Context<'_>) -> Result<T, ActionError>,
+    ) -> Result<T, ActionError> {
+        let (mut ctx, _, cluster) = self.parts();
+        let result = action(cluster, &mut ctx);
         self.spread();
         result
     }
@@ -299,6 +321,32 @@ impl Simulation {
         self.spread();
     }
 
+    /// Sends a signal to the main process of a pod's first container.
+    pub fn signal(&mut self, pod: Uid, signal: Signal) -> Result<(), ActionError> {
+        self.act_on(|cluster, ctx| cluster.signal(pod, signal, ctx))
+    }
+
+    /// Containers of a pod end with a code; the kubelet sets `condition` (type and status) with its next report.
+    pub fn exit(
+        &mut self,
+        pod: Uid,
+        containers: ContainerChoice<'_>,
+        exit_code: i32,
+        condition: Option<(Arc<str>, ConditionStatus)>,
+    ) -> Result<(), ActionError> {
+        self.act_on(|cluster, ctx| cluster.exit(pod, containers, exit_code, condition, ctx))
+    }
+
+    /// Writes a pod's status by hand; meant for clusters with [`ClusterConfig::manual_pods`].
+    pub fn set_phase(&mut self, pod: Uid, wanted: &ManualStatus) -> Result<(), ActionError> {
+        self.act_on(|cluster, ctx| cluster.set_phase(pod, wanted, ctx))
+    }
+
+    /// Does something to the node of this name.
+    pub fn set_node(&mut self, name: &str, change: NodeChange) -> Result<(), ActionError> {
+        self.act_on(|cluster, ctx| cluster.set_node(name, change, ctx))
+    }
+
     /// Ends the Job controller's process.
     pub fn stop_controller(&mut self) {
         let now = self.now();
@@ -307,7 +355,7 @@ impl Simulation {
 
     /// Starts the Job controller's process; does nothing when it runs.
     pub fn start_controller(&mut self) {
-        let (mut ctx, controller) = self.parts();
+        let (mut ctx, controller, _) = self.parts();
         controller.start(&mut ctx);
         self.spread();
     }
@@ -325,7 +373,7 @@ impl Simulation {
 
     /// Releases a watch of the Job controller: its cache catches up at this instant.
     pub fn release_cache(&mut self, kind: WatchKind) {
-        let (mut ctx, controller) = self.parts();
+        let (mut ctx, controller, _) = self.parts();
         controller.release(kind, &mut ctx);
         self.spread();
     }

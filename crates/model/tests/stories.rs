@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use towtank_model::cluster::ClusterConfig;
 use towtank_model::objects::*;
 use towtank_model::server::{Actor, Change, Fact, JobManifest, Propagation, TraceEntry, Verb};
 use towtank_model::simulation::{Simulation, SimulationConfig};
@@ -27,7 +28,8 @@ struct Player {
 impl Player {
     fn new(minor: u16) -> Self {
         let features = Features::of(KubernetesVersion::from_minor(minor).unwrap());
-        let config = SimulationConfig { keeps_trace: true, ..SimulationConfig::new(features, 1) };
+        let cluster = ClusterConfig { manual_pods: true, ..ClusterConfig::default() };
+        let config = SimulationConfig { keeps_trace: true, cluster, ..SimulationConfig::new(features, 1) };
         Self { simulation: Simulation::new(config), lines: Vec::new(), incarnations: Vec::new() }
     }
 

@@ -7,4 +7,4 @@ wait 3s
 phase 0 Succeeded
 wait 500ms
 deljob foreground
-wait 5s
+wait 300ms
