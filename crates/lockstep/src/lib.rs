@@ -6,11 +6,13 @@
 
 mod changes;
 pub mod claim;
+pub mod explain;
 pub mod kubectl;
 pub mod model_world;
 pub mod observation_trace;
 pub mod run;
 pub mod runner;
+pub mod session;
 pub mod table;
 pub mod trace_text;
 pub mod verdict;

@@ -48,9 +48,8 @@ impl Run {
     /// The command that plays exactly this run again.
     pub fn replay_line(&self) -> String {
         format!(
-            "towtank run {} --scenario {} --world {} --kubernetes {} --seed {}",
+            "towtank run {} --world {} --kubernetes {} --seed {}",
             quoted(&self.path),
-            quoted(&self.scenario),
             self.world,
             self.version,
             self.seed

@@ -10,6 +10,7 @@ mod monitor;
 
 use std::time::Duration;
 
+use towtank_model::server::TraceEntry;
 use towtank_model::time::Time;
 use towtank_model::version::KubernetesVersion;
 use towtank_scenario::ast::{Action, Claim, Expectation, Scenario, Step, When};
@@ -51,28 +52,26 @@ pub struct Setting {
 pub fn play(scenario: &Scenario, world: &mut dyn World, setting: Setting, limits: Limits) -> Run {
     let mut player = Player::new(scenario, world, setting.version, limits);
     let stop = player.play_all().err();
-    player.finish(stop, setting)
+    player.finish(stop, setting, Vec::new())
 }
 
-/// Plays the steps before `step_index`, then that step with all its expectations, and leaves the world there. The run's
-/// trace holds only what the step itself brought about.
+/// Plays the steps before `step_index`, then that step with all its expectations, and leaves the world there. Comes back
+/// with the number of entries of the run's trace that were there before the step began.
 pub fn play_step(
     scenario: &Scenario,
     world: &mut dyn World,
     setting: Setting,
     limits: Limits,
     step_index: usize,
-) -> Run {
+) -> (Run, usize) {
     let mut player = Player::new(scenario, world, setting.version, limits);
-    let stop = (0..step_index).try_for_each(|index| player.play_step(index)).err();
-    let stop = match stop {
-        Some(stop) => Some(stop),
-        None => {
-            player.world.take_trace();
-            player.play_step(step_index).err()
-        }
-    };
-    player.finish(stop, setting)
+    let mut stop = (0..step_index).try_for_each(|index| player.play_step(index)).err();
+    let earlier = player.world.take_trace();
+    let before = earlier.len();
+    if stop.is_none() && step_index < scenario.steps.len() {
+        stop = player.play_step(step_index).err();
+    }
+    (player.finish(stop, setting, earlier), before)
 }
 
 /// Why the play stopped: where, and what went wrong.
@@ -398,8 +397,9 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
-    fn finish(mut self, stop: Option<Box<Stop>>, setting: Setting) -> Run {
-        let trace = self.world.take_trace();
+    /// The run, with the part of the trace that was taken before.
+    fn finish(mut self, stop: Option<Box<Stop>>, setting: Setting, mut trace: Vec<TraceEntry>) -> Run {
+        trace.append(&mut self.world.take_trace());
         let stop = match stop {
             None if trace.is_empty() => Some(self.stop_at_start(FailureCause::EmptyTrace)),
             stop => stop,
