@@ -6,9 +6,9 @@ use towtank_model::version::KubernetesVersion;
 use towtank_scenario::ast::{CelExpression, Claim, Clause, JobClaim, RefusedClaim, Spanned};
 use towtank_scenario::observation::{JobView, Observation};
 
-use crate::table::{self, DiffLine};
-use crate::world::{RefusedField, Refusal};
 use crate::kubectl;
+use crate::table::{self, DiffLine};
+use crate::world::{Refusal, RefusedField};
 
 /// What clauses are judged on.
 #[derive(Clone, Copy, Debug)]
@@ -122,8 +122,9 @@ pub fn holds(claim: &Claim, subject: &Subject<'_>) -> bool {
         Claim::Table(expected) => {
             table::agrees(expected, &kubectl::grid(expected.command, subject.observation, subject.version))
         }
-        Claim::Job { name, fields } => named_job(name.as_deref(), subject)
-            .is_some_and(|job| job.exists && fields.iter().all(|field| compared(&field.value, job).is_none())),
+        Claim::Job { name, fields } => named_job(name.as_deref(), subject).is_some_and(|job| {
+            job.exists && fields.iter().all(|field| compared(&field.value, job).is_none())
+        }),
         Claim::Cel(expression) => expression.holds(subject.observation) == Ok(true),
         Claim::Refused(claim) => subject.refusal.is_some_and(|refusal| is_refused_as(claim, refusal)),
     }
@@ -157,9 +158,10 @@ pub fn mismatch(clause: &Clause, subject: &Subject<'_>) -> Option<Mismatch> {
         },
         Claim::Refused(claim) => Difference::Text {
             expected: describe_refused(claim),
-            actual: subject
-                .refusal
-                .map_or_else(|| "the action was accepted".to_owned(), |refusal| format!("refused, {refusal}")),
+            actual: subject.refusal.map_or_else(
+                || "the action was accepted".to_owned(),
+                |refusal| format!("refused, {refusal}"),
+            ),
         },
     };
     Some(Mismatch { span: clause.span.clone(), difference })
@@ -246,9 +248,7 @@ fn compared(claim: &JobClaim, job: &JobView) -> Option<String> {
         JobClaim::Succeeded(value) => differs(&i64::from(*value), job.succeeded, number),
         JobClaim::Failed(value) => differs(&i64::from(*value), job.failed, number),
         JobClaim::Terminating(value) => differs(&value.map(i64::from), job.terminating, or_null),
-        JobClaim::CompletedIndexes(value) => {
-            differs(&value.as_str(), job.completed_indexes.as_str(), quoted)
-        }
+        JobClaim::CompletedIndexes(value) => differs(&value.as_str(), job.completed_indexes.as_str(), quoted),
         JobClaim::FailedIndexes(value) => {
             differs(&value.as_deref(), job.failed_indexes.as_deref(), |actual| or_null(actual.map(quoted)))
         }

@@ -115,7 +115,8 @@ enum InitState {
 fn summarize_init_containers(pod: &Pod, summary: &mut Summary) -> InitState {
     let mut sidecar_restarts = 0;
     for (position, status) in pod.status.init_containers.iter().enumerate() {
-        let is_sidecar = pod.spec.init_containers.iter().any(|c: &Container| c.name == status.name && c.is_sidecar);
+        let is_sidecar =
+            pod.spec.init_containers.iter().any(|c: &Container| c.name == status.name && c.is_sidecar);
         summary.restarts += status.restart_count;
         if is_sidecar {
             sidecar_restarts += status.restart_count;

@@ -127,7 +127,8 @@ fn pod_lines(old: &[PodView], new: &[PodView], texts: &mut Vec<String>) {
 /// How a pod changed; empty when it did not.
 fn pod_change(old: &PodView, new: &PodView) -> String {
     let mut changes = Changes::default();
-    let status = if old.status == new.status { String::new() } else { format!("{}→{}", old.status, new.status) };
+    let status =
+        if old.status == new.status { String::new() } else { format!("{}→{}", old.status, new.status) };
     if !status.is_empty() {
         changes.add(status);
     }
@@ -156,7 +157,8 @@ fn pod_change(old: &PodView, new: &PodView) -> String {
 
 /// Conditions that say no more than the columns do are left out.
 fn is_telling(condition: &str) -> bool {
-    !["Ready", "ContainersReady", "PodScheduled", "Initialized", "PodReadyToStartContainers"].contains(&condition)
+    !["Ready", "ContainersReady", "PodScheduled", "Initialized", "PodReadyToStartContainers"]
+        .contains(&condition)
 }
 
 /// Pods that changed in the same way.
@@ -332,7 +334,9 @@ fn event_lines(old: &[EventView], new: &[EventView], texts: &mut Vec<String>) {
 }
 
 /// Traces of several versions as one text: versions that show the same share a block.
-pub fn by_version<'a, V: fmt::Display>(traces: impl IntoIterator<Item = (V, &'a ObservationTrace)>) -> String {
+pub fn by_version<'a, V: fmt::Display>(
+    traces: impl IntoIterator<Item = (V, &'a ObservationTrace)>,
+) -> String {
     let mut blocks: Vec<(Vec<String>, &ObservationTrace)> = Vec::new();
     for (version, trace) in traces {
         match blocks.iter_mut().find(|(_, known)| *known == trace) {

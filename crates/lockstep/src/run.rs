@@ -245,14 +245,19 @@ impl fmt::Display for FailureCause {
             Self::WrongOrder { then, .. } => write!(f, "the second came true first, at t={then}"),
             Self::NeverCame { claim } => write!(f, "did not come true before the scenario ended: {claim}"),
             Self::AlreadyPast { target, turn } => {
-                write!(f, "its instant, {target:?} after the action, had passed: the step had come to {turn:?}")
+                write!(
+                    f,
+                    "its instant, {target:?} after the action, had passed: the step had come to {turn:?}"
+                )
             }
             Self::TooManyInstants { limit } => {
                 write!(f, "more than {limit} instants: the scenario does not come to rest")
             }
             Self::Broken(error) => write!(f, "the world cannot go on: {error}"),
             Self::NeverEvaluated => f.write_str("speaks of no version that the scenario is true of"),
-            Self::NothingExpected => f.write_str("no expectation speaks of this version, so nothing was tested"),
+            Self::NothingExpected => {
+                f.write_str("no expectation speaks of this version, so nothing was tested")
+            }
             Self::EmptyTrace => f.write_str("the world recorded no write, so nothing was tested"),
         }
     }

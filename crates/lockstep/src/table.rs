@@ -126,8 +126,7 @@ fn projected(expected: &Table, actual: &Grid) -> Grid {
 
 /// Every word of the actual table: what a masked word of the pasted one may stand for.
 fn known_words(actual: &Grid) -> Vec<&str> {
-    let mut words: Vec<&str> =
-        actual.rows.iter().flatten().flat_map(|cell| cell.split([' ', '/'])).collect();
+    let mut words: Vec<&str> = actual.rows.iter().flatten().flat_map(|cell| cell.split([' ', '/'])).collect();
     words.sort_unstable();
     words.dedup();
     words
@@ -189,7 +188,10 @@ fn widths(grids: &[&Grid]) -> Vec<usize> {
     let columns = grids.iter().map(|grid| grid.columns.len()).max().unwrap_or(0);
     let cells = |column: usize| {
         grids.iter().flat_map(move |grid| {
-            grid.columns.get(column).into_iter().chain(grid.rows.iter().filter_map(move |row| row.get(column)))
+            grid.columns
+                .get(column)
+                .into_iter()
+                .chain(grid.rows.iter().filter_map(move |row| row.get(column)))
         })
     };
     (0..columns).map(|column| cells(column).map(|cell| cell.chars().count()).max().unwrap_or(0)).collect()
@@ -223,7 +225,8 @@ mod tests {
     use super::*;
 
     fn pasted(command: TableCommand, text: &str) -> Table {
-        let mut lines = text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        let mut lines =
+            text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
         let columns = lines.next().unwrap_or_default();
         Table { command, columns, rows: lines.map(|cells| TableRow { cells, span: 0..0 }).collect() }
     }

@@ -103,7 +103,9 @@ mod tests {
     #[test]
     fn the_first_difference_is_named() {
         assert_eq!(compare_lines(lines(&["a", "b"]), lines(&["a", "b"])), Judgement::Agrees { writes: 2 });
-        for (left, right, before) in [(&["a", "b"][..], &["a", "c"][..], 1), (&["a"], &["a", "b"], 1), (&[], &[], 0)] {
+        for (left, right, before) in
+            [(&["a", "b"][..], &["a", "c"][..], 1), (&["a"], &["a", "b"], 1), (&[], &[], 0)]
+        {
             let Judgement::Diverges(divergence) = compare_lines(lines(left), lines(right)) else {
                 panic!("{left:?} and {right:?} differ");
             };

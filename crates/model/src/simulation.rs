@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
-use crate::cluster::ClusterEvent;
+use crate::cluster::{
+    ActionError, Cluster, ClusterConfig, ClusterEvent, ContainerChoice, ManualStatus, NodeChange, Signal,
+};
 use crate::engine::{EventQueue, RandomStreams};
 use crate::job::{ControllerConfig, ControllerEvent, JobController, WatchKind};
-use crate::objects::{Job, ObjectKey, Pod, Uid};
+use crate::objects::{ConditionStatus, Job, ObjectKey, Pod, Uid};
 use crate::server::{
     Actor, ApiError, Change, JobManifest, PodManifest, PodPatch, Propagation, Server, TraceEntry,
 };
@@ -52,6 +54,8 @@ pub struct SimulationConfig {
     pub explains: bool,
     /// The Job controller's process.
     pub controller: ControllerConfig,
+    /// Nodes, and what runs on them.
+    pub cluster: ClusterConfig,
     /// See [`SimulationError::Livelock`].
     pub events_per_instant_max: u64,
 }
@@ -65,6 +69,7 @@ impl SimulationConfig {
             keeps_trace: false,
             explains: false,
             controller: ControllerConfig::default(),
+            cluster: ClusterConfig::default(),
             events_per_instant_max: EVENTS_PER_INSTANT_MAX,
         }
     }
@@ -98,6 +103,7 @@ pub struct Simulation {
     server: Server,
     random: RandomStreams,
     controller: JobController,
+    cluster: Cluster,
     events_per_instant_max: u64,
     /// Changes of the store so far.
     generation: u64,
@@ -113,10 +119,13 @@ impl Simulation {
             server: Server::new(config.features, config.keeps_trace),
             random: RandomStreams::new(config.seed),
             controller: JobController::new(config.controller, config.features, config.explains),
+            cluster: Cluster::new(config.cluster),
             events_per_instant_max: config.events_per_instant_max,
             generation: 0,
             handled: 0,
         };
+        // The store is empty, so that no node can be refused.
+        let _ = simulation.act(|cluster, ctx| cluster.start(ctx));
         simulation.start_controller();
         simulation
     }
@@ -192,10 +201,10 @@ impl Simulation {
     }
 
     fn handle(&mut self, event: Event) {
-        let (mut ctx, controller) = self.parts();
+        let (mut ctx, controller, cluster) = self.parts();
         match event {
             Event::Controller(event) => controller.handle(event, &mut ctx),
-            Event::Cluster(_) => {}
+            Event::Cluster(event) => cluster.handle(event, &mut ctx),
         }
         self.spread();
     }
@@ -215,27 +224,25 @@ impl Simulation {
     }
 
     fn observe(&mut self, change: &Change) {
-        let (mut ctx, controller) = self.parts();
+        let (mut ctx, controller, cluster) = self.parts();
         controller.observe(change, &mut ctx);
+        cluster.observe(change, &mut ctx);
     }
 
-    fn parts(&mut self) -> (Context<'_>, &mut JobController) {
+    fn parts(&mut self) -> (Context<'_>, &mut JobController, &mut Cluster) {
         let ctx = Context {
             now: self.events.now(),
             events: &mut self.events,
             server: &mut self.server,
             random: &mut self.random,
         };
-        (ctx, &mut self.controller)
+        (ctx, &mut self.controller, &mut self.cluster)
     }
 
     /// Carries out a step of the user and shows the components what it changed.
-    fn act<T>(
-        &mut self,
-        action: impl FnOnce(&mut Context<'_>) -> Result<T, ApiError>,
-    ) -> Result<T, ApiError> {
-        let (mut ctx, _) = self.parts();
-        let result = action(&mut ctx);
+    fn act<T>(&mut self, action: impl FnOnce(&mut Cluster, &mut Context<'_>) -> T) -> T {
+        let (mut ctx, _, cluster) = self.parts();
+        let result = action(cluster, &mut ctx);
         self.spread();
         result
     }
@@ -246,37 +253,37 @@ impl Simulation {
 impl Simulation {
     /// Creates a Job.
     pub fn create_job(&mut self, key: ObjectKey, manifest: &JobManifest) -> Result<Arc<Job>, ApiError> {
-        self.act(|ctx| ctx.server.create_job(ctx.now, Actor::User, key, manifest))
+        self.act(|_, ctx| ctx.server.create_job(ctx.now, Actor::User, key, manifest))
     }
 
     /// Changes the fields of a Job that the manifest gives.
     pub fn update_job(&mut self, key: &ObjectKey, manifest: &JobManifest) -> Result<Arc<Job>, ApiError> {
-        self.act(|ctx| ctx.server.update_job(ctx.now, Actor::User, key, manifest))
+        self.act(|_, ctx| ctx.server.update_job(ctx.now, Actor::User, key, manifest))
     }
 
     /// Deletes a Job.
     pub fn delete_job(&mut self, key: &ObjectKey, propagation: Propagation) -> Result<(), ApiError> {
-        self.act(|ctx| ctx.server.delete_job(ctx.now, Actor::User, key, propagation))
+        self.act(|_, ctx| ctx.server.delete_job(ctx.now, Actor::User, key, propagation))
     }
 
     /// Creates a bare pod.
     pub fn create_pod(&mut self, key: ObjectKey, manifest: &PodManifest) -> Result<Arc<Pod>, ApiError> {
-        self.act(|ctx| ctx.server.create_pod(ctx.now, Actor::User, key, manifest))
+        self.act(|_, ctx| ctx.server.create_pod(ctx.now, Actor::User, key, manifest))
     }
 
     /// Deletes a pod; 0 seconds of grace is `kubectl delete --force`.
     pub fn delete_pod(&mut self, uid: Uid, grace_period_s: Option<u32>) -> Result<(), ApiError> {
-        self.act(|ctx| ctx.server.delete_pod(ctx.now, Actor::User, uid, grace_period_s))
+        self.act(|_, ctx| ctx.server.delete_pod(ctx.now, Actor::User, uid, grace_period_s))
     }
 
     /// Evicts a pod through the eviction API.
     pub fn evict_pod(&mut self, uid: Uid) -> Result<(), ApiError> {
-        self.act(|ctx| ctx.server.evict_pod(ctx.now, Actor::User, uid))
+        self.act(|_, ctx| ctx.server.evict_pod(ctx.now, Actor::User, uid))
     }
 
     /// Edits a pod's labels or finalizers.
     pub fn patch_pod(&mut self, uid: Uid, patch: &PodPatch) -> Result<Arc<Pod>, ApiError> {
-        self.act(|ctx| ctx.server.patch_pod(ctx.now, Actor::User, uid, patch))
+        self.act(|_, ctx| ctx.server.patch_pod(ctx.now, Actor::User, uid, patch))
     }
 
     /// From now on nothing can be created in this namespace.
@@ -293,7 +300,7 @@ impl Simulation {
 
     /// Starts the Job controller's process; does nothing when it runs.
     pub fn start_controller(&mut self) {
-        let (mut ctx, controller) = self.parts();
+        let (mut ctx, controller, _) = self.parts();
         controller.start(&mut ctx);
         self.spread();
     }
@@ -311,8 +318,34 @@ impl Simulation {
 
     /// Releases a watch of the Job controller: its cache catches up at this instant.
     pub fn release_cache(&mut self, kind: WatchKind) {
-        let (mut ctx, controller) = self.parts();
+        let (mut ctx, controller, _) = self.parts();
         controller.release(kind, &mut ctx);
         self.spread();
+    }
+
+    /// Sends a signal to the main process of a pod's first container.
+    pub fn signal(&mut self, pod: Uid, signal: Signal) -> Result<(), ActionError> {
+        self.act(|cluster, ctx| cluster.signal(pod, signal, ctx))
+    }
+
+    /// Containers of a pod end with a code; the kubelet sets `condition` with its next report.
+    pub fn exit(
+        &mut self,
+        pod: Uid,
+        containers: ContainerChoice<'_>,
+        exit_code: i32,
+        condition: Option<(Arc<str>, ConditionStatus)>,
+    ) -> Result<(), ActionError> {
+        self.act(|cluster, ctx| cluster.exit(pod, containers, exit_code, condition, ctx))
+    }
+
+    /// Sets a pod's status by hand (see [`ClusterConfig::manual_pods`]).
+    pub fn set_phase(&mut self, pod: Uid, status: &ManualStatus) -> Result<(), ActionError> {
+        self.act(|cluster, ctx| cluster.set_phase(pod, status, ctx))
+    }
+
+    /// Does something to a node.
+    pub fn set_node(&mut self, name: &str, change: NodeChange) -> Result<(), ActionError> {
+        self.act(|cluster, ctx| cluster.set_node(name, change, ctx))
     }
 }

@@ -77,8 +77,10 @@ struct GroupKey {
 fn grouped(runs: &[Run]) -> Vec<(GroupKey, Vec<&Run>)> {
     let mut groups: Vec<(GroupKey, Vec<&Run>)> = Vec::new();
     for run in runs {
-        let failure =
-            run.failure.as_ref().map(|f| (f.step_index, f.expectation_index, format!("{:?}", f.cause.mismatches())));
+        let failure = run
+            .failure
+            .as_ref()
+            .map(|f| (f.step_index, f.expectation_index, format!("{:?}", f.cause.mismatches())));
         let key = GroupKey { world: run.world.as_str(), seed: run.seed, failure };
         match groups.iter_mut().find(|(known, _)| *known == key) {
             Some((_, members)) => members.push(run),
@@ -141,7 +143,8 @@ pub fn failure(scenario: &Scenario, run: &Run, failure: &Failure) -> String {
 /// What went wrong as a message at its place in the file, as `rustc` would print it.
 fn place(source: &Arc<SourceFile>, run: &Run, failure: &Failure) -> String {
     let since = failure.at - failure.since;
-    let label = format!("t={} in {} {}, {} after the action", failure.at, run.world, run.version, length(since));
+    let label =
+        format!("t={} in {} {}, {} after the action", failure.at, run.world, run.version, length(since));
     let message = format!("step `{}`: {}", failure.step, failure.cause);
     let start = failure.span.start.min(source.text.len());
     let end = failure.span.end.clamp(start, source.text.len());
@@ -149,7 +152,8 @@ fn place(source: &Arc<SourceFile>, run: &Run, failure: &Failure) -> String {
     let first_line = text.find('\n').map_or(end, |newline| start + newline);
     let span = LabeledSpan::new_with_span(Some(label), start..first_line);
     let diagnostic = PlacedMessage { message, source: source.clone(), span };
-    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode()).with_width(WIDTH).with_links(false);
+    let handler =
+        GraphicalReportHandler::new_themed(GraphicalTheme::unicode()).with_width(WIDTH).with_links(false);
     let mut out = String::new();
     match handler.render_report(&mut out, &diagnostic) {
         Ok(()) => out,
@@ -206,16 +210,17 @@ fn difference(out: &mut String, mismatch: &Mismatch) {
 }
 
 fn pair_verdict(out: &mut String, pair: &PairVerdict) {
-    let parties = format!(
-        "{} {} and {} {}",
-        pair.left.world, pair.left.version, pair.right.world, pair.right.version
-    );
+    let parties =
+        format!("{} {} and {} {}", pair.left.world, pair.left.version, pair.right.world, pair.right.version);
     match &pair.judgement {
         Judgement::Agrees { writes } => line(out, &format!("       {parties} agree ({writes} writes)")),
         Judgement::Explained { reason } => line(out, &format!("       {parties}: explained, {reason}")),
         Judgement::Diverges(divergence) => {
             let verdict = Styled(FAIL, "diverge");
-            line(out, &format!("       {parties} {verdict} after {} equal writes:", divergence.writes_before));
+            line(
+                out,
+                &format!("       {parties} {verdict} after {} equal writes:", divergence.writes_before),
+            );
             let text = |line: &Option<TraceLine>| {
                 line.as_ref().map_or_else(|| "(nothing more)".to_owned(), ToString::to_string)
             };

@@ -7,7 +7,9 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use miette::{Diagnostic, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
+use miette::{
+    Diagnostic, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents,
+};
 use towtank_model::index_set::IndexSetError;
 
 use crate::ast::SourceFile;
@@ -236,7 +238,9 @@ pub(crate) fn suggest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a 
         None if candidates.len() > LISTED_MAX => {
             format!("known are {}, … ({} in all)", quoted(&candidates[..LISTED_MAX]), candidates.len())
         }
-        None => format!("known {}: {}", if candidates.len() == 1 { "is" } else { "are" }, quoted(&candidates)),
+        None => {
+            format!("known {}: {}", if candidates.len() == 1 { "is" } else { "are" }, quoted(&candidates))
+        }
     }
 }
 

@@ -19,8 +19,10 @@ use crate::yaml::de::{Nullable, Verbatim};
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Scenario {
     /// Always `towtank.dev/v1alpha1`.
+    #[expect(dead_code, reason = "must be there; the value is looked at before the rest, in the tree")]
     pub(crate) api_version: Spanned<String>,
     /// Always `Scenario`.
+    #[expect(dead_code, reason = "must be there; the value is looked at before the rest, in the tree")]
     pub(crate) kind: Spanned<String>,
     /// The scenario's name.
     pub(crate) metadata: Metadata,
@@ -205,9 +207,22 @@ pub(crate) struct Step {
 }
 
 /// Any value; looked at later.
-#[derive(Debug, JsonSchema)]
-#[schemars(with = "serde_json::Value")]
+#[derive(Debug)]
 pub(crate) struct Anything;
+
+impl JsonSchema for Anything {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Anything".into()
+    }
+
+    fn json_schema(_generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["string", "object", "array"] })
+    }
+}
 
 /// `patch`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -216,6 +231,7 @@ pub(crate) struct Patch {
     /// The Job.
     pub(crate) job: Spanned<String>,
     /// The fields of its spec that change; null removes one.
+    #[expect(dead_code, reason = "must be there; the value is read as Kubernetes types, from the tree")]
     pub(crate) spec: Spanned<Anything>,
 }
 
@@ -288,10 +304,10 @@ pub(crate) struct Signal {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 pub(crate) enum SignalName {
     /// The process may do something before it ends, or go on.
-    #[serde(rename = "TERM", alias = "SIGTERM")]
+    #[serde(rename = "TERM")]
     Term,
     /// The process ends at once.
-    #[serde(rename = "KILL", alias = "SIGKILL")]
+    #[serde(rename = "KILL")]
     Kill,
 }
 

@@ -73,7 +73,8 @@ impl Table {
         for (at, line) in lines {
             let span = at..at + line.len();
             let trimmed = at + (line.len() - line.trim_start().len())..at + line.len();
-            let cells = cells(line, &starts).ok_or_else(|| ragged(trimmed.clone(), line, &columns))?;
+            let cells =
+                cells(line, &starts, &columns).ok_or_else(|| ragged(trimmed.clone(), line, &columns))?;
             rows.push(TableRow { cells, span: trimmed.start..span.end });
         }
         Ok(Self { command, columns, rows })
@@ -129,7 +130,7 @@ fn headings(
 }
 
 /// One cell per column, or nothing.
-fn cells(line: &str, starts: &[usize]) -> Option<Vec<String>> {
+fn cells(line: &str, starts: &[usize], columns: &[String]) -> Option<Vec<String>> {
     let parts: Vec<String> =
         line.split("  ").map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect();
     if parts.len() == starts.len() {
@@ -150,11 +151,21 @@ fn cells(line: &str, starts: &[usize]) -> Option<Vec<String>> {
     let ends = starts.iter().skip(1).copied().chain([characters.len()]);
     let cut = |(start, end): (&usize, usize)| {
         let end = end.min(characters.len());
-        characters.get(*start..end.max(*start)).unwrap_or_default().iter().collect::<String>().trim().to_owned()
+        characters
+            .get(*start..end.max(*start))
+            .unwrap_or_default()
+            .iter()
+            .collect::<String>()
+            .trim()
+            .to_owned()
     };
     let lead: String = characters.iter().take(*starts.first()?).collect();
     let cells: Vec<String> = starts.iter().zip(ends).map(cut).collect();
-    (lead.trim().is_empty() && cells.first().is_some_and(|cell| !cell.is_empty())).then_some(cells)
+    // kubectl leaves the duration of a Job that has not started empty; people leave out ages. Nothing else is empty.
+    let is_filled = |(cell, column): (&String, &String)| {
+        !cell.is_empty() || matches!(column.as_str(), "AGE" | "DURATION")
+    };
+    (lead.trim().is_empty() && cells.iter().zip(columns).all(is_filled)).then_some(cells)
 }
 
 fn ragged(span: Range<usize>, line: &str, columns: &[String]) -> TableError {
@@ -180,10 +191,10 @@ mod tests {
                     work-1 0/1 Pending 0 1s\n\
                     \n\
                     work-2  0/1     Init:0/1  0          \n";
-        let table = Table::parse(TableCommand::Pods, text).map(|table| {
-            table.rows.iter().map(|row| row.cells.join("|")).collect::<Vec<_>>()
-        });
-        let expected = ["work-0-abcde|1/1|Running|2 (5s ago)|40s", "work-1|0/1|Pending|0|1s", "work-2|0/1|Init:0/1|0|"];
+        let table = Table::parse(TableCommand::Pods, text)
+            .map(|table| table.rows.iter().map(|row| row.cells.join("|")).collect::<Vec<_>>());
+        let expected =
+            ["work-0-abcde|1/1|Running|2 (5s ago)|40s", "work-1|0/1|Pending|0|1s", "work-2|0/1|Init:0/1|0|"];
         assert_eq!(table, Ok(expected.map(str::to_owned).to_vec()));
     }
 

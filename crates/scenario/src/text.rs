@@ -41,7 +41,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, TextError> {
         units = &units[position + 1..];
         rest = &after[letters..];
     }
-    let exact = Duration::try_from_secs_f64(seconds).ok().filter(|exact| *exact <= DURATION_MAX && !text.is_empty());
+    let exact =
+        Duration::try_from_secs_f64(seconds).ok().filter(|exact| *exact <= DURATION_MAX && !text.is_empty());
     // The model's clock has ticks of a microsecond.
     exact.map(|exact| Duration::from_micros((exact.as_secs_f64() * 1e6).round() as u64)).ok_or_else(wrong)
 }
@@ -116,7 +117,10 @@ pub(crate) fn canonical_index_set(text: &str) -> Result<String, TextError> {
         Ok(canonical)
     } else {
         let problem = Problem::Invalid(format!("the controller never writes the index set `{text}`"));
-        Err((problem, format!("it writes `{canonical}`: two neighbours with a comma, three or more with a dash")))
+        Err((
+            problem,
+            format!("it writes `{canonical}`: two neighbours with a comma, three or more with a dash"),
+        ))
     }
 }
 
@@ -126,9 +130,14 @@ mod tests {
 
     #[test]
     fn durations_need_units() {
-        for (text, millis) in
-            [("10s", 10_000), ("1m30s", 90_000), ("500ms", 500), ("1.5s", 1_500), ("0s", 0), ("2h", 7_200_000)]
-        {
+        for (text, millis) in [
+            ("10s", 10_000),
+            ("1m30s", 90_000),
+            ("500ms", 500),
+            ("1.5s", 1_500),
+            ("0s", 0),
+            ("2h", 7_200_000),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["10", "1.5", "0", "1e3"] {
@@ -152,7 +161,9 @@ mod tests {
             let range = versions(text).map(|range| format!("{}..{}", range.first, range.last));
             assert_eq!(range, Ok(expected.to_owned()), "{text}");
         }
-        for text in ["", "1.27", "1.38", ">1.37", "<1.28", "1.33..1.30", "v1.30", "~1.30", "1.3", ">=1.31 <1.30"] {
+        for text in
+            ["", "1.27", "1.38", ">1.37", "<1.28", "1.33..1.30", "v1.30", "~1.30", "1.3", ">=1.31 <1.30"]
+        {
             assert!(versions(text).is_err(), "{text}");
         }
     }

@@ -9,7 +9,7 @@ use towtank_model::simulation::Simulation;
 use towtank_scenario::ast::{Action, CacheKind, ControllerChange, Manifest, PodRef, Spanned};
 
 use super::identity::Identities;
-use crate::world::{RefusedField, Refusal};
+use crate::world::{Refusal, RefusedField};
 
 /// Takes an action at the present instant.
 pub(super) fn perform(
@@ -92,7 +92,10 @@ fn pod_patch(labels: &[(String, Option<String>)], finalizer: Option<&str>) -> Po
     PodPatch {
         remove_tracking_finalizer: is_tracking,
         remove_finalizer: finalizer.filter(|_| !is_tracking).map(Arc::from),
-        labels: labels.iter().map(|(key, value)| (Arc::from(key.as_str()), value.as_deref().map(Arc::from))).collect(),
+        labels: labels
+            .iter()
+            .map(|(key, value)| (Arc::from(key.as_str()), value.as_deref().map(Arc::from)))
+            .collect(),
         ..PodPatch::default()
     }
 }
@@ -121,8 +124,11 @@ fn stored(simulation: &Simulation, identities: &Identities, pod: &PodRef) -> Res
     let server = simulation.server();
     let found: Option<&Arc<Pod>> = identities.resolve(server, pod).and_then(|uid| server.pod(uid));
     found.map(|pod| pod.uid).ok_or_else(|| {
-        let mut there: Vec<String> =
-            server.pods().filter_map(|pod| identities.of(pod.uid)).map(|known| known.masked_name.clone()).collect();
+        let mut there: Vec<String> = server
+            .pods()
+            .filter_map(|pod| identities.of(pod.uid))
+            .map(|known| known.masked_name.clone())
+            .collect();
         there.sort();
         let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
         Refusal::new("NotFound", format!("there is no pod {} now; there are: {there}", pod_text(pod)))

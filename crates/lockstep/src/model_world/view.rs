@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use towtank_model::objects::{
-    COMPLETION_INDEX, CONTROLLER_UID_LABEL, ConditionStatus, ContainerState, JOB_NAME_LABEL, Job, JobConditionType,
-    LEGACY_CONTROLLER_UID_LABEL, LEGACY_JOB_NAME_LABEL, Node, Pod, Uid,
+    COMPLETION_INDEX, CONTROLLER_UID_LABEL, ConditionStatus, ContainerState, JOB_NAME_LABEL, Job,
+    JobConditionType, LEGACY_CONTROLLER_UID_LABEL, LEGACY_JOB_NAME_LABEL, Node, Pod, Uid,
 };
 use towtank_model::server::{EventRecord, Server};
 use towtank_model::time::Time;
 use towtank_model::version::KubernetesVersion;
-use towtank_scenario::observation::{
-    EventView, JobConditionView, JobView, NodeView, Observation, PodView,
-};
+use towtank_scenario::observation::{EventView, JobConditionView, JobView, NodeView, Observation, PodView};
 
 use super::identity::Identities;
 use super::seconds;
@@ -79,19 +77,16 @@ impl Viewer {
         observation.jobs.sort_by(|one, other| one.name.cmp(&other.name));
     }
 
-    fn fill_pods(
-        &self,
-        observation: &mut Observation,
-        server: &Server,
-        identities: &Identities,
-        now: Time,
-    ) {
+    fn fill_pods(&self, observation: &mut Observation, server: &Server, identities: &Identities, now: Time) {
         observation.pods.clear();
         let view = |pod: &Pod| pod_view(pod, server, identities, self.printers, now);
         observation.pods.extend(server.pods().map(|pod| view(pod)));
         observation.pods.sort_by(|one, other| {
             let key = |pod: &PodView| (pod.index.unwrap_or(pod.number), pod.incarnation);
-            one.job.cmp(&other.job).then_with(|| key(one).cmp(&key(other))).then_with(|| one.name.cmp(&other.name))
+            one.job
+                .cmp(&other.job)
+                .then_with(|| key(one).cmp(&key(other)))
+                .then_with(|| one.name.cmp(&other.name))
         });
     }
 

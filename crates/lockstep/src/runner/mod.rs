@@ -410,7 +410,11 @@ impl<'a> Player<'a> {
             }
             let concerned = concerned_jobs(self.scenario, &stop);
             Failure {
-                step: self.scenario.steps.get(stop.step_index).map_or_else(String::new, |s| s.name.value.clone()),
+                step: self
+                    .scenario
+                    .steps
+                    .get(stop.step_index)
+                    .map_or_else(String::new, |s| s.name.value.clone()),
                 step_index: stop.step_index,
                 expectation_index: stop.expectation_index,
                 span: stop.span,
@@ -456,9 +460,8 @@ fn unplayed(step: &Step, version: KubernetesVersion) -> StepResult {
 
 /// The Jobs that a failed expectation names; none when it speaks of all.
 fn concerned_jobs(scenario: &Scenario, stop: &Stop) -> Vec<String> {
-    let expectation = stop
-        .expectation_index
-        .and_then(|position| scenario.steps.get(stop.step_index)?.expect.get(position));
+    let expectation =
+        stop.expectation_index.and_then(|position| scenario.steps.get(stop.step_index)?.expect.get(position));
     expectation
         .into_iter()
         .flat_map(|expectation| &expectation.clauses)

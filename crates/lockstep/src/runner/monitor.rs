@@ -55,9 +55,7 @@ impl<'a> Monitor<'a> {
     ) -> Option<Self> {
         let watch = match (&expectation.when, expectation.clauses.as_slice()) {
             (When::Never, clauses) => Watch::Never(Memo::new(clauses)),
-            (When::Before, [first, then]) => {
-                Watch::Before { first: Side::new(first), then: Side::new(then) }
-            }
+            (When::Before, [first, then]) => Watch::Before { first: Side::new(first), then: Side::new(then) },
             _ => return None,
         };
         Some(Self { step_index, expectation_index, expectation, watch })

@@ -1,7 +1,8 @@
 //! Conditions of pods.
 
-use crate::objects::{ConditionStatus, PodCondition};
+use crate::objects::{ConditionStatus, DISRUPTION_TARGET, PodCondition};
 use crate::time::Time;
+use crate::version::Features;
 
 /// Sets a condition in place, or appends it; the transition time changes only with the status.
 pub(super) fn set(
@@ -28,4 +29,16 @@ pub(super) fn set(
         reason: reason.into(),
         last_transition_time: now.truncated_to_second(),
     });
+}
+
+/// Marks a pod as ended by the cluster, in versions and with gates that do (KEP-3329).
+pub(super) fn set_disruption_target(
+    conditions: &mut Vec<PodCondition>,
+    features: &Features,
+    reason: &str,
+    now: Time,
+) {
+    if features.pod_disruption_conditions {
+        set(conditions, DISRUPTION_TARGET, ConditionStatus::True, reason, now);
+    }
 }

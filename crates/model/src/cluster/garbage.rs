@@ -10,13 +10,8 @@ use super::ClusterEvent;
 use super::timing::TimingProfile;
 use crate::engine::Purpose;
 use crate::objects::{Job, Pod, Uid};
-use crate::server::{Actor, Change, PodPatch, Versions};
+use crate::server::{Actor, Change, FOREGROUND_DELETION, ORPHAN_DEPENDENTS, PodPatch, Versions};
 use crate::simulation::{Context, Event};
-
-/// Finalizer of an object that waits for its dependents.
-pub const FOREGROUND_FINALIZER: &str = "foregroundDeletion";
-/// Finalizer of an object that lets go of its dependents.
-pub const ORPHAN_FINALIZER: &str = "orphan";
 
 /// The garbage collector.
 #[derive(Clone, Debug)]
@@ -94,20 +89,20 @@ impl GarbageCollector {
         if owner.deletion_time.is_none() {
             return;
         }
-        if has_finalizer(&owner, ORPHAN_FINALIZER) {
-            let release = PodPatch { release: true, ..PodPatch::default() };
+        if has_finalizer(&owner, ORPHAN_DEPENDENTS) {
+            let orphan = PodPatch { orphan: true, ..PodPatch::default() };
             for pod in pods {
                 // A pod that is gone has no owner to lose.
-                let _ = ctx.server.patch_pod(ctx.now, Actor::GarbageCollector, pod, &release);
+                let _ = ctx.server.patch_pod(ctx.now, Actor::GarbageCollector, pod, &orphan);
             }
-            let _ = ctx.server.remove_job_finalizer(ctx.now, Actor::GarbageCollector, job, ORPHAN_FINALIZER);
-        } else if has_finalizer(&owner, FOREGROUND_FINALIZER) {
+            let _ = ctx.server.remove_job_finalizer(ctx.now, Actor::GarbageCollector, job, ORPHAN_DEPENDENTS);
+        } else if has_finalizer(&owner, FOREGROUND_DELETION) {
             if pods.is_empty() {
                 let _ = ctx.server.remove_job_finalizer(
                     ctx.now,
                     Actor::GarbageCollector,
                     job,
-                    FOREGROUND_FINALIZER,
+                    FOREGROUND_DELETION,
                 );
             } else {
                 delete(pods, ctx);
@@ -119,7 +114,7 @@ impl GarbageCollector {
 /// The Job is being deleted in a way that is the collector's business.
 fn is_for_collector(job: &Job) -> bool {
     job.deletion_time.is_some()
-        && (has_finalizer(job, ORPHAN_FINALIZER) || has_finalizer(job, FOREGROUND_FINALIZER))
+        && (has_finalizer(job, ORPHAN_DEPENDENTS) || has_finalizer(job, FOREGROUND_DELETION))
 }
 
 fn has_finalizer(job: &Job, finalizer: &str) -> bool {

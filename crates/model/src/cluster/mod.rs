@@ -21,7 +21,7 @@ mod workload;
 
 use std::sync::Arc;
 
-pub use garbage::{FOREGROUND_FINALIZER, GarbageCollector, ORPHAN_FINALIZER};
+pub use garbage::GarbageCollector;
 pub use kubelet::Kubelets;
 pub use node_lifecycle::NodeLifecycle;
 pub use pod_gc::{PodGc, TERMINATED_PODS_MAX};

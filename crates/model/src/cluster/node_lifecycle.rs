@@ -19,8 +19,7 @@ use super::taints::{Patience, patience};
 use super::timing::{TimingProfile, node_monitor_grace};
 use crate::engine::{Purpose, Stamp, Timer};
 use crate::objects::{
-    ConditionStatus, DISRUPTION_TARGET, NOT_READY_TAINT, Node, NodeId, Pod, READY, Taint, TaintEffect,
-    UNREACHABLE_TAINT, Uid,
+    ConditionStatus, NOT_READY_TAINT, Node, NodeId, Pod, READY, Taint, TaintEffect, UNREACHABLE_TAINT, Uid,
 };
 use crate::server::{Actor, Change, Versions};
 use crate::simulation::{Context, Event};
@@ -315,9 +314,10 @@ impl NodeLifecycle {
         }
         self.evictions.remove(&uid);
         let now = ctx.now;
+        let features = *ctx.server.features();
         let marked = ctx.server.update_pod_status(now, Actor::NodeLifecycle, uid, |status| {
-            let (kind, reason) = (DISRUPTION_TARGET, DELETION_BY_TAINT_MANAGER);
-            conditions::set(&mut status.conditions, kind, ConditionStatus::True, reason, now);
+            let reason = DELETION_BY_TAINT_MANAGER;
+            conditions::set_disruption_target(&mut status.conditions, &features, reason, now);
         });
         if marked.is_ok() {
             // Refused only when the pod is gone by now.

@@ -11,7 +11,7 @@ use super::ClusterEvent;
 use super::conditions;
 use super::placement::Placement;
 use crate::engine::{Stamp, Timer};
-use crate::objects::{ConditionStatus, DISRUPTION_TARGET, NodeId, OUT_OF_SERVICE_TAINT, Pod, PodPhase, Uid};
+use crate::objects::{NodeId, OUT_OF_SERVICE_TAINT, Pod, PodPhase, Uid};
 use crate::server::{Actor, Change, Versions};
 use crate::simulation::{Context, Event};
 use crate::time::Time;
@@ -189,13 +189,13 @@ impl PodGc {
 /// Gives a pod the phase Failed unless it has ended, then deletes it without grace. Finalizers may still hold it.
 fn collect(uid: Uid, is_disruption: bool, ctx: &mut Context<'_>) {
     let now = ctx.now;
+    let features = *ctx.server.features();
     let Some(pod) = ctx.server.pod(uid) else { return };
     if !pod.status.phase.is_terminal() {
         let failed = ctx.server.update_pod_status(now, Actor::PodGc, uid, |status| {
             status.phase = PodPhase::Failed;
             if is_disruption {
-                let (kind, reason) = (DISRUPTION_TARGET, DELETION_BY_POD_GC);
-                conditions::set(&mut status.conditions, kind, ConditionStatus::True, reason, now);
+                conditions::set_disruption_target(&mut status.conditions, &features, DELETION_BY_POD_GC, now);
             }
         });
         if failed.is_err() {

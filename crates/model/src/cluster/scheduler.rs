@@ -17,14 +17,12 @@ use super::conditions;
 use super::timing::TimingProfile;
 use super::{ClusterEvent, TieBreak};
 use crate::engine::{Purpose, Stamp, Timer};
-use crate::objects::{ConditionStatus, NodeId, Pod, PodSpec, Uid};
+use crate::objects::{ConditionStatus, NodeId, POD_SCHEDULED, Pod, PodSpec, Uid};
 use crate::server::{Actor, Change, Versions};
 use crate::simulation::{Context, Event};
 use crate::time::Time;
 
-/// Condition type of a pod with a node, or without.
-const POD_SCHEDULED: &str = "PodScheduled";
-/// Its reason while no node takes the pod.
+/// Reason of the condition PodScheduled while no node takes the pod.
 const UNSCHEDULABLE: &str = "Unschedulable";
 
 /// Lines, in the order in which they were opened.

@@ -36,16 +36,33 @@ fn conditions_without_a_meaning_are_refused_where_they_are_wrong() {
         ("pods.exist(p, p.ready)", "(", "the CEL expression is wrong: unknown function `exist`"),
         ("size(pods)", "size(pods)", "the CEL expression is wrong: it yields a number, not true or false"),
         ("job.active == \"2\"", "==", "the CEL expression is wrong: a number is compared with a text"),
-        ("true || pods.exists(p, p.phase > 1)", ">", "the CEL expression is wrong: a text is compared with a number"),
+        (
+            "true || pods.exists(p, p.phase > 1)",
+            ">",
+            "the CEL expression is wrong: a text is compared with a number",
+        ),
     ] {
         let error = compile(text, true).expect_err(text);
-        assert_eq!((&text[error.span.clone()], error.problem.to_string().as_str()), (place, problem), "{text}");
+        assert_eq!(
+            (&text[error.span.clone()], error.problem.to_string().as_str()),
+            (place, problem),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn syntax_errors_have_a_place() {
-    for text in ["job.active ==", "job.active = 2", "", "(", "pods.exists(p p.ready)", "'", "a ? b", "job.active == 2 )"] {
+    for text in [
+        "job.active ==",
+        "job.active = 2",
+        "",
+        "(",
+        "pods.exists(p p.ready)",
+        "'",
+        "a ? b",
+        "job.active == 2 )",
+    ] {
         let error = compile(text, true).expect_err(text);
         assert!(matches!(error.problem, Problem::CelSyntax(_)), "{text}: {error:?}");
         assert!(error.span.start <= text.len(), "{text}: {error:?}");

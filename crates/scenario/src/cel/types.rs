@@ -27,8 +27,6 @@ const FUNCTIONS: &[(&str, Type)] = &[
     ("uint", Type::Int),
     ("double", Type::Double),
     ("string", Type::Text),
-    ("min", Type::Any),
-    ("max", Type::Any),
     (operators::NOT_STRICTLY_FALSE, Type::Bool),
 ];
 /// Macros, for suggestions.
@@ -108,12 +106,11 @@ impl Type {
 
 /// Checks all names and types of a program, and that it yields true or false.
 pub(super) fn check(program: &Program, text: &str, has_job: bool) -> Result<(), CelError> {
-    let mut variables: Vec<(String, Type)> = match Type::of(&serde_json::Value::Object(
-        Observation::sample().variables(),
-    )) {
-        Type::Record(fields) => fields,
-        _ => Vec::new(),
-    };
+    let mut variables: Vec<(String, Type)> =
+        match Type::of(&serde_json::Value::Object(Observation::sample().variables())) {
+            Type::Record(fields) => fields,
+            _ => Vec::new(),
+        };
     variables.retain(|(name, _)| has_job || name != "job");
     let mut checker = Checker { program, text, variables, depth: 0 };
     let root = program.expression();
@@ -173,10 +170,15 @@ impl Checker<'_> {
         if let Some((_, found)) = self.variables.iter().rev().find(|(known, _)| known == name) {
             return Ok(found.clone());
         }
-        let known: Vec<&str> =
-            self.variables.iter().map(|(name, _)| name.as_str()).filter(|name| !name.starts_with('@')).collect();
+        let known: Vec<&str> = self
+            .variables
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .filter(|name| !name.starts_with('@'))
+            .collect();
         let help = if name == "job" {
-            "the scenario does not have exactly one Job: write `jobs.exists(j, j.name == \"NAME\" && …)`".to_owned()
+            "the scenario does not have exactly one Job: write `jobs.exists(j, j.name == \"NAME\" && …)`"
+                .to_owned()
         } else {
             suggest(name, known)
         };
@@ -198,7 +200,8 @@ impl Checker<'_> {
             Type::Any | Type::Never => Type::Any,
             Type::List(_) => {
                 let problem = format!("a list has no field `{}`", select.field);
-                let help = format!("say of which element: `.exists(x, x.{} …)` or `.all(x, …)`", select.field);
+                let help =
+                    format!("say of which element: `.exists(x, x.{} …)` or `.all(x, …)`", select.field);
                 return Err(self.error(self.field_span(expression, select), &problem, &help));
             }
             other => {
@@ -219,8 +222,14 @@ impl Checker<'_> {
             let written = MACROS.iter().find(|known| **known == name);
             let help = match written {
                 Some(_) => format!("`{name}` is called on a list, with a variable: `pods.{name}(p, …)`"),
-                None => suggest(name, FUNCTIONS.iter().map(|(name, _)| *name).chain(MACROS.iter().copied())
-                    .filter(|name| !name.starts_with('@'))),
+                None => suggest(
+                    name,
+                    FUNCTIONS
+                        .iter()
+                        .map(|(name, _)| *name)
+                        .chain(MACROS.iter().copied())
+                        .filter(|name| !name.starts_with('@')),
+                ),
             };
             return self.wrong(expression, &format!("unknown function `{name}`"), &help);
         }
@@ -256,10 +265,17 @@ impl Checker<'_> {
             (operators::INDEX | operators::IN, _) => Ok(Type::Any),
             (operators::NEGATE, [a]) => Ok(a.clone()),
             (
-                operators::ADD | operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO,
+                operators::ADD
+                | operators::SUBSTRACT
+                | operators::MULTIPLY
+                | operators::DIVIDE
+                | operators::MODULO,
                 [a, b],
             ) => self.arithmetic(expression, name, a, b),
-            _ => Ok(FUNCTIONS.iter().find(|(known, _)| *known == name).map_or(Type::Any, |(_, found)| found.clone())),
+            _ => Ok(FUNCTIONS
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map_or(Type::Any, |(_, found)| found.clone())),
         }
     }
 
@@ -277,9 +293,11 @@ impl Checker<'_> {
             (Type::List(_), Type::List(_)) | (Type::Text, Type::Text) if operator == operators::ADD => {
                 Ok(a.clone().join(b.clone()))
             }
-            (Type::Int, Type::Double) | (Type::Double, Type::Int) => {
-                self.wrong(at, "a whole number and a number of seconds do not mix", "write `2.0` for `2`, or `double(x)`")
-            }
+            (Type::Int, Type::Double) | (Type::Double, Type::Int) => self.wrong(
+                at,
+                "a whole number and a number of seconds do not mix",
+                "write `2.0` for `2`, or `double(x)`",
+            ),
             (a, b) if a == b && a.is_number() => Ok(a.clone()),
             (a, b) => {
                 let problem = format!("the operator has no meaning for {} and {}", a.name(), b.name());
@@ -295,7 +313,11 @@ impl Checker<'_> {
             found if found.is_open() => Type::Any,
             found => {
                 let problem = format!("expected a list, found {}", found.name());
-                return self.wrong(&comprehension.iter_range, &problem, "lists are `pods`, `jobs`, `nodes`, `events`");
+                return self.wrong(
+                    &comprehension.iter_range,
+                    &problem,
+                    "lists are `pods`, `jobs`, `nodes`, `events`",
+                );
             }
         };
         let start = self.type_of(&comprehension.accu_init)?;

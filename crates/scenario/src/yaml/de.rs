@@ -7,16 +7,18 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::de::value::{StrDeserializer, UsizeDeserializer};
 use serde::de::{
-    self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess,
-    SeqAccess, Unexpected, Visitor,
+    self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer,
+    MapAccess, SeqAccess, Unexpected, Visitor,
 };
 
 use super::{Kind, Node};
 use crate::ast::{SourceFile, Spanned};
+use crate::error::{Problem, ScenarioError, suggest};
 
 /// Name by which [`Spanned`] asks for its place.
 const SPANNED: &str = "$towtank::Spanned";
@@ -74,9 +76,22 @@ pub(crate) fn from_node<T: DeserializeOwned>(
 }
 
 /// A scalar as it is written, whatever type YAML gives it: `1.30` stays `1.30`.
-#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Verbatim(pub(crate) String);
+
+impl JsonSchema for Verbatim {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Scalar".into()
+    }
+
+    fn json_schema(_generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}
 
 /// A value, or an explicit null.
 #[derive(Clone, Debug, PartialEq, JsonSchema)]
@@ -211,13 +226,6 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
                 None => Err(self.wrong_type("a text")),
             },
             NULLABLE if matches!(self.node.kind, Kind::Null) => visitor.visit_unit(),
-            // Kubernetes takes `cpu: 1` for `cpu: "1"`.
-            "Quantity" => match (&self.node.kind, self.verbatim()) {
-                (Kind::Int(_) | Kind::UInt(_) | Kind::Float(_), Some(text)) => {
-                    visitor.visit_newtype_struct(StrDeserializer::new(text))
-                }
-                _ => visitor.visit_newtype_struct(self),
-            },
             _ => visitor.visit_newtype_struct(self),
         }
     }
@@ -243,9 +251,9 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
         visitor: V,
     ) -> Result<V::Value, Mismatch> {
         match &self.node.kind {
-            Kind::Text(text) => {
-                visitor.visit_enum(text.as_str().into_deserializer()).map_err(|m: Mismatch| m.at(&self.node.span))
-            }
+            Kind::Text(text) => visitor
+                .visit_enum(text.as_str().into_deserializer())
+                .map_err(|m: Mismatch| m.at(&self.node.span)),
             Kind::Map(entries) if let [entry] = entries.as_slice() => {
                 visitor.visit_enum(Variant { parent: self, entry }).map_err(|m| m.at(&entry.0.span))
             }
@@ -468,6 +476,41 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Nullable<T> {
 }
 
 impl Mismatch {
+    /// The message about it.
+    pub(crate) fn into_error(self, source: &Arc<SourceFile>) -> ScenarioError {
+        let span = self.span.unwrap_or(0..0);
+        let error = |problem, label: &str| ScenarioError::new(source, span.clone(), problem, label);
+        match self.fault {
+            Fault::UnknownField(name, fields) => {
+                // In `{that: a(b, c)}` the comma ends the text, and what follows looks like a key.
+                let is_rest_of_text =
+                    name.contains(|c: char| matches!(c, '(' | ')' | '=' | '"' | '&' | '|' | '<' | '>'));
+                let help = if is_rest_of_text {
+                    "between `{` and `}` a comma ends a text: quote the whole text with `'…'`".to_owned()
+                } else {
+                    suggest(&name, fields.iter().copied())
+                };
+                error(Problem::UnknownField(name), "not a field of this mapping").with_help(help)
+            }
+            Fault::UnknownValue(text, values) => {
+                let help = suggest(&text, values.iter().copied());
+                error(Problem::Unknown { what: "value", text }, "not one of the values").with_help(help)
+            }
+            Fault::MissingField(name) => error(Problem::MissingField(name.to_owned()), "in this mapping")
+                .with_help(format!("add `{name}: …`")),
+            Fault::WrongType { expected, found } => {
+                let is_comment = found == "nothing" && is_followed_by_comment(&source.text, span.end);
+                let help = if is_comment {
+                    "what follows `#` is a comment: quote a text that begins with it".to_owned()
+                } else {
+                    format!("write {expected}")
+                };
+                error(Problem::WrongType { expected, found }, "this value").with_help(help)
+            }
+            Fault::Other(text) => error(Problem::Invalid(text), "here"),
+        }
+    }
+
     /// Puts the place in, unless a deeper node has done so.
     fn at(mut self, span: &Range<usize>) -> Self {
         self.span.get_or_insert_with(|| span.clone());
@@ -517,6 +560,12 @@ impl de::Error for Mismatch {
     fn missing_field(name: &'static str) -> Self {
         Self::of(Fault::MissingField(name))
     }
+}
+
+/// After `at`, only a colon and blanks stand before a `#` on the line.
+fn is_followed_by_comment(text: &str, at: usize) -> bool {
+    let rest = text.get(at..).unwrap_or_default();
+    rest.trim_start_matches([':', ' ']).starts_with('#')
 }
 
 /// What serde expects, in the words of somebody who writes YAML.

@@ -146,6 +146,7 @@ fn options() -> serde_saphyr::Options {
         },
         alias_limits: aliases,
         strict_booleans: true,
+        reject_unsupported_tags: true,
         emit_comments: false,
     }
 }
@@ -153,13 +154,14 @@ fn options() -> serde_saphyr::Options {
 /// Turns the parser's message into ours.
 fn refusal(source: &Arc<SourceFile>, error: &serde_saphyr::Error) -> ScenarioError {
     use serde_saphyr::Error;
-    let at = error.location().map_or(0..0, |location| bytes(&location));
+    let at = error.location().map_or(0..0, |location| bytes_or_column(&source.text, &location));
     let text = sentence(error);
     match error {
         Error::DuplicateMappingKey { key, .. } => {
             let key = key.clone().unwrap_or_default();
             let help = "a mapping can say only one thing about a field: remove one of the two";
-            ScenarioError::new(source, at, Problem::DuplicateField(key), "given a second time").with_help(help)
+            ScenarioError::new(source, at, Problem::DuplicateField(key), "given a second time")
+                .with_help(help)
         }
         Error::Budget { .. }
         | Error::AliasReplayLimitExceeded { .. }
@@ -173,9 +175,19 @@ fn refusal(source: &Arc<SourceFile>, error: &serde_saphyr::Error) -> ScenarioErr
             );
             ScenarioError::new(source, at, Problem::Limit(text), "the limit is exceeded here").with_help(help)
         }
+        Error::UnsupportedTag { tag, .. } => {
+            ScenarioError::new(source, before(source, at, tag), Problem::Yaml(text), "here")
+                .with_help("a text that begins with `!` is a tag in YAML: quote it with `'…'`")
+        }
         _ => ScenarioError::new(source, at, Problem::Yaml(text), "here")
             .with_help("quote texts that contain `: `, ` #`, or begin with one of `{[*&!|>'\"%@`"),
     }
+}
+
+/// The last `word` before `at`: the parser tells where a tagged value begins, behind its tag.
+fn before(source: &SourceFile, at: Range<usize>, word: &str) -> Range<usize> {
+    let found = source.text.get(..at.start).and_then(|text| text.rfind(word));
+    found.map_or(at, |start| start..start + word.len())
 }
 
 /// The parser's message in one line, without the place that our label shows.
@@ -185,6 +197,18 @@ fn sentence(error: &serde_saphyr::Error) -> String {
     let first = first.strip_prefix("error: ").unwrap_or(first);
     let cut = [" at line ", " at byte ", " (line "].iter().filter_map(|mark| first.find(mark)).min();
     cut.map_or(first, |cut| &first[..cut]).trim().to_owned()
+}
+
+/// The byte range of a location. The scanner's own errors have a line and a column only, both from 1.
+fn bytes_or_column(text: &str, location: &serde_saphyr::Location) -> Range<usize> {
+    if location.span().byte_offset().is_some() {
+        return bytes(location);
+    }
+    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1);
+    let line_start: usize = text.split_inclusive('\n').take(number(location.line())).map(str::len).sum();
+    let line = text.get(line_start..).unwrap_or_default();
+    let column = line.char_indices().nth(number(location.column())).map_or(line.len(), |(at, _)| at);
+    line_start + column..line_start + column + 1
 }
 
 /// The byte range of a location.

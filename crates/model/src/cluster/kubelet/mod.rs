@@ -219,8 +219,10 @@ impl Kubelets {
         let Some(work) = self.pods.get_mut(&uid) else { return };
         work.is_dirty = false;
         let now = ctx.now;
-        let written =
-            ctx.server.update_pod_status(now, Actor::Kubelet, uid, |status| work.write_to(status, now));
+        let features = *ctx.server.features();
+        let written = ctx.server.update_pod_status(now, Actor::Kubelet, uid, |status| {
+            work.write_to(status, &features, now);
+        });
         let is_over = work.stage == Stage::Ended;
         match written {
             Ok(pod) if is_over => self.reported_end(&pod, ctx),

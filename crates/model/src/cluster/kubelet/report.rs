@@ -6,10 +6,9 @@ use super::container::{ContainerRun, KILLED, Role, Run};
 use super::work::{PodWork, Stage};
 use crate::cluster::conditions;
 use crate::objects::ConditionStatus;
-use crate::objects::{
-    Container, ContainerState, ContainerStatus, DISRUPTION_TARGET, PodPhase, PodStatus, READY, Termination,
-};
+use crate::objects::{Container, ContainerState, ContainerStatus, PodPhase, PodStatus, READY, Termination};
 use crate::time::Time;
+use crate::version::Features;
 
 /// `status.reason` of pods that the kubelet ended because its node shuts down.
 const SHUTDOWN_REASON: &str = "Terminated";
@@ -43,7 +42,7 @@ impl PodWork {
     }
 
     /// Writes what the kubelet knows into a status; conditions of others stay.
-    pub(super) fn write_to(&self, status: &mut PodStatus, now: Time) {
+    pub(super) fn write_to(&self, status: &mut PodStatus, features: &Features, now: Time) {
         status.phase = self.phase();
         status.start_time = status.start_time.or(Some(self.start_time.truncated_to_second()));
         let inits = self.spec.init_containers.len();
@@ -57,8 +56,7 @@ impl PodWork {
         }
         if self.stage == Stage::Ended && self.is_shut_down {
             status.reason = SHUTDOWN_REASON.into();
-            let (kind, reason) = (DISRUPTION_TARGET, TERMINATION_BY_KUBELET);
-            conditions::set(&mut status.conditions, kind, ConditionStatus::True, reason, now);
+            conditions::set_disruption_target(&mut status.conditions, features, TERMINATION_BY_KUBELET, now);
         }
     }
 
