@@ -103,8 +103,7 @@ impl EventLog {
         let has_budget = self.budgets.entry(budget_key).or_insert_with(|| Budget::full(now)).spend(now);
         let similar = self.similar.entry((actor, draft.job, draft.is_warning, draft.reason)).or_default();
         let is_single = similar.is_single(now, &draft.message);
-        let message = if is_single { draft.message } else { format!("{COMBINED}{}", draft.message) };
-        let seen = similar.seen.entry(is_single.then(|| message.clone())).or_insert(Seen {
+        let seen = similar.seen.entry(is_single.then(|| draft.message.clone())).or_insert(Seen {
             count: 0,
             first_time: now,
             number: None,
@@ -113,8 +112,12 @@ impl EventLog {
         if !has_budget {
             return;
         }
-        let record = seen.number.and_then(|number| self.records.get_mut(number.checked_sub(self.cut)?));
-        if let Some(record) = record {
+        let message = if is_single { draft.message } else { format!("{COMBINED}{}", draft.message) };
+        let position = seen.number.and_then(|number| number.checked_sub(self.cut));
+        if let Some(record) = position
+            .filter(|&position| position >= self.first)
+            .and_then(|position| self.records.get_mut(position))
+        {
             record.count = seen.count;
             record.last_time = now;
             record.draft.message = message;
