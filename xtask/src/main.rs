@@ -91,7 +91,7 @@ fn test(args: &[String]) -> Outcome {
 fn same_bytes_in_debug_and_release() -> Outcome {
     let traces = |profile: &[&str]| {
         let mut command =
-            command("cargo", ["run", "--quiet", "--package", "towtank-model", "--example", "traces"]);
+            command("cargo", ["run", "--quiet", "--package", "towtank-explore", "--example", "traces"]);
         let output = command.args(profile).stderr(Stdio::inherit()).output();
         match output {
             Ok(output) if output.status.success() && !output.stdout.is_empty() => Ok(output.stdout),

@@ -107,6 +107,7 @@ proptest! {
         let mut pair = Pair::default();
         for call in calls {
             pair.make(call);
+            pair.wheel.check();
         }
         while pair.pop_until(Time::MAX).is_some() {}
         prop_assert!(pair.wheel.is_empty());

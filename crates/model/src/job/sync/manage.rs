@@ -106,7 +106,7 @@ impl Stock<'_> {
 
     /// At least `surplus` active pods that have to go, each with the reason, in upstream's order.
     fn victims(&self, surplus: usize) -> Vec<(usize, Rule)> {
-        if self.indexes.is_none() && surplus == 0 {
+        if surplus == 0 && self.indexes.is_none_or(|indexes| indexes.fits(self.snapshot, self.census)) {
             return Vec::new();
         }
         let (mut victims, mut rest) = if self.indexes.is_some() {

@@ -31,3 +31,6 @@ mod uncounted;
 pub use contract::{Answer, BackoffRecord, Effect, Limits, Snapshot, Step, Write, Written};
 pub use findings::{Finding, Rule, Subject};
 pub use pass::SyncPass;
+
+#[cfg(test)]
+mod tests;

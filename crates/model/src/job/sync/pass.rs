@@ -341,6 +341,7 @@ impl SyncPass {
         let needs_write = self.report_pods() || changed;
         let account = Account {
             snapshot: &self.snapshot,
+            census: &self.census,
             recorded: &self.recorded,
             indexes: self.indexes.as_ref(),
             verdict: self.verdict.as_ref(),
@@ -428,7 +429,7 @@ impl SyncPass {
         let mut gone = self.uids_to_release();
         gone.retain(|uid| kept.binary_search(uid).is_err());
         gone.sort_unstable();
-        let mut tracked = tracked_pods(&self.snapshot);
+        let mut tracked = tracked_pods(&self.snapshot, &self.census);
         tracked.retain(|uid| gone.binary_search(uid).is_err());
         count_released(&mut self.status, &tracked)
     }

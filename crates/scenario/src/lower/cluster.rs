@@ -1,0 +1,147 @@
+//! `spec.cluster` and `spec.workloads`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use towtank_model::cluster::{Behaviour, OnTerm};
+use towtank_model::version::{Features, Gate, GateError, KubernetesVersion};
+
+use super::Source;
+use super::scope::Scope;
+use crate::ast::{ClusterSpec, Spanned, VersionRange, WorkloadRule};
+use crate::error::{Problem, ScenarioError, suggest};
+use crate::{raw, text};
+
+/// Nodes that a cluster may have.
+const NODES_MAX: u32 = 100_000;
+/// Exit code of a process that SIGTERM ends.
+const SIGTERM_EXIT_CODE: i32 = 143;
+/// Timing profiles.
+const TIMINGS: &[(&str, &str)] = &[("instant", "instant"), ("kind", "kind"), ("gke", "gke")];
+
+/// What the cluster is, with the defaults filled in.
+pub(super) fn spec(
+    file: &Source<'_>,
+    raw: raw::Cluster,
+    versions: VersionRange,
+) -> Result<ClusterSpec, ScenarioError> {
+    if let Some(nodes) = &raw.nodes
+        && nodes.value > NODES_MAX
+    {
+        let problem = Problem::Limit(format!("a cluster may have {NODES_MAX} nodes"));
+        return Err(file.error(nodes.span.clone(), problem, "too many").with_help("write fewer nodes"));
+    }
+    let or = |value: Option<Spanned<u32>>, default: u32| value.map_or(default, |value| value.value);
+    let timing = match &raw.timing {
+        Some(timing) => file.word(timing, "timing profile", TIMINGS)?,
+        None => "instant",
+    };
+    let qps = raw.controller_qps.as_ref().map(|qps| file.positive(qps, "requests per second")).transpose()?;
+    Ok(ClusterSpec {
+        nodes: or(raw.nodes, 10),
+        cores_per_node: or(raw.cores_per_node, 10),
+        pods_per_node: or(raw.pods_per_node, 110),
+        timing: timing.to_owned(),
+        feature_gates: feature_gates(file, raw.feature_gates.unwrap_or_default(), versions)?,
+        controller_qps: qps,
+        controller_burst: or(raw.controller_burst, 30),
+        manual_pods: raw.pods.is_some_and(|mode| mode.value == raw::PodMode::Manual),
+    })
+}
+
+/// Gates that every version of the scenario knows and lets be set.
+fn feature_gates(
+    file: &Source<'_>,
+    gates: BTreeMap<String, Spanned<bool>>,
+    versions: VersionRange,
+) -> Result<Vec<(String, bool)>, ScenarioError> {
+    let in_range = |version: &KubernetesVersion| (versions.first..=versions.last).contains(version);
+    for (name, value) in &gates {
+        let try_in = |version| Features::of(version).set_gate(name, value.value);
+        let refusal = KubernetesVersion::all().filter(in_range).find_map(|version| try_in(version).err());
+        let Some(refusal) = refusal else { continue };
+        let possible: Vec<_> = KubernetesVersion::all().filter(|version| try_in(*version).is_ok()).collect();
+        let problem = match &refusal {
+            GateError::Unknown { .. } if Gate::from_name(name).is_none() => {
+                Problem::Unknown { what: "feature gate", text: name.clone() }
+            }
+            other => Problem::Invalid(other.to_string()),
+        };
+        let help = match (possible.first(), possible.last()) {
+            (Some(first), Some(last)) => {
+                format!(
+                    "it can be set to {} in {first} to {last}: `kubernetes: {first}..{last}`",
+                    value.value
+                )
+            }
+            _ => suggest(name, Gate::ALL.into_iter().map(Gate::name)),
+        };
+        return Err(file.error(value.span.clone(), problem, "cannot be set").with_help(help));
+    }
+    Ok(gates.into_iter().map(|(name, value)| (name, value.value)).collect())
+}
+
+/// What the containers do.
+pub(super) fn workloads(
+    file: &Source<'_>,
+    scope: &Scope,
+    rules: Vec<raw::Workload>,
+) -> Result<Vec<WorkloadRule>, ScenarioError> {
+    rules.into_iter().map(|rule| workload(file, scope, rule)).collect()
+}
+
+fn workload(file: &Source<'_>, scope: &Scope, rule: raw::Workload) -> Result<WorkloadRule, ScenarioError> {
+    if let Some(job) = &rule.job {
+        scope.job(file, job)?;
+    }
+    if let Some(indexes) = &rule.indexes {
+        file.read(indexes, text::index_set)?;
+    }
+    let incarnation = rule.incarnation.as_ref().map(|it| file.positive(it, "incarnations")).transpose()?;
+    let runs_for = rule.runs_for.as_ref().map(|it| file.read(it, text::duration)).transpose()?;
+    if let (Some(code), None) = (&rule.exit_code, runs_for) {
+        let problem = Problem::MissingField("runsFor".to_owned());
+        return Err(file.error(code.span.clone(), problem, "when does it end with this code?").with_help(
+            "say how long it runs: `runsFor: 30s`; for the code at SIGTERM, `onTerm: {exitCode: …}`",
+        ));
+    }
+    Ok(WorkloadRule {
+        job: rule.job.map(|job| job.value),
+        indexes: rule.indexes.map(|indexes| indexes.value.0),
+        incarnation,
+        behaviour: Behaviour {
+            runs_for,
+            exit_code: rule.exit_code.map(|code| exit_code(file, &code)).transpose()?.unwrap_or(0),
+            on_term: on_term(file, rule.on_term)?,
+        },
+    })
+}
+
+fn on_term(file: &Source<'_>, written: Option<Spanned<raw::OnTerm>>) -> Result<OnTerm, ScenarioError> {
+    match written {
+        None => Ok(OnTerm::Exit { exit_code: SIGTERM_EXIT_CODE, after: Duration::ZERO }),
+        Some(Spanned { value: raw::OnTerm::Word(word), .. }) if word == "ignore" => Ok(OnTerm::Ignore),
+        Some(Spanned { value: raw::OnTerm::Word(word), span }) => {
+            let problem = Problem::Unknown { what: "behaviour at SIGTERM", text: word };
+            let help = "write `ignore`, or how it ends: `{exitCode: 0, after: 5s}`";
+            Err(file.error(span, problem, "here").with_help(help))
+        }
+        Some(Spanned { value: raw::OnTerm::Exit(exit), .. }) => Ok(OnTerm::Exit {
+            exit_code: exit
+                .exit_code
+                .map(|code| exit_code(file, &code))
+                .transpose()?
+                .unwrap_or(SIGTERM_EXIT_CODE),
+            after: exit.after.map(|after| file.read(&after, text::duration)).transpose()?.unwrap_or_default(),
+        }),
+    }
+}
+
+/// An exit code as a process can have it.
+pub(super) fn exit_code(file: &Source<'_>, code: &Spanned<i32>) -> Result<i32, ScenarioError> {
+    if (0..=255).contains(&code.value) {
+        return Ok(code.value);
+    }
+    let problem = Problem::Invalid(format!("{} is no exit code", code.value));
+    Err(file.error(code.span.clone(), problem, "here").with_help("exit codes are 0 to 255"))
+}

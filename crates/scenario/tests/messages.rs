@@ -1,0 +1,309 @@
+//! What is said about each kind of bad input. One snapshot per group of mistakes; each case is the good scenario below
+//! with one change.
+
+use std::fmt::Write as _;
+
+use miette::{GraphicalReportHandler, GraphicalTheme};
+use towtank_scenario::{FileLoader, NoFiles, parse};
+
+const GOOD: &str = r#"apiVersion: towtank.dev/v1alpha1
+kind: Scenario
+metadata: {name: good}
+spec:
+  about: A story.
+  source: nowhere
+  kubernetes: ">=1.28"
+  cluster: {nodes: 3, timing: kind}
+  workloads:
+    - {job: work, indexes: "0-2", runsFor: 10s, onTerm: ignore}
+  steps:
+    - name: create
+      apply:
+        apiVersion: batch/v1
+        kind: Job
+        metadata: {name: work}
+        spec:
+          completions: 4
+          parallelism: 4
+          completionMode: Indexed
+          template:
+            spec:
+              restartPolicy: Never
+              containers:
+                - name: main
+                  image: busybox
+                  command: [sleep, "10"]
+                  resources: {requests: {cpu: 500m}}
+      expect:
+        - within: 60s
+          kubectl get pods: |
+            NAME           READY   STATUS    RESTARTS   AGE
+            work-0-9zsjw   1/1     Running   0          40s
+            work-1-z94mv   1/1     Running   0          40s
+          job: {active: 2, completedIndexes: "0,1"}
+    - name: fail one
+      fail: {pod: work-2, exitCode: 1}
+      expect:
+        - never: pods.exists(p, p.index == 2 && p.incarnation > 1)
+        - holds: {for: 5m, that: job.active == 2}
+    - name: shrink
+      scale: {job: work, to: 3}
+"#;
+
+struct Files;
+
+impl FileLoader for Files {
+    fn load(&self, path: &str) -> std::io::Result<String> {
+        match path {
+            "typo.yaml" => {
+                Ok("apiVersion: batch/v1\nkind: Job\nmetadata: {name: work}\nspec:\n  paralelism: 2\n".into())
+            }
+            "empty.yaml" => Ok("# nothing\n---\n".into()),
+            "scenario.yaml" => Ok(GOOD.into()),
+            "huge.yaml" => Ok("a".repeat((1 << 20) + 1)),
+            _ => Err(std::io::Error::new(std::io::ErrorKind::NotFound, "no such file")),
+        }
+    }
+}
+
+/// The message about the good scenario after replacing `from`, which must be in it, by `to`.
+fn message(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "`{from}` is not in the good scenario");
+    let text = GOOD.replacen(from, to, 1);
+    let error = parse("bad.yaml", &text, &Files).expect_err(to);
+    let mut printed = String::new();
+    GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
+        .with_width(110)
+        .with_context_lines(0)
+        .render_report(&mut printed, &error)
+        .expect("a String takes everything");
+    printed.trim_end().to_owned()
+}
+
+/// Prints all cases of a group and compares them with the snapshot.
+fn check(group: &str, cases: &[(&str, &str, &str)]) {
+    let mut all = String::new();
+    for (title, from, to) in cases {
+        writeln!(all, "## {title}\n{}\n", message(from, to)).expect("a String takes everything");
+    }
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../../../snapshots/messages");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(group, all));
+}
+
+#[test]
+fn the_good_scenario_is_good() {
+    parse("good.yaml", GOOD, &NoFiles).unwrap_or_else(|error| panic!("{error} at {:?}", error.position()));
+}
+
+#[test]
+fn structure() {
+    check(
+        "structure",
+        &[
+            ("empty file", GOOD, ""),
+            ("another kind", "kind: Scenario", "kind: Job"),
+            ("another version", "v1alpha1", "v1"),
+            ("no mapping", GOOD, "- a\n- b\n"),
+            ("two documents", GOOD, "a: 1\n---\nb: 2\n"),
+            ("broken YAML", "metadata: {name: good}", "metadata: {name: good"),
+            ("tab", "  about:", "\tabout:"),
+            ("unknown anchor", "nowhere", "*nowhere"),
+            ("duplicate field", "  source: nowhere", "  about: nowhere"),
+            ("text cut by a comma", "that: job.active == 2", "that: pods.filter(p, p.ready).size() == 2"),
+            ("a tag", "that: job.active == 2", "that: !pods.exists(p)"),
+            ("a comment for a value", "source: nowhere", "source: #123"),
+            ("unknown field", "  about:", "  abuot:"),
+            ("unknown field of a step", "      fail:", "      fial:"),
+            ("missing field", "    - name: shrink\n      scale", "    - scale"),
+            ("wrong type", "nodes: 3", "nodes: three"),
+            ("negative number", "nodes: 3", "nodes: -3"),
+            ("a list for a mapping", "cluster: {nodes: 3, timing: kind}", "cluster: [3]"),
+            ("no value", "timing: kind", "timing:"),
+            ("no steps", &GOOD[GOOD.find("  steps:").unwrap_or(0)..], "  steps: []\n"),
+            ("no name", "{name: good}", "{name: Good Story}"),
+        ],
+    );
+}
+
+#[test]
+fn values() {
+    check(
+        "values",
+        &[
+            ("duration without unit", "within: 60s", "within: 60"),
+            ("no duration", "within: 60s", "within: soon"),
+            ("units in the wrong order", "within: 60s", "within: 30s1m"),
+            ("unknown version", ">=1.28", ">=1.48"),
+            ("no version", ">=1.28", "latest"),
+            ("no version satisfies", ">=1.28", ">=1.33 <1.30"),
+            ("unknown timing", "timing: kind", "timing: knd"),
+            ("unknown gate", "timing: kind", "featureGates: {JobManagdBy: true}"),
+            ("locked gate", "timing: kind", "featureGates: {ElasticIndexedJob: false}"),
+            ("unknown pod mode", "timing: kind", "pods: manually"),
+            ("index set", "\"0-2\"", "\"2-0\""),
+            ("no index set", "\"0-2\"", "all"),
+            ("unknown behaviour", "onTerm: ignore", "onTerm: ignored"),
+            ("exit code", "exitCode: 1}", "exitCode: 300}"),
+            ("exit code 0", "exitCode: 1}", "exitCode: 0}"),
+            ("no wait", "scale: {job: work, to: 3}", "wait: 0s"),
+            ("unknown signal", "fail: {pod: work-2, exitCode: 1}", "signal: {pod: work-2, signal: HUP}"),
+            ("unknown node action", "scale: {job: work, to: 3}", "node: {drain: node-0}"),
+            ("a word for a node action", "scale: {job: work, to: 3}", "node: down"),
+            ("unknown controller word", "scale: {job: work, to: 3}", "controller: reboot"),
+            ("both sizes", "to: 3", "to: 3, parallelism: 2"),
+            (
+                "phase without manual",
+                "fail: {pod: work-2, exitCode: 1}",
+                "phase: {pod: work-2, phase: Running}",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn names() {
+    check(
+        "names",
+        &[
+            ("duplicate step", "name: shrink", "name: create"),
+            ("two actions", "to: 3}", "to: 3}\n      wait: 1s"),
+            ("unknown Job", "{job: work, to: 3}", "{job: wrok, to: 3}"),
+            ("unknown Job in workloads", "{job: work, indexes", "{job: flux, indexes"),
+            ("index out of range", "pod: work-2", "pod: work-4"),
+            ("a Job for a pod", "pod: work-2", "pod: work"),
+            ("unknown pod", "pod: work-2", "pod: {name: helper}"),
+            ("half a pod", "pod: work-2", "pod: {job: work}"),
+            ("number of an unknown Job", "pod: work-2", "pod: {job: flux, number: 1}"),
+            ("incarnation 0", "pod: work-2", "pod: {job: work, index: 1, incarnation: 0}"),
+            ("no pod", "{pod: work-2, exitCode: 1}", "{exitCode: 1}"),
+            ("unknown node", "scale: {job: work, to: 3}", "node: {down: node-3}"),
+            ("unknown namespace", "scale: {job: work, to: 3}", "namespace: {terminate: flux}"),
+            (
+                "a Job before it is applied",
+                "    - name: create",
+                "    - name: early\n      delete: {job: work}\n    - name: create",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn manifests() {
+    let manifest = &GOOD[GOOD.find("      apply:").unwrap_or(0)..GOOD.find("      expect:").unwrap_or(0)];
+    check(
+        "manifests",
+        &[
+            ("unknown field", "parallelism: 4", "paralelism: 4"),
+            ("unknown field, deep", "command: [sleep", "comand: [sleep"),
+            ("wrong type", "completions: 4", "completions: four"),
+            ("wrong type, deep", "command: [sleep, \"10\"]", "command: sleep"),
+            ("number for a text", "[sleep, \"10\"]", "[sleep, 10]"),
+            ("unknown kind", "kind: Job", "kind: Deployment"),
+            ("wrong version", "batch/v1", "batch/v1beta1"),
+            ("no name", "metadata: {name: work}", "metadata: {}"),
+            ("no image", "image: busybox", "imagePullPolicy: Never"),
+            ("unknown policy", "restartPolicy: Never", "restartPolicy: never"),
+            ("no cores", "cpu: 500m", "cpu: half"),
+            (
+                "rule without condition",
+                "completions: 4",
+                "completions: 4\n          podFailurePolicy: {rules: [{action: FailJob}]}",
+            ),
+            (
+                "unknown action",
+                "completions: 4",
+                "completions: 4\n          podFailurePolicy: {rules: [{action: Fail}]}",
+            ),
+            (
+                "patch of an unknown field",
+                "scale: {job: work, to: 3}",
+                "patch: {job: work, spec: {suspended: true}}",
+            ),
+            ("file not found", manifest, "      apply: job.yaml\n"),
+            ("mistake in a file", manifest, "      apply: typo.yaml\n"),
+            ("file without manifest", manifest, "      apply: empty.yaml\n"),
+            ("scenario applied", manifest, "      apply: scenario.yaml\n"),
+            ("huge file", manifest, "      apply: huge.yaml\n"),
+            ("number applied", manifest, "      apply: 3\n"),
+        ],
+    );
+}
+
+#[test]
+fn claims() {
+    let expect_of_create =
+        &GOOD[GOOD.find("        - within: 60s").unwrap_or(0)..GOOD.find("    - name: fail").unwrap_or(0)];
+    let expect_of_fail =
+        &GOOD[GOOD.find("        - never").unwrap_or(0)..GOOD.find("    - name: shrink").unwrap_or(0)];
+    let mut silent = GOOD.replace(expect_of_create, "").replace(expect_of_fail, "");
+    silent = silent.replace("      expect:\n", "");
+    check(
+        "claims",
+        &[
+            ("no expectations", GOOD, &silent),
+            ("unknown column", "RESTARTS", "RESTART"),
+            ("ragged row", "work-1-z94mv   1/1     Running   0          40s", "work-1-z94mv   Running"),
+            ("row of an unknown Job", "work-1-z94mv", "flux-1-z94mv"),
+            ("row out of range", "work-1-z94mv", "work-7-z94mv"),
+            ("table of the wrong command", "kubectl get pods", "kubectl get pod"),
+            (
+                "no headings",
+                "NAME           READY   STATUS    RESTARTS   AGE",
+                "READY   STATUS   RESTARTS   AGE   NODE",
+            ),
+            ("index set of a claim", "\"0,1\"", "\"0-1\""),
+            ("index set out of range", "\"0,1\"", "\"0,9\""),
+            ("unknown field of the status", "active: 2, c", "actve: 2, c"),
+            ("job claims nothing", "{active: 2, completedIndexes: \"0,1\"}", "{}"),
+            ("unknown condition", "active: 2, c", "conditions: [Completed], c"),
+            ("CEL does not parse", "job.active == 2", "job.active = 2"),
+            ("CEL of an unknown variable", "job.active == 2", "jobb.active == 2"),
+            ("CEL of an unknown field", "p.incarnation", "p.incarnations"),
+            ("CEL of the wrong type", "that: job.active == 2", "that: job.active"),
+            ("CEL compares types", "job.active == 2", "job.active == 'two'"),
+            ("CEL of an unknown function", "pods.exists(", "pods.any("),
+            ("two times", "within: 60s", "within: 60s\n          at: 5s"),
+            ("a time alone", "{for: 5m, that: job.active == 2}", "{for: 5m}"),
+            ("never with more", "p.incarnation > 1)", "p.incarnation > 1)\n          job: {active: 1}"),
+            ("versions out of range", "- within: 60s", "- kubernetes: \"<1.28\"\n          within: 60s"),
+            (
+                "refused without an action",
+                "    - name: fail one\n      fail: {pod: work-2, exitCode: 1}\n      expect:\n",
+                "    - name: fail one\n      expect:\n        - refused: {type: Invalid}\n",
+            ),
+            ("refused later", "within: 60s", "within: 60s\n          refused: {type: Invalid}"),
+        ],
+    );
+}
+
+#[test]
+fn limits() {
+    let deep = format!("about: {}{}", "[".repeat(500), "]".repeat(500));
+    let bomb: String = (1..20)
+        .map(|level| format!("a{level}: &a{level} [*a{0}, *a{0}, *a{0}, *a{0}]\n", level - 1))
+        .fold("a0: &a0 [x]\n".to_owned(), |all, line| all + &line);
+    let steps: String = (0..1_001).map(|n| format!("    - {{name: s{n}, wait: 1s}}\n")).collect();
+    let long = format!("that: \"job.active == 2{}\"", " && true".repeat(400));
+    check(
+        "limits",
+        &[
+            ("deep", "about: A story.", &deep),
+            ("aliases that multiply", GOOD, &bomb),
+            ("a value within itself", "about: A story.", "about: &a [*a]"),
+            ("steps", "  steps:\n", &format!("  steps:\n{steps}")),
+            ("nodes", "nodes: 3", "nodes: 4000000000"),
+            ("long condition", "that: job.active == 2", &long),
+            (
+                "nested condition",
+                "that: job.active == 2",
+                &format!("that: \"{}true{}\"", "(".repeat(40), ")".repeat(40)),
+            ),
+        ],
+    );
+    let long = format!("{GOOD}# {}\n", "x".repeat(1 << 20));
+    let error = parse("bad.yaml", &long, &NoFiles).expect_err("too long");
+    assert!(error.to_string().starts_with("too much input: the file has 10"), "{error}");
+}
