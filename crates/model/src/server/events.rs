@@ -98,7 +98,7 @@ impl EventLog {
         self.records.get(self.first..).unwrap_or_default()
     }
 
-    fn record(&mut self, now: Time, actor: Actor, draft: EventDraft, has_budget_per_type: bool) {
+    fn record(&mut self, now: Time, actor: Actor, draft: EventDraft, has_budget_per_type: bool) -> bool {
         let budget_key = (actor, draft.job, has_budget_per_type && draft.is_warning);
         let has_budget = self.budgets.entry(budget_key).or_insert_with(|| Budget::full(now)).spend(now);
         let similar = self.similar.entry((actor, draft.job, draft.is_warning, draft.reason)).or_default();
@@ -110,7 +110,7 @@ impl EventLog {
         });
         seen.count += 1;
         if !has_budget {
-            return;
+            return false;
         }
         let message = if is_single { draft.message } else { format!("{COMBINED}{}", draft.message) };
         let position = seen.number.and_then(|number| number.checked_sub(self.cut));
@@ -121,13 +121,14 @@ impl EventLog {
             record.count = seen.count;
             record.last_time = now;
             record.draft.message = message;
-            return;
+            return true;
         }
         seen.number = Some(self.cut + self.records.len());
         let (count, first_time) = (seen.count, seen.first_time);
         let draft = EventDraft { message, ..draft };
         self.records.push(EventRecord { draft, actor, count, first_time, last_time: now });
         self.drop_oldest(now);
+        true
     }
 
     /// Keeps to [`EVENTS_MAX`]; what is dropped is cut off in one go now and then.
@@ -174,8 +175,9 @@ impl Server {
     }
 
     /// Records an Event. Equal Events are counted, similar ones combined, and too many held back, as client-go does.
-    pub fn record(&mut self, now: Time, actor: Actor, draft: EventDraft) {
+    /// Returns whether it is written, which costs the component a request.
+    pub fn record(&mut self, now: Time, actor: Actor, draft: EventDraft) -> bool {
         self.trace_event(now, actor, &draft);
-        self.events.record(now, actor, draft, self.features.version.minor() >= EVENT_BUDGET_PER_TYPE_SINCE);
+        self.events.record(now, actor, draft, self.features.version.minor() >= EVENT_BUDGET_PER_TYPE_SINCE)
     }
 }
