@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use towtank_model::objects::{ConditionStatus, ObjectKey};
+use towtank_model::objects::{ConditionStatus, ObjectKey, PodPhase};
 use towtank_model::server::{JobManifest, PodManifest, Propagation};
 use towtank_model::version::KubernetesVersion;
 
@@ -74,6 +74,9 @@ pub struct ClusterSpec {
     pub controller_qps: Option<u32>,
     /// Burst of the same.
     pub controller_burst: u32,
+    /// `pods: manual`: there is no scheduler and no kubelet; pods keep the phase that steps set (`phase`, `succeed`,
+    /// `fail`, which then work on Pending pods too), as in upstream's integration tests.
+    pub manual_pods: bool,
 }
 
 /// One entry of `spec.workloads`: the first that matches a new pod decides what its containers do. Without any, a
@@ -153,29 +156,29 @@ pub enum Action {
         /// How its pods are treated.
         propagation: Propagation,
     },
-    /// `delete: {pod}`.
-    DeletePod {
-        /// The pod.
-        pod: PodRef,
+    /// `delete: {pod}` or `{pods: [...]}`: one after the other, at the same instant.
+    DeletePods {
+        /// The pods, at least one.
+        pods: Vec<Spanned<PodRef>>,
         /// Grace period in seconds; the pod's own when absent; 0 with `force`.
         grace_period_s: Option<u32>,
     },
     /// `signal: {pod, signal}`: to the main process of the first container.
     Signal {
-        /// The pod.
-        pod: PodRef,
+        /// The pods, at least one.
+        pods: Vec<Spanned<PodRef>>,
         /// The signal.
         signal: Signal,
     },
-    /// `succeed: {pod}`: the containers end with code 0.
+    /// `succeed: {pod}`, `{pods: [...]}`, or just the pod or the list: the containers end with code 0.
     Succeed {
-        /// The pod.
-        pod: PodRef,
+        /// The pods, at least one.
+        pods: Vec<Spanned<PodRef>>,
     },
     /// `fail: {pod, exitCode, container, condition}`: a container ends with this code.
     Fail {
-        /// The pod.
-        pod: PodRef,
+        /// The pods, at least one.
+        pods: Vec<Spanned<PodRef>>,
         /// Its exit code.
         exit_code: i32,
         /// Which container, the first when absent.
@@ -183,10 +186,19 @@ pub enum Action {
         /// A condition that the kubelet sets with it.
         condition: Option<(String, ConditionStatus)>,
     },
+    /// `phase: {pod, phase, ready}`: with `pods: manual`, what a kubelet would report.
+    SetPhase {
+        /// The pods, at least one.
+        pods: Vec<Spanned<PodRef>>,
+        /// The new phase.
+        phase: PodPhase,
+        /// The Ready condition; when absent it is True for Running and False otherwise.
+        ready: Option<bool>,
+    },
     /// `evict: {pod}`: through the eviction API.
     Evict {
-        /// The pod.
-        pod: PodRef,
+        /// The pods, at least one.
+        pods: Vec<Spanned<PodRef>>,
     },
     /// `editPod: {pod, labels, removeFinalizer}`: what a user may change in a pod.
     EditPod {

@@ -239,6 +239,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn quantiles_ascend_and_stay_inside(low in 0.0..=1.0_f64, high in 0.0..=1.0_f64, which in 0..ALL.len()) {
             let (low, high) = if low <= high { (low, high) } else { (high, low) };

@@ -58,6 +58,23 @@ impl Slot {
 }
 
 /// Pending events in the total order (time, sequence of scheduling).
+///
+/// ```
+/// use towtank_model::engine::EventQueue;
+/// use towtank_model::time::Time;
+///
+/// let mut events = EventQueue::default();
+/// events.schedule(Time::from_secs(2), "resync");
+/// events.schedule(Time::from_secs(1), "pod added");
+/// events.schedule(Time::from_secs(1), "pod deleted");
+///
+/// let mut due = Vec::new();
+/// while let Some((_, event)) = events.pop_until(Time::from_millis(1_500)) {
+///     due.push(event);
+/// }
+/// assert_eq!(due, ["pod added", "pod deleted"]);
+/// assert_eq!((events.now(), events.next_time()), (Time::from_secs(1), Some(Time::from_secs(2))));
+/// ```
 #[derive(Clone)]
 pub struct EventQueue<E> {
     /// Every event that is pending, and places that are free.
@@ -268,6 +285,35 @@ const fn digit_of(instant: u64, level: usize) -> usize {
 
 const fn slot_index(level: usize, digit: usize) -> usize {
     level * SLOTS + digit
+}
+
+#[cfg(test)]
+impl<E> EventQueue<E> {
+    /// Checks what the comments of the fields claim. Visits everything.
+    pub(super) fn check(&self) {
+        let mut pending = 0;
+        for (level, digit) in (0..LEVELS).flat_map(|level| (0..SLOTS).map(move |digit| (level, digit))) {
+            let slot = self.slots[slot_index(level, digit)];
+            let list: Vec<&Entry<E>> = self.list(slot.head).collect();
+            assert_eq!(self.used[level] >> digit & 1 == 1, !list.is_empty(), "level {level}, digit {digit}");
+            assert_eq!(slot.earliest, list.iter().map(|entry| entry.at).min().unwrap_or(u64::MAX));
+            for entry in &list {
+                assert!(entry.at >= self.now && entry.event.is_some());
+                assert_eq!((level_of(entry.at, self.now), digit_of(entry.at, level)), (level, digit));
+            }
+            pending += list.len();
+        }
+        assert!((0..LEVELS).all(|level| (self.used_levels >> level & 1 == 1) == (self.used[level] != 0)));
+        assert_eq!(pending, self.len);
+        assert_eq!(
+            self.list(self.free).filter(|entry| entry.event.is_none()).count(),
+            self.entries.len() - pending
+        );
+    }
+
+    fn list(&self, head: u32) -> impl Iterator<Item = &Entry<E>> {
+        std::iter::successors(self.entries.get(head as usize), |entry| self.entries.get(entry.next as usize))
+    }
 }
 
 #[cfg(test)]

@@ -71,10 +71,19 @@ impl Budget {
         Self { micros: BURST * REFILL_MICROS, filled_at: now }
     }
 
+    fn micros_at(&self, now: Time) -> u64 {
+        let gained = now.as_micros().saturating_sub(self.filled_at.as_micros());
+        self.micros.saturating_add(gained).min(BURST * REFILL_MICROS)
+    }
+
+    /// A full budget need not be remembered.
+    fn is_full_at(&self, now: Time) -> bool {
+        self.micros_at(now) == BURST * REFILL_MICROS
+    }
+
     /// Spends one Event, if there is one to spend.
     fn spend(&mut self, now: Time) -> bool {
-        let gained = now.as_micros().saturating_sub(self.filled_at.as_micros());
-        self.micros = self.micros.saturating_add(gained).min(BURST * REFILL_MICROS);
+        self.micros = self.micros_at(now);
         self.filled_at = now;
         let may = self.micros >= REFILL_MICROS;
         if may {
@@ -115,11 +124,11 @@ impl EventLog {
         let (count, first_time) = (seen.count, seen.first_time);
         let draft = EventDraft { message, ..draft };
         self.records.push(EventRecord { draft, actor, count, first_time, last_time: now });
-        self.drop_oldest();
+        self.drop_oldest(now);
     }
 
     /// Keeps to [`EVENTS_MAX`]; what is dropped is cut off in one go now and then.
-    fn drop_oldest(&mut self) {
+    fn drop_oldest(&mut self, now: Time) {
         self.first = self.records.len().saturating_sub(EVENTS_MAX);
         if self.first < EVENTS_MAX {
             return;
@@ -132,6 +141,7 @@ impl EventLog {
             similar.seen.retain(|_, seen| seen.number.is_some_and(|number| number >= cut));
         }
         self.similar.retain(|_, similar| !similar.seen.is_empty());
+        self.budgets.retain(|_, budget| !budget.is_full_at(now));
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod events;
 mod jobs;
+mod name_index;
 mod names;
 mod nodes;
 mod pods;
@@ -20,7 +21,9 @@ use std::sync::Arc;
 
 use self::events::EventLog;
 use self::store::Table;
-use crate::objects::{Job, Node, NodeId, ObjectKey, Pod, ResourceVersion, Uid};
+use crate::objects::{
+    DISRUPTION_TARGET, Job, Node, NodeId, ObjectKey, POD_SCHEDULED, Pod, ResourceVersion, Uid,
+};
 use crate::version::Features;
 
 pub use self::events::EVENTS_MAX;
@@ -30,10 +33,10 @@ pub use self::types::*;
 /// The stored state.
 pub struct Server {
     features: Features,
-    pods: Table<ObjectKey, Pod>,
-    jobs: Table<ObjectKey, Job>,
+    pods: Table<Pod>,
+    jobs: Table<Job>,
     /// Nodes by [`NodeId`]; they have no namespace.
-    nodes: Table<Arc<str>, Node>,
+    nodes: Table<Node>,
     /// Names of the Jobs that are gone, so that a write to one can say whether another has taken its name.
     gone_jobs: BTreeMap<Uid, ObjectKey>,
     /// Namespaces in which nothing can be created.
@@ -45,6 +48,15 @@ pub struct Server {
     /// Absent when no trace is kept.
     trace: Option<Vec<TraceEntry>>,
     events: EventLog,
+    words: Words,
+}
+
+/// Texts that many objects have in common, one copy for all of them.
+struct Words {
+    pod_scheduled: Arc<str>,
+    disruption_target: Arc<str>,
+    evicted: Arc<str>,
+    none: Arc<str>,
 }
 
 impl Server {
@@ -61,6 +73,12 @@ impl Server {
             changes: Vec::new(),
             trace: keep_trace.then(Vec::new),
             events: EventLog::default(),
+            words: Words {
+                pod_scheduled: POD_SCHEDULED.into(),
+                disruption_target: DISRUPTION_TARGET.into(),
+                evicted: "EvictionByEvictionAPI".into(),
+                none: "".into(),
+            },
         }
     }
 

@@ -9,9 +9,9 @@ use super::{Actor, ApiError, PodDraft, PodManifest, PodPatch, Server, Verb};
 use crate::admission::{self, FieldError};
 use crate::engine::RandomStreams;
 use crate::objects::{
-    COMPLETION_INDEX, ConditionStatus, ContainerState, DISRUPTION_TARGET, Deletion, INDEX_FAILURE_COUNT,
-    INDEX_IGNORED_FAILURE_COUNT, Job, Labels, NodeId, ObjectKey, OwnerReference, POD_SCHEDULED, Pod,
-    PodCondition, PodIndex, PodStatus, TRACKING_FINALIZER, Uid,
+    COMPLETION_INDEX, ConditionStatus, ContainerState, Deletion, INDEX_FAILURE_COUNT,
+    INDEX_IGNORED_FAILURE_COUNT, Job, Labels, NodeId, ObjectKey, OwnerReference, Pod, PodCondition, PodIndex,
+    PodStatus, TRACKING_FINALIZER, Uid,
 };
 use crate::time::Time;
 
@@ -170,7 +170,7 @@ impl Server {
         let mut pod = self.stored_pod(write, uid)?;
         if self.features.pod_disruption_conditions {
             let mut new = Pod::clone(&pod);
-            set_true(&mut new.status, DISRUPTION_TARGET, "EvictionByEvictionAPI", now);
+            set_true(&mut new.status, &self.words.disruption_target, &self.words.evicted, now);
             if new.status != pod.status {
                 pod = self.replace(write, pod, new);
             }
@@ -286,7 +286,7 @@ impl Server {
         }
         let mut new = Pod::clone(&old);
         new.node = Some(node);
-        set_true(&mut new.status, POD_SCHEDULED, "", now);
+        set_true(&mut new.status, &self.words.pod_scheduled, &self.words.none, now);
         self.replace(write, old, new);
         Ok(())
     }
@@ -348,25 +348,24 @@ fn apply_patch(pod: &mut Pod, patch: &PodPatch) {
 }
 
 /// Sets a condition to True; its transition time changes only with its status.
-fn set_true(status: &mut PodStatus, kind: &str, reason: &str, now: Time) {
+fn set_true(status: &mut PodStatus, kind: &Arc<str>, reason: &Arc<str>, now: Time) {
     let now = now.truncated_to_second();
-    match status.conditions.iter_mut().find(|condition| &*condition.kind == kind) {
-        Some(condition) => {
-            if condition.status != ConditionStatus::True {
-                condition.status = ConditionStatus::True;
-                condition.last_transition_time = now;
-            }
-            if &*condition.reason != reason {
-                condition.reason = reason.into();
-            }
+    if let Some(condition) = status.conditions.iter_mut().find(|condition| condition.kind == *kind) {
+        if condition.status != ConditionStatus::True {
+            condition.status = ConditionStatus::True;
+            condition.last_transition_time = now;
         }
-        None => status.conditions.push(PodCondition {
-            kind: kind.into(),
-            status: ConditionStatus::True,
-            reason: reason.into(),
-            last_transition_time: now,
-        }),
+        condition.reason = Arc::clone(reason);
+        return;
     }
+    // There are many pods and few conditions: no room to spare.
+    status.conditions.reserve_exact(1);
+    status.conditions.push(PodCondition {
+        kind: Arc::clone(kind),
+        status: ConditionStatus::True,
+        reason: Arc::clone(reason),
+        last_transition_time: now,
+    });
 }
 
 /// Takes every time in a status through `metav1.Time`.

@@ -4,40 +4,42 @@
 //! change goes through [`Server::create`], [`Server::replace`] or [`Server::remove`], each of which leaves exactly one
 //! [`Change`].
 
-use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
+use super::name_index::NameIndex;
 use super::{ApiError, Change, Server, Verb, Versions};
 use crate::objects::{Job, Node, ObjectKey, Pod, ResourceVersion, Uid};
 use crate::time::Time;
 
 /// All objects of one kind: by id, and by name.
-pub(super) struct Table<K, T> {
+pub(super) struct Table<T> {
     rows: Vec<Option<Arc<T>>>,
     /// Ids of the rows that are filled.
-    names: BTreeMap<K, u32>,
+    names: NameIndex,
 }
 
-impl<K, T> Default for Table<K, T> {
+impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { rows: Vec::new(), names: BTreeMap::new() }
+        Self { rows: Vec::new(), names: NameIndex::default() }
     }
 }
 
-impl<K: Ord, T> Table<K, T> {
+impl<T: Stored> Table<T> {
     /// The object with this id.
     pub(super) fn get(&self, id: u32) -> Option<&Arc<T>> {
         self.rows.get(id as usize)?.as_ref()
     }
 
     /// The object of this name.
-    pub(super) fn by_name(&self, name: &K) -> Option<&Arc<T>> {
-        self.get(*self.names.get(name)?)
+    pub(super) fn by_name(&self, name: &T::Name) -> Option<&Arc<T>> {
+        let id = self.names.get(name, |id| self.get(id).is_some_and(|object| object.name() == name))?;
+        self.get(id)
     }
 
     /// Whether the name is taken.
-    pub(super) fn has_name(&self, name: &K) -> bool {
-        self.names.contains_key(name)
+    pub(super) fn has_name(&self, name: &T::Name) -> bool {
+        self.by_name(name).is_some()
     }
 
     /// All objects, by id.
@@ -45,8 +47,9 @@ impl<K: Ord, T> Table<K, T> {
         self.rows.iter().flatten()
     }
 
-    /// The id that the next object gets; a run with more objects than there are ids reuses the last.
+    /// The id that the next object gets.
     pub(super) fn next_id(&self) -> u32 {
+        // More objects than there are ids do not fit into memory.
         u32::try_from(self.rows.len()).unwrap_or(u32::MAX)
     }
 }
@@ -54,12 +57,12 @@ impl<K: Ord, T> Table<K, T> {
 /// A kind of object that the store keeps.
 pub(super) trait Stored: Sized {
     /// By what it is found, besides its id.
-    type Name: Ord + Clone;
+    type Name: Hash + Eq;
 
     /// Its table.
-    fn table(server: &mut Server) -> &mut Table<Self::Name, Self>;
+    fn table(server: &mut Server) -> &mut Table<Self>;
     /// Its name.
-    fn name(&self) -> Self::Name;
+    fn name(&self) -> &Self::Name;
     /// Its id.
     fn id(&self) -> u32;
     /// Notes the version of this content.
@@ -71,12 +74,12 @@ pub(super) trait Stored: Sized {
 impl Stored for Pod {
     type Name = ObjectKey;
 
-    fn table(server: &mut Server) -> &mut Table<ObjectKey, Self> {
+    fn table(server: &mut Server) -> &mut Table<Self> {
         &mut server.pods
     }
 
-    fn name(&self) -> ObjectKey {
-        self.key.clone()
+    fn name(&self) -> &ObjectKey {
+        &self.key
     }
 
     fn id(&self) -> u32 {
@@ -95,12 +98,12 @@ impl Stored for Pod {
 impl Stored for Job {
     type Name = ObjectKey;
 
-    fn table(server: &mut Server) -> &mut Table<ObjectKey, Self> {
+    fn table(server: &mut Server) -> &mut Table<Self> {
         &mut server.jobs
     }
 
-    fn name(&self) -> ObjectKey {
-        self.key.clone()
+    fn name(&self) -> &ObjectKey {
+        &self.key
     }
 
     fn id(&self) -> u32 {
@@ -119,12 +122,12 @@ impl Stored for Job {
 impl Stored for Node {
     type Name = Arc<str>;
 
-    fn table(server: &mut Server) -> &mut Table<Arc<str>, Self> {
+    fn table(server: &mut Server) -> &mut Table<Self> {
         &mut server.nodes
     }
 
-    fn name(&self) -> Arc<str> {
-        Arc::clone(&self.name)
+    fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     fn id(&self) -> u32 {
@@ -151,11 +154,10 @@ impl Server {
     /// Stores a new object, whose id must be the table's next.
     pub(super) fn create<T: Stored>(&mut self, write: Write, mut object: T) -> Arc<T> {
         object.set_resource_version(self.next_resource_version());
-        let (id, name) = (object.id(), object.name());
         let object = Arc::new(object);
         let table = T::table(self);
         table.rows.push(Some(Arc::clone(&object)));
-        table.names.insert(name, id);
+        table.names.insert(object.name(), object.id());
         self.commit(write, T::change(Versions { old: None, new: Some(Arc::clone(&object)) }));
         object
     }
@@ -178,7 +180,7 @@ impl Server {
         if let Some(row) = table.rows.get_mut(old.id() as usize) {
             *row = None;
         }
-        table.names.remove(&old.name());
+        table.names.remove(old.name(), old.id());
         self.commit(write, T::change(Versions { old: Some(old), new: None }));
     }
 
