@@ -286,10 +286,10 @@ impl NodeLifecycle {
         }
     }
 
-    /// Plans the pod's eviction, or calls it off.
+    /// Plans the pod's eviction, or calls it off. Pods that have ended are deleted like the others, and pods that are
+    /// being deleted get the condition.
     fn consider(&mut self, pod: &Pod, node: &Node, ctx: &mut Context<'_>) {
-        let patience = if pod.is_active() { patience(&pod.spec, &node.taints) } else { Patience::Endless };
-        let (since, due) = match (patience, self.evictions.get(&pod.uid)) {
+        let (since, due) = match (patience(&pod.spec, &node.taints), self.evictions.get(&pod.uid)) {
             (Patience::Endless, _) => {
                 self.evictions.remove(&pod.uid);
                 return;

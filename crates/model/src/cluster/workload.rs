@@ -27,6 +27,12 @@ impl Behaviour {
     };
 }
 
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 /// What a process does at SIGTERM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnTerm {

@@ -210,16 +210,14 @@ impl Kubelets {
 
     /// The pod has changed: a report is due.
     fn report(&mut self, uid: Uid, ctx: &mut Context<'_>) {
-        let Some(work) = self.pods.get_mut(&uid) else { return };
-        work.is_dirty = true;
+        let Some(work) = self.pods.get(&uid) else { return };
         if !work.report_timer.is_armed() {
             self.arm_after(uid, PodTimer::Report, self.timing.status_report, ctx);
         }
     }
 
     fn write_report(&mut self, uid: Uid, ctx: &mut Context<'_>) {
-        let Some(work) = self.pods.get_mut(&uid) else { return };
-        work.is_dirty = false;
+        let Some(work) = self.pods.get(&uid) else { return };
         let now = ctx.now;
         let (features, words) = (*ctx.server.features(), &self.words);
         let written = ctx.server.update_pod_status(now, Actor::Kubelet, uid, |status| {
@@ -230,10 +228,7 @@ impl Kubelets {
             Ok(pod) if is_over => self.reported_end(&pod, ctx),
             Ok(_) => {}
             Err(ApiError::NotFound { .. }) => self.forget(uid),
-            Err(_) => {
-                work.is_dirty = true;
-                self.arm(uid, PodTimer::Report, now + RETRY, ctx);
-            }
+            Err(_) => self.arm(uid, PodTimer::Report, now + RETRY, ctx),
         }
     }
 
