@@ -128,14 +128,10 @@ impl<'a> NodeDeserializer<'a> {
         NodeDeserializer { node, text: self.text, strictness: self.strictness, unknown_field: None }
     }
 
-    fn found(&self) -> String {
-        describe(self.node)
-    }
-
     fn wrong_type(&self, expected: &str) -> Mismatch {
         Mismatch {
             span: Some(self.node.span.clone()),
-            fault: Fault::WrongType { expected: expected.to_owned(), found: self.found() },
+            fault: Fault::WrongType { expected: expected.to_owned(), found: self.node.in_words() },
         }
     }
 
@@ -159,21 +155,6 @@ impl<'a> NodeDeserializer<'a> {
         let span = entries.first().map_or(&self.node.span, |(key, _)| &key.span).clone();
         let access = Entries { parent: self, entries: entries.iter(), value: None, fields };
         visitor.visit_map(access).map_err(|mismatch| mismatch.at(&span))
-    }
-}
-
-/// A node in words.
-fn describe(node: &Node) -> String {
-    match &node.kind {
-        Kind::Null => "nothing".to_owned(),
-        Kind::Bool(value) => format!("the boolean `{value}`"),
-        Kind::Int(value) => format!("the number `{value}`"),
-        Kind::UInt(value) => format!("the number `{value}`"),
-        Kind::Float(value) => format!("the number `{value}`"),
-        Kind::Text(value) if value.len() <= 40 && !value.contains('\n') => format!("the text `{value}`"),
-        Kind::Text(_) => "a text".to_owned(),
-        Kind::Seq(_) => "a list".to_owned(),
-        Kind::Map(_) => "a mapping".to_owned(),
     }
 }
 
@@ -483,8 +464,7 @@ impl Mismatch {
         match self.fault {
             Fault::UnknownField(name, fields) => {
                 // In `{that: a(b, c)}` the comma ends the text, and what follows looks like a key.
-                let is_rest_of_text =
-                    name.contains(|c: char| matches!(c, '(' | ')' | '=' | '"' | '&' | '|' | '<' | '>'));
+                let is_rest_of_text = name.contains(['(', ')', '=', '"', '&', '|', '<', '>']);
                 let help = if is_rest_of_text {
                     "between `{` and `}` a comma ends a text: quote the whole text with `'…'`".to_owned()
                 } else {
@@ -505,7 +485,8 @@ impl Mismatch {
                 } else {
                     format!("write {expected}")
                 };
-                error(Problem::WrongType { expected, found }, "this value").with_help(help)
+                let label = if found == "nothing" { "no value" } else { "this value" };
+                error(Problem::WrongType { expected, found }, label).with_help(help)
             }
             Fault::Other(text) => error(Problem::Invalid(text), "here"),
         }
