@@ -4,6 +4,7 @@
 //! `1.30` is a version and not the number 1.3. [`de`] turns a tree into typed values.
 
 pub(crate) mod de;
+mod mismatch;
 
 use std::fmt;
 use std::ops::Range;
