@@ -121,6 +121,7 @@ fn the_schema_refuses_what_the_parser_refuses() {
     let schema = schema();
     for (pointer, name, value) in [
         ("/spec", "stepps", json!([])),
+        ("/spec", "about", Value::Null),
         ("/spec/cluster", "nodes", json!("three")),
         ("/spec/steps/0", "aply", json!("job.yaml")),
         ("/spec/steps/1/patch", "job", Value::Null),

@@ -70,7 +70,8 @@ impl Mismatch {
                 let label = if found == "nothing" { "no value" } else { "this value" };
                 error(Problem::WrongType { expected, found }, label).with_help(help)
             }
-            Fault::Other(text) => error(Problem::Invalid(text), "here"),
+            Fault::Other(text) => error(Problem::Invalid(text), "here")
+                .with_help("write the value as the API reference describes this field"),
         }
     }
 
