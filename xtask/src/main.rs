@@ -1,2 +1,176 @@
-//! The command line.
-fn main() {}
+//! Every chore of the repository: `cargo xtask --help`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the Towtank repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// All that continuous integration runs.
+    Ci,
+    /// All tests: the workspace in release, then the same traces from the debug and the release build.
+    Test {
+        /// Passed on to `cargo test`: a filter, or `-- --nocapture`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// The benchmarks under benches/: ratios measured side by side in one run.
+    Bench {
+        /// Passed on to `cargo bench`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Licences, sources and advisories of what we depend on (installs cargo-deny when it is missing).
+    Deny,
+}
+
+/// A chore that did not succeed: what was run.
+struct Failed(String);
+
+type Outcome = Result<(), Failed>;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().chore {
+        Chore::Ci => ci(),
+        Chore::Test { args } => test(&args),
+        Chore::Bench { args } => {
+            cargo(["bench", "--package", "towtank-benches"].into_iter().map(String::from).chain(args))
+        }
+        Chore::Deny => deny(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed(what)) => {
+            eprintln!("xtask: failed: {what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn ci() -> Outcome {
+    step("format", || cargo(["fmt", "--all", "--check"]))?;
+    step("clippy", || {
+        cargo(["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"])
+    })?;
+    step("documentation", || {
+        run(command("cargo", ["doc", "--workspace", "--no-deps", "--quiet"])
+            .env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
+    step("dependencies", deny)?;
+    // README's two commands, exactly as it shows them.
+    step("scenarios", || cargo(["towtank", "run"]))?;
+    step("tests", || cargo(["xtask", "test"]))
+}
+
+/// Announces a part of a chore, so that a log shows where it stands.
+fn step(name: &str, chore: impl FnOnce() -> Outcome) -> Outcome {
+    eprintln!("xtask: {name}");
+    chore()
+}
+
+fn test(args: &[String]) -> Outcome {
+    cargo(
+        ["test", "--workspace", "--release", "--quiet"]
+            .into_iter()
+            .map(String::from)
+            .chain(args.iter().cloned()),
+    )?;
+    if args.is_empty() { same_bytes_in_debug_and_release() } else { Ok(()) }
+}
+
+/// Invariant 5 of ARCHITECTURE.md: one seed, one trace, whatever the build.
+fn same_bytes_in_debug_and_release() -> Outcome {
+    let traces = |profile: &[&str]| {
+        let mut command =
+            command("cargo", ["run", "--quiet", "--package", "towtank-explore", "--example", "traces"]);
+        let output = command.args(profile).stderr(Stdio::inherit()).output();
+        match output {
+            Ok(output) if output.status.success() && !output.stdout.is_empty() => Ok(output.stdout),
+            _ => Err(Failed(format!("{command:?}"))),
+        }
+    };
+    let (debug, release) = (traces(&[])?, traces(&["--release"])?);
+    if debug != release {
+        return Err(Failed(
+            "the debug and the release build print different traces for the same seeds".to_owned(),
+        ));
+    }
+    eprintln!(
+        "xtask: {} seeds: same bytes in debug and release",
+        debug.iter().filter(|&&byte| byte == b'\n').count()
+    );
+    Ok(())
+}
+
+/// Version of cargo-deny that is installed when none is there.
+const CARGO_DENY: &str = "0.20";
+
+fn deny() -> Outcome {
+    let tools = root().join("target/tools");
+    let local = tools.join("bin/cargo-deny");
+    let has = |program: &Path| {
+        Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+    };
+    let program = if has(Path::new("cargo-deny")) {
+        PathBuf::from("cargo-deny")
+    } else {
+        if !has(&local) {
+            cargo([
+                "install",
+                "cargo-deny",
+                "--locked",
+                "--quiet",
+                "--version",
+                CARGO_DENY,
+                "--root",
+                &tools.to_string_lossy(),
+            ])?;
+        }
+        local
+    };
+    let check = |what: &[&str]| run(command(&program, ["--log-level", "error", "check"]).args(what));
+    check(&["licenses", "bans", "sources"])?;
+    // The advisory database is a git repository elsewhere; a machine without a way to it says so and goes on.
+    let fetched = command(&program, ["fetch", "db"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if fetched.is_ok_and(|status| status.success()) {
+        check(&["advisories"])
+    } else {
+        eprintln!("xtask: advisories not checked: their database cannot be reached from here");
+        Ok(())
+    }
+}
+
+fn cargo(args: impl IntoIterator<Item = impl AsRef<std::ffi::OsStr>>) -> Outcome {
+    run(&mut command("cargo", args))
+}
+
+fn command(
+    program: impl AsRef<std::ffi::OsStr>,
+    args: impl IntoIterator<Item = impl AsRef<std::ffi::OsStr>>,
+) -> Command {
+    let mut command = Command::new(program);
+    command.args(args).current_dir(root());
+    command
+}
+
+fn run(command: &mut Command) -> Outcome {
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failed(format!("{command:?} ended with {status}"))),
+        Err(error) => Err(Failed(format!("{command:?}: {error}"))),
+    }
+}
+
+/// The repository's root.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
+}

@@ -58,13 +58,20 @@ impl IndexSet {
             return set;
         }
         for token in text.split(',') {
-            let (first, last) = token.split_once('-').unwrap_or((token, token));
-            let (Ok(first), Ok(last)) = (first.parse::<u32>(), last.parse::<u32>()) else { continue };
+            let mut parts = token.split('-');
+            let Some(first) = parts.next().and_then(tolerant_number) else { continue };
             if first >= completions {
                 break;
             }
+            let last = match parts.next() {
+                None => first,
+                Some(last) => match tolerant_number(last) {
+                    Some(last) => last.min(completions - 1),
+                    None => continue,
+                },
+            };
             if first <= last {
-                set.append_run(first, last.min(completions - 1));
+                set.append_run(first, last);
             }
         }
         set
@@ -106,6 +113,50 @@ impl IndexSet {
         Ok(set)
     }
 
+    /// The indexes below `count`, ascending, that are not in the set; at most `max` of them.
+    pub fn missing_below(&self, count: u32, max: usize) -> Vec<u32> {
+        let mut missing = Vec::new();
+        let mut candidate = 0;
+        for &(first, last) in &self.runs {
+            let room = max.saturating_sub(missing.len());
+            missing.extend((candidate..first.min(count)).take(room));
+            candidate = candidate.max(last.saturating_add(1));
+        }
+        missing.extend((candidate..count).take(max.saturating_sub(missing.len())));
+        missing
+    }
+
+    /// The number of indexes that both sets have.
+    pub fn overlap_len(&self, other: &Self) -> usize {
+        let (mut left, mut right) = (self.runs.iter().peekable(), other.runs.iter().peekable());
+        let mut overlap = 0;
+        while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
+            let (first, last) = (a.0.max(b.0), a.1.min(b.1));
+            if first <= last {
+                overlap += (last - first) as usize + 1;
+            }
+            if a.1 <= b.1 {
+                left.next()
+            } else {
+                right.next()
+            };
+        }
+        overlap
+    }
+
+    /// Whether `text` is what [`fmt::Display`] prints, without printing it to memory.
+    pub fn is_text(&self, text: &str) -> bool {
+        struct Rest<'a>(&'a str);
+        impl fmt::Write for Rest<'_> {
+            fn write_str(&mut self, printed: &str) -> fmt::Result {
+                self.0 = self.0.strip_prefix(printed).ok_or(fmt::Error)?;
+                Ok(())
+            }
+        }
+        let mut rest = Rest(text);
+        fmt::write(&mut rest, format_args!("{self}")).is_ok() && rest.0.is_empty()
+    }
+
     /// Adds `first..=last`, which must not begin before the last run does.
     fn append_run(&mut self, first: u32, last: u32) {
         match self.runs.last_mut() {
@@ -119,6 +170,11 @@ impl IndexSet {
         self.runs.iter().map(|&(first, last)| (last - first) as usize + 1).sum()
     }
 
+    /// The greatest index.
+    pub fn last(&self) -> Option<u32> {
+        self.runs.last().map(|&(_, last)| last)
+    }
+
     /// There is no index.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
@@ -128,6 +184,12 @@ impl IndexSet {
     pub fn contains(&self, index: u32) -> bool {
         let after = self.runs.partition_point(|&(first, _)| first <= index);
         after > 0 && self.runs[after - 1].1 >= index
+    }
+
+    /// The indexes from `first` on, ascending.
+    pub fn iter_from(&self, first: u32) -> impl Iterator<Item = u32> + '_ {
+        let begin = self.runs.partition_point(|&(_, last)| last < first);
+        self.runs[begin..].iter().flat_map(move |&(start, last)| start.max(first)..=last)
     }
 
     /// The indexes, ascending.
@@ -152,6 +214,11 @@ impl IndexSet {
             }
         }
     }
+}
+
+/// Reads a number as the controller does; one that is too large for any Job is cut to the greatest.
+fn tolerant_number(text: &str) -> Option<u32> {
+    text.parse::<u64>().ok().map(|number| u32::try_from(number).unwrap_or(u32::MAX))
 }
 
 impl fmt::Display for IndexSet {

@@ -1,10 +1,19 @@
 //! One simulated cluster: the components, the events that drive them, and the steps that a user can take.
+//!
+//! Time passes only in [`Simulation::step_instant`] and [`Simulation::run_until`]. Between two calls the simulation is
+//! quiet: a user's action takes effect in the store at once, and whatever follows from it happens in the next step.
 
-use crate::cluster::ClusterEvent;
+use std::sync::Arc;
+
+use crate::cluster::{
+    ActionError, Cluster, ClusterConfig, ClusterEvent, ContainerChoice, ManualStatus, NodeChange, Signal,
+};
 use crate::engine::{EventQueue, RandomStreams};
-use crate::job::ControllerEvent;
-use crate::server::Server;
+use crate::job::{ControllerConfig, ControllerEvent, JobController, WatchKind};
+use crate::objects::{ConditionStatus, Job, NodeId, ObjectKey, Pod, PodStatus, Uid};
+use crate::server::{Actor, ApiError, JobManifest, PodManifest, PodPatch, Propagation, Server, TraceEntry};
 use crate::time::Time;
+use crate::version::Features;
 
 /// What can be pending. Each component has events of its own and sees no other's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,4 +34,347 @@ pub struct Context<'a> {
     pub server: &'a mut Server,
     /// Where its random numbers come from.
     pub random: &'a mut RandomStreams,
+}
+
+/// Events of one instant after which something must be going round in circles.
+const EVENTS_PER_INSTANT_MAX: u64 = 10_000_000;
+
+/// How a simulation is set up.
+#[derive(Clone, Debug)]
+pub struct SimulationConfig {
+    /// What the Kubernetes version does.
+    pub features: Features,
+    /// Seed of all random numbers.
+    pub seed: u64,
+    /// Every write is kept for [`Simulation::take_trace`].
+    pub keeps_trace: bool,
+    /// The Job controller's decisions are kept in the trace too.
+    pub explains: bool,
+    /// The Job controller's process.
+    pub controller: ControllerConfig,
+    /// Nodes, their timing, and what the workload does.
+    pub cluster: ClusterConfig,
+    /// See [`SimulationError::Livelock`].
+    pub events_per_instant_max: u64,
+}
+
+impl SimulationConfig {
+    /// A cluster of this version with nothing special about it.
+    pub fn new(features: Features, seed: u64) -> Self {
+        Self {
+            features,
+            seed,
+            keeps_trace: false,
+            explains: false,
+            controller: ControllerConfig::default(),
+            cluster: ClusterConfig::default(),
+            events_per_instant_max: EVENTS_PER_INSTANT_MAX,
+        }
+    }
+}
+
+/// Why a simulation cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SimulationError {
+    /// Time does not pass: components keep scheduling events for the same instant.
+    #[error("more than {events} events at {at}: the simulation does not come to rest")]
+    Livelock {
+        /// The instant.
+        at: Time,
+        /// Events handled at it.
+        events: u64,
+    },
+}
+
+/// An instant at which something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instant {
+    /// When.
+    pub at: Time,
+    /// Stored state has changed.
+    pub has_changed: bool,
+}
+
+/// A cluster on virtual time.
+pub struct Simulation {
+    events: EventQueue<Event>,
+    server: Server,
+    random: RandomStreams,
+    controller: JobController,
+    cluster: Cluster,
+    events_per_instant_max: u64,
+    /// Changes of the store so far.
+    generation: u64,
+    /// Events handled so far.
+    handled: u64,
+}
+
+impl Simulation {
+    /// A cluster without objects, at the start of time, with all its components just started.
+    pub fn new(config: SimulationConfig) -> Self {
+        let mut simulation = Self {
+            events: EventQueue::default(),
+            server: Server::new(config.features, config.keeps_trace),
+            random: RandomStreams::new(config.seed),
+            controller: JobController::new(config.controller, config.features, config.explains),
+            cluster: Cluster::new(config.cluster),
+            events_per_instant_max: config.events_per_instant_max,
+            generation: 0,
+            handled: 0,
+        };
+        simulation.start_controller();
+        let (mut ctx, _, cluster) = simulation.parts();
+        // Only a name that is taken is refused, and the store is empty.
+        let _ = cluster.start(&mut ctx);
+        simulation.spread();
+        simulation
+    }
+
+    /// The present instant.
+    pub fn now(&self) -> Time {
+        self.events.now()
+    }
+
+    /// The stored state.
+    pub const fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// The Job controller.
+    pub const fn controller(&self) -> &JobController {
+        &self.controller
+    }
+
+    /// Scheduler, kubelets, and the controllers of nodes and pods.
+    pub const fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Grows with every change of the stored state.
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Events handled so far.
+    pub const fn events_handled(&self) -> u64 {
+        self.handled
+    }
+
+    /// Takes the trace since the last call; empty when none is kept.
+    pub fn take_trace(&mut self) -> Vec<TraceEntry> {
+        self.server.take_trace()
+    }
+
+    /// Whether nothing is going to happen without a further action.
+    pub fn is_quiescent(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Goes on to the next instant at which anything is due and handles all of its events, those included that are
+    /// scheduled for it meanwhile. When nothing is due up to and including `limit`, the clock stands at `limit`
+    /// afterwards and the answer is `None`.
+    ///
+    /// # Errors
+    ///
+    /// [`SimulationError::Livelock`] when the instant does not end.
+    pub fn step_instant(&mut self, limit: Time) -> Result<Option<Instant>, SimulationError> {
+        let Some(at) = self.events.next_time().filter(|at| *at <= limit) else {
+            self.events.advance_to(limit.max(self.now()));
+            return Ok(None);
+        };
+        let before = self.generation;
+        let mut handled = 0;
+        while let Some((_, event)) = self.events.pop_until(at) {
+            if handled == self.events_per_instant_max {
+                return Err(SimulationError::Livelock { at, events: handled });
+            }
+            handled += 1;
+            self.handle(event);
+        }
+        self.handled += handled;
+        Ok(Some(Instant { at, has_changed: self.generation != before }))
+    }
+
+    /// Lets everything happen that is due up to and including `limit`; the clock stands there afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`SimulationError::Livelock`] when an instant does not end.
+    pub fn run_until(&mut self, limit: Time) -> Result<(), SimulationError> {
+        while self.step_instant(limit)?.is_some() {}
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event) {
+        let (mut ctx, controller, cluster) = self.parts();
+        match event {
+            Event::Controller(event) => controller.handle(event, &mut ctx),
+            Event::Cluster(event) => cluster.handle(event, &mut ctx),
+        }
+        self.spread();
+    }
+
+    /// Shows the components what has changed, in order, until none of them changes anything more.
+    fn spread(&mut self) {
+        loop {
+            let changes = self.server.take_changes();
+            if changes.is_empty() {
+                return;
+            }
+            self.generation += changes.len() as u64;
+            let (mut ctx, controller, cluster) = self.parts();
+            for change in &changes {
+                controller.observe(change, &mut ctx);
+                cluster.observe(change, &mut ctx);
+            }
+        }
+    }
+
+    fn parts(&mut self) -> (Context<'_>, &mut JobController, &mut Cluster) {
+        let ctx = Context {
+            now: self.events.now(),
+            events: &mut self.events,
+            server: &mut self.server,
+            random: &mut self.random,
+        };
+        (ctx, &mut self.controller, &mut self.cluster)
+    }
+
+    /// Carries out a step of the user and shows the components what it changed.
+    fn act<T>(
+        &mut self,
+        action: impl FnOnce(&mut Context<'_>) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let (mut ctx, _, _) = self.parts();
+        let result = action(&mut ctx);
+        self.spread();
+        result
+    }
+
+    /// The same for a step that goes to the cluster's components.
+    fn act_on<T>(
+        &mut self,
+        action: impl FnOnce(&mut Cluster, &mut Context<'_>) -> Result<T, ActionError>,
+    ) -> Result<T, ActionError> {
+        let (mut ctx, _, cluster) = self.parts();
+        let result = action(cluster, &mut ctx);
+        self.spread();
+        result
+    }
+}
+
+/// What a user does. Every action takes effect at the present instant and returns the API server's answer; an object
+/// that is not stored is [`ApiError::NotFound`].
+impl Simulation {
+    /// Creates a Job.
+    pub fn create_job(&mut self, key: ObjectKey, manifest: &JobManifest) -> Result<Arc<Job>, ApiError> {
+        self.act(|ctx| ctx.server.create_job(ctx.now, Actor::User, key, manifest))
+    }
+
+    /// Changes the fields of a Job that the manifest gives.
+    pub fn update_job(&mut self, key: &ObjectKey, manifest: &JobManifest) -> Result<Arc<Job>, ApiError> {
+        self.act(|ctx| ctx.server.update_job(ctx.now, Actor::User, key, manifest))
+    }
+
+    /// Deletes a Job.
+    pub fn delete_job(&mut self, key: &ObjectKey, propagation: Propagation) -> Result<(), ApiError> {
+        self.act(|ctx| ctx.server.delete_job(ctx.now, Actor::User, key, propagation))
+    }
+
+    /// Creates a bare pod.
+    pub fn create_pod(&mut self, key: ObjectKey, manifest: &PodManifest) -> Result<Arc<Pod>, ApiError> {
+        self.act(|ctx| ctx.server.create_pod(ctx.now, Actor::User, key, manifest))
+    }
+
+    /// Deletes a pod; 0 seconds of grace is `kubectl delete --force`.
+    pub fn delete_pod(&mut self, uid: Uid, grace_period_s: Option<u32>) -> Result<(), ApiError> {
+        self.act(|ctx| ctx.server.delete_pod(ctx.now, Actor::User, uid, grace_period_s))
+    }
+
+    /// Evicts a pod through the eviction API.
+    pub fn evict_pod(&mut self, uid: Uid) -> Result<(), ApiError> {
+        self.act(|ctx| ctx.server.evict_pod(ctx.now, Actor::User, uid))
+    }
+
+    /// Edits a pod's labels or finalizers.
+    pub fn patch_pod(&mut self, uid: Uid, patch: &PodPatch) -> Result<Arc<Pod>, ApiError> {
+        self.act(|ctx| ctx.server.patch_pod(ctx.now, Actor::User, uid, patch))
+    }
+
+    /// Binds a pod to a node by hand, where no scheduler does it.
+    pub fn bind_pod(&mut self, uid: Uid, node: NodeId) -> Result<(), ApiError> {
+        self.act(|ctx| ctx.server.bind_pod(ctx.now, Actor::Scheduler, uid, node))
+    }
+
+    /// Reports a pod's status by hand, where no kubelet does it.
+    pub fn update_pod_status(
+        &mut self,
+        uid: Uid,
+        change: impl FnOnce(&mut PodStatus),
+    ) -> Result<Arc<Pod>, ApiError> {
+        self.act(|ctx| ctx.server.update_pod_status(ctx.now, Actor::Kubelet, uid, change))
+    }
+
+    /// From now on nothing can be created in this namespace.
+    pub fn terminate_namespace(&mut self, namespace: &str) {
+        self.server.terminate_namespace(namespace);
+        self.spread();
+    }
+
+    /// Sends a signal to the main process of a pod's first container.
+    pub fn signal(&mut self, pod: Uid, signal: Signal) -> Result<(), ActionError> {
+        self.act_on(|cluster, ctx| cluster.signal(pod, signal, ctx))
+    }
+
+    /// Containers of a pod end with a code; the kubelet sets `condition` (type and status) with its next report.
+    pub fn exit(
+        &mut self,
+        pod: Uid,
+        containers: ContainerChoice<'_>,
+        exit_code: i32,
+        condition: Option<(Arc<str>, ConditionStatus)>,
+    ) -> Result<(), ActionError> {
+        self.act_on(|cluster, ctx| cluster.exit(pod, containers, exit_code, condition, ctx))
+    }
+
+    /// Writes a pod's status by hand; meant for clusters with [`ClusterConfig::manual_pods`].
+    pub fn set_phase(&mut self, pod: Uid, wanted: &ManualStatus) -> Result<(), ActionError> {
+        self.act_on(|cluster, ctx| cluster.set_phase(pod, wanted, ctx))
+    }
+
+    /// Does something to the node of this name.
+    pub fn set_node(&mut self, name: &str, change: NodeChange) -> Result<(), ActionError> {
+        self.act_on(|cluster, ctx| cluster.set_node(name, change, ctx))
+    }
+
+    /// Ends the Job controller's process.
+    pub fn stop_controller(&mut self) {
+        let now = self.now();
+        self.controller.crash(now);
+    }
+
+    /// Starts the Job controller's process; does nothing when it runs.
+    pub fn start_controller(&mut self) {
+        let (mut ctx, controller, _) = self.parts();
+        controller.start(&mut ctx);
+        self.spread();
+    }
+
+    /// Ends the Job controller's process and starts it again at once.
+    pub fn restart_controller(&mut self) {
+        self.stop_controller();
+        self.start_controller();
+    }
+
+    /// Holds a watch of the Job controller: its cache stands still.
+    pub fn hold_cache(&mut self, kind: WatchKind) {
+        self.controller.hold(kind);
+    }
+
+    /// Releases a watch of the Job controller: its cache catches up at this instant.
+    pub fn release_cache(&mut self, kind: WatchKind) {
+        let (mut ctx, controller, _) = self.parts();
+        controller.release(kind, &mut ctx);
+        self.spread();
+    }
 }

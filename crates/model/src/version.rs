@@ -160,6 +160,9 @@ pub struct Features {
     pub job_delete_drops_backoff: bool,
     /// Restarts of restartable init containers break ties when pods to delete are ranked.
     pub sidecar_restart_tiebreak: bool,
+    /// A change of `status.terminating` alone makes the controller write the status (in 1.28 it is compared only after
+    /// it was overwritten).
+    pub compares_terminating: bool,
     /// `manualSelector` is defaulted to false.
     pub defaults_manual_selector: bool,
     /// The Job's pods are listed by owner: those of the Job first, then those without owner (#130767).
@@ -253,6 +256,7 @@ impl Features {
             orphan_checks_owner_kind: minor >= 31,
             job_delete_drops_backoff: minor >= 31,
             sidecar_restart_tiebreak: minor >= 32,
+            compares_terminating: minor >= 29,
             defaults_manual_selector: minor >= 29,
             pods_by_owner_index: minor >= 34,
             only_policy_decides_replacement: minor >= 37,

@@ -13,7 +13,7 @@ pub struct Timer {
 pub struct Stamp(u32);
 
 impl Timer {
-    /// Arms the timer; earlier stamps become stale.
+    /// Arms the timer; earlier stamps become stale (for the next 2^32 armings, more than a run has).
     pub fn arm(&mut self) -> Stamp {
         self.generation = self.generation.wrapping_add(1);
         self.armed = true;
@@ -37,5 +37,60 @@ impl Timer {
             self.armed = false;
         }
         current
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_armed_timer_expires_once() {
+        let mut timer = Timer::default();
+        assert!(!timer.is_armed());
+        let stamp = timer.arm();
+        assert!(timer.is_armed());
+        assert!(timer.expire(stamp));
+        assert!(!timer.is_armed());
+        assert!(!timer.expire(stamp), "the same event twice");
+    }
+
+    #[test]
+    fn arming_again_makes_the_earlier_stamp_stale() {
+        let mut timer = Timer::default();
+        let (first, second) = (timer.arm(), timer.arm());
+        assert!(!timer.expire(first));
+        assert!(timer.is_armed(), "a stale event leaves the timer armed");
+        assert!(timer.expire(second));
+    }
+
+    #[test]
+    fn cancelling_makes_every_stamp_stale() {
+        let mut timer = Timer::default();
+        let cancelled = timer.arm();
+        timer.cancel();
+        assert!(!timer.is_armed());
+        assert!(!timer.expire(cancelled));
+        let armed = timer.arm();
+        assert!(!timer.expire(cancelled), "arming again must not revive a cancelled expiry");
+        assert!(timer.expire(armed));
+    }
+
+    #[test]
+    fn a_timer_that_expired_forgets_the_stamps_before() {
+        let mut timer = Timer::default();
+        let (old, last) = (timer.arm(), timer.arm());
+        assert!(timer.expire(last));
+        let next = timer.arm();
+        assert!(!timer.expire(old) && !timer.expire(last));
+        assert!(timer.expire(next));
+    }
+
+    #[test]
+    fn generations_wrap_around() {
+        let mut timer = Timer { generation: u32::MAX, armed: false };
+        let stamp = timer.arm();
+        assert_eq!(stamp, Stamp(0));
+        assert!(timer.expire(stamp));
     }
 }

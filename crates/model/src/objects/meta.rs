@@ -81,6 +81,10 @@ impl ConditionStatus {
 pub const TRACKING_FINALIZER: &str = "batch.kubernetes.io/job-tracking";
 /// Label (from 1.28) and annotation that carry a pod's completion index.
 pub const COMPLETION_INDEX: &str = "batch.kubernetes.io/job-completion-index";
+/// Annotation with the counted failures of a pod's index before it.
+pub const INDEX_FAILURE_COUNT: &str = "batch.kubernetes.io/job-index-failure-count";
+/// Annotation with the ignored failures of a pod's index before it.
+pub const INDEX_IGNORED_FAILURE_COUNT: &str = "batch.kubernetes.io/job-index-ignored-failure-count";
 /// Label with the owning Job's name (1.27 and later).
 pub const JOB_NAME_LABEL: &str = "batch.kubernetes.io/job-name";
 /// The same label's name before 1.27, still written.

@@ -187,6 +187,8 @@ pub struct PodStatus {
 
 /// Condition type of a pod that serves or works.
 pub const READY: &str = "Ready";
+/// Condition type of a pod that is bound to a node.
+pub const POD_SCHEDULED: &str = "PodScheduled";
 /// Condition type of a pod about to be ended by the cluster (KEP-3329).
 pub const DISRUPTION_TARGET: &str = "DisruptionTarget";
 

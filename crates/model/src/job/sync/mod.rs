@@ -4,176 +4,33 @@
 //! resumable one: [`SyncPass::next`] takes the answers to the last batch and returns the next batch, until it is done.
 //! It sees nothing but its snapshot, the clock and the answers, and touches nothing: what has to change in the
 //! controller's memory comes back as [`Effect`]s.
+//!
+//! The order is upstream's `syncJob`: sort the pods (`census`) and the indexes (`indexed`), decide whether the Job is
+//! over (`decide`), delete or create pods (`manage`), count what has ended (`account`), write the status, remove
+//! finalizers, and write the status again if that changed the counters or finished the Job (`finish`).
+//!
+//! What the caller does before a sync is not part of it: waiting for the caches (#137210), skipping Jobs that are gone,
+//! finished, managed by somebody else or of an unknown completion mode, adopting and releasing pods.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
+mod account;
+mod backoff;
+mod census;
+mod contract;
+mod decide;
+mod failure_policy;
+mod findings;
+mod finish;
+mod indexed;
+mod manage;
+mod pass;
+mod ranking;
+mod snapshot;
+mod success_policy;
+mod uncounted;
 
-use crate::objects::{Job, JobStatus, Pod, ResourceVersion, Uid};
-use crate::server::{ApiError, EventDraft, PodDraft};
-use crate::time::Time;
-use crate::version::Features;
+pub use contract::{Answer, BackoffRecord, Effect, Limits, Snapshot, Step, Write, Written};
+pub use findings::{Finding, Rule, Subject};
+pub use pass::SyncPass;
 
-/// What the controller knows when a sync starts.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// What this version does.
-    pub features: Features,
-    /// Caps of one sync.
-    pub limits: Limits,
-    /// The Job as the cache shows it.
-    pub job: Arc<Job>,
-    /// The pods that the Job owns after adoption and release, as the cache shows them, in the order in which the
-    /// original would list them.
-    pub pods: Vec<Arc<Pod>>,
-    /// Creations and deletions asked for earlier have all been observed (spec section 1.6).
-    pub expectations_satisfied: bool,
-    /// Pods whose finalizer was patched away though the cache still shows it (the spec's ERM).
-    pub finalizers_expected_gone: BTreeSet<Uid>,
-    /// Failures since the last success (spec section 5.2).
-    pub backoff: BackoffRecord,
-}
-
-/// Caps of one sync; the tests of the original lower them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Pods accounted for in one sync (`MaxUncountedPods`).
-    pub uncounted_pods_max: usize,
-    /// Pods created, and pods deleted, in one sync (`MaxPodCreateDeletePerSync`).
-    pub create_delete_max: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { uncounted_pods_max: 500, create_delete_max: 500 }
-    }
-}
-
-/// The controller's memory of recent pod failures of one Job.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BackoffRecord {
-    /// Failures since the last success.
-    pub failures_after_last_success: u32,
-    /// When the latest of them ended.
-    pub last_failure_time: Option<Time>,
-}
-
-/// A call to the API server.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Write {
-    /// Create a pod of the Job.
-    CreatePod(PodDraft),
-    /// Delete a pod with its own grace period.
-    DeletePod(Uid),
-    /// Patch the tracking finalizer away, then delete: two calls, the second only when the first succeeded or found
-    /// nothing.
-    ReleaseAndDeletePod(Uid),
-    /// Patch the tracking finalizer away.
-    RemoveFinalizer(Uid),
-    /// Write the Job's status, based on this version of the Job.
-    UpdateStatus {
-        /// Version that must still be the stored one.
-        resource_version: ResourceVersion,
-        /// The new status.
-        status: Box<JobStatus>,
-    },
-}
-
-/// The answer to one [`Write`]: the new version of the object it wrote (0 where there is none), or an error.
-pub type Answer = Result<ResourceVersion, ApiError>;
-
-/// A change of the controller's memory, or something that it does besides API writes.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Expect this many creations to be observed (replaces what was expected).
-    ExpectCreations(u32),
-    /// Expect this many deletions to be observed (replaces what was expected).
-    ExpectDeletions(u32),
-    /// A creation that was expected will not come.
-    CreationObserved,
-    /// A deletion that was expected will not come.
-    DeletionObserved,
-    /// These pods' finalizers are about to be patched away.
-    ExpectFinalizersGone(Vec<Uid>),
-    /// The patch failed: this pod's finalizer is still there.
-    FinalizerStays(Uid),
-    /// Remember these failures.
-    StoreBackoff(BackoffRecord),
-    /// Sync again after this time.
-    RequeueAfter(Duration),
-    /// Record an Event.
-    Record(EventDraft),
-    /// The Job was declared finished; until the cache shows it, it is not synced again (#130333).
-    Finished,
-}
-
-/// What a sync does next.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Apply the effects in order, then send the writes concurrently and come back with all answers, in the same order.
-    Call {
-        /// First.
-        effects: Vec<Effect>,
-        /// Then.
-        writes: Vec<Write>,
-    },
-    /// The sync has ended.
-    Done {
-        /// Last effects.
-        effects: Vec<Effect>,
-        /// The error that makes the queue retry with back-off, if any.
-        error: Option<ApiError>,
-    },
-}
-
-/// A sync in progress.
-#[derive(Debug)]
-pub struct SyncPass {
-    _todo: (),
-}
-
-impl SyncPass {
-    /// Starts a sync. With `explain`, every decision is noted with the rule behind it.
-    pub fn new(_snapshot: Snapshot, _explain: bool) -> Self {
-        Self { _todo: () }
-    }
-
-    /// Continues at `now` with the answers to the writes of the last step (none at first).
-    pub fn next(&mut self, _now: Time, _answers: Vec<Answer>) -> Step {
-        Step::Done { effects: Vec::new(), error: None }
-    }
-
-    /// The decisions taken so far, in order; empty unless explaining.
-    pub fn take_findings(&mut self) -> Vec<Finding> {
-        Vec::new()
-    }
-}
-
-/// One decision and the rule behind it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What it is about.
-    pub subject: Subject,
-    /// The rule.
-    pub rule: Rule,
-    /// What the rule came to, with its figures.
-    pub detail: String,
-}
-
-/// What a [`Finding`] is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
-    /// The Job.
-    Job,
-    /// A completion index.
-    Index(u32),
-    /// A pod.
-    Pod(Uid),
-}
-
-/// A rule of the Job controller, by the section of the specification or the KEP that it comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rule {
-    /// Placeholder.
-    Placeholder,
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! From a scenario's actions to the simulation's.
+
+use std::sync::Arc;
+
+use towtank_model::job::WatchKind;
+use towtank_model::objects::{ObjectKey, Pod, TRACKING_FINALIZER, Uid};
+use towtank_model::server::{ApiError, JobManifest, PodPatch};
+use towtank_model::simulation::Simulation;
+use towtank_scenario::ast::{Action, CacheKind, ControllerChange, Manifest, PodRef, Spanned};
+
+use super::identity::Identities;
+use crate::world::{Refusal, RefusedField};
+
+/// Takes an action at the present instant.
+pub(super) fn perform(
+    simulation: &mut Simulation,
+    identities: &Identities,
+    action: &Action,
+) -> Result<(), Refusal> {
+    match action {
+        Action::Apply(manifests) => apply(simulation, manifests),
+        Action::Scale { job, completions, parallelism } => {
+            let manifest = JobManifest {
+                completions: *completions,
+                parallelism: Some(*parallelism),
+                ..JobManifest::default()
+            };
+            answer(simulation.update_job(&job_key(simulation, job), &manifest).map(drop))
+        }
+        Action::DeleteJob { job, propagation } => {
+            answer(simulation.delete_job(&job_key(simulation, job), *propagation))
+        }
+        Action::DeletePods { pods, grace_period_s } => {
+            each(simulation, identities, pods, |simulation, pod| simulation.delete_pod(pod, *grace_period_s))
+        }
+        Action::Evict { pods } => each(simulation, identities, pods, Simulation::evict_pod),
+        Action::EditPod { pod, labels, remove_finalizer } => {
+            let uid = stored(simulation, identities, pod)?;
+            let patch = pod_patch(labels, remove_finalizer.as_deref());
+            answer(simulation.patch_pod(uid, &patch).map(drop))
+        }
+        Action::Controller(change) => {
+            match change {
+                ControllerChange::Restart => simulation.restart_controller(),
+                ControllerChange::Stop => simulation.stop_controller(),
+                ControllerChange::Start => simulation.start_controller(),
+            }
+            Ok(())
+        }
+        Action::Cache { kind, hold } => {
+            let kind = match kind {
+                CacheKind::Pods => WatchKind::Pods,
+                CacheKind::Jobs => WatchKind::Jobs,
+            };
+            if *hold {
+                simulation.hold_cache(kind);
+            } else {
+                simulation.release_cache(kind);
+            }
+            Ok(())
+        }
+        Action::TerminateNamespace(namespace) => {
+            simulation.terminate_namespace(namespace);
+            Ok(())
+        }
+        Action::Wait(_) | Action::Observe => Ok(()),
+        _ => Err(Refusal::new("NotImplemented", "this action needs the simulated cluster")),
+    }
+}
+
+/// Creates what is not there and updates what is, as `kubectl apply` does: a refused object does not keep the others
+/// from being applied.
+fn apply(simulation: &mut Simulation, manifests: &[Manifest]) -> Result<(), Refusal> {
+    let mut first = Ok(());
+    for manifest in manifests {
+        let result = match manifest {
+            Manifest::Job(key, manifest) if simulation.server().job_by_key(key).is_some() => {
+                simulation.update_job(key, manifest).map(drop)
+            }
+            Manifest::Job(key, manifest) => simulation.create_job(key.clone(), manifest).map(drop),
+            Manifest::Pod(key, manifest) => simulation.create_pod(key.clone(), manifest).map(drop),
+        };
+        if first.is_ok() {
+            first = answer(result);
+        }
+    }
+    first
+}
+
+fn pod_patch(labels: &[(String, Option<String>)], finalizer: Option<&str>) -> PodPatch {
+    let is_tracking = finalizer == Some(TRACKING_FINALIZER);
+    PodPatch {
+        remove_tracking_finalizer: is_tracking,
+        remove_finalizer: finalizer.filter(|_| !is_tracking).map(Arc::from),
+        labels: labels
+            .iter()
+            .map(|(key, value)| (Arc::from(key.as_str()), value.as_deref().map(Arc::from)))
+            .collect(),
+        ..PodPatch::default()
+    }
+}
+
+/// The Job of this name, in whatever namespace it is.
+fn job_key(simulation: &Simulation, name: &str) -> ObjectKey {
+    let stored = simulation.server().jobs().find(|job| *job.key.name == *name);
+    stored.map_or_else(|| ObjectKey::new("default", name), |job| job.key.clone())
+}
+
+/// Does something to each pod, one after the other; the first refusal ends it.
+fn each(
+    simulation: &mut Simulation,
+    identities: &Identities,
+    pods: &[Spanned<PodRef>],
+    mut action: impl FnMut(&mut Simulation, Uid) -> Result<(), ApiError>,
+) -> Result<(), Refusal> {
+    pods.iter().try_for_each(|pod| {
+        let uid = stored(simulation, identities, &pod.value)?;
+        answer(action(simulation, uid))
+    })
+}
+
+/// The pod that a scenario means, which must be stored.
+fn stored(simulation: &Simulation, identities: &Identities, pod: &PodRef) -> Result<Uid, Refusal> {
+    let server = simulation.server();
+    let found: Option<&Arc<Pod>> = identities.resolve(server, pod).and_then(|uid| server.pod(uid));
+    found.map(|pod| pod.uid).ok_or_else(|| {
+        let mut there: Vec<String> = server
+            .pods()
+            .filter_map(|pod| identities.of(pod.uid))
+            .map(|known| known.masked_name.clone())
+            .collect();
+        there.sort();
+        let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+        Refusal::new("NotFound", format!("there is no pod {} now; there are: {there}", pod_text(pod)))
+    })
+}
+
+fn pod_text(pod: &PodRef) -> String {
+    match pod {
+        PodRef::Indexed { job, index, incarnation: None } => format!("{job}-{index}"),
+        PodRef::Indexed { job, index, incarnation: Some(nth) } => format!("{job}-{index} (number {nth})"),
+        PodRef::Numbered { job, number } => format!("number {number} of {job}"),
+        PodRef::Named(name) => name.clone(),
+    }
+}
+
+fn answer(result: Result<(), ApiError>) -> Result<(), Refusal> {
+    result.map_err(|error| {
+        let reason = match &error {
+            ApiError::NotFound { .. } => "NotFound",
+            ApiError::AlreadyExists { .. } => "AlreadyExists",
+            ApiError::Conflict { .. } => "Conflict",
+            ApiError::Invalid { .. } => "Invalid",
+            ApiError::Forbidden(_) | ApiError::NamespaceTerminating(_) => "Forbidden",
+            ApiError::Unreachable | ApiError::AnswerLost => "ServiceUnavailable",
+        };
+        let fields = match &error {
+            ApiError::Invalid { errors, .. } => errors.iter().map(field).collect(),
+            _ => Vec::new(),
+        };
+        Refusal { reason: reason.to_owned(), message: error.to_string(), fields }
+    })
+}
+
+fn field(error: &towtank_model::admission::FieldError) -> RefusedField {
+    RefusedField {
+        field: error.field.clone(),
+        kind: format!("{:?}", error.kind),
+        detail: error.detail.clone(),
+    }
+}

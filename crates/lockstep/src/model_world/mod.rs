@@ -1,0 +1,157 @@
+//! The world `model`: a scenario played on the discrete-event model.
+
+mod action;
+mod identity;
+mod view;
+
+use std::time::Duration;
+
+use towtank_model::job::ControllerConfig;
+use towtank_model::server::TraceEntry;
+use towtank_model::simulation::{Simulation, SimulationConfig};
+use towtank_model::time::Time;
+use towtank_model::version::{Features, GateError, KubernetesVersion};
+use towtank_scenario::ast::{Action, ClusterSpec, Manifest, Scenario};
+use towtank_scenario::observation::Observation;
+
+use crate::world::{Refusal, World, WorldError, WorldKind};
+use identity::Identities;
+use view::Viewer;
+
+/// The model, playing one scenario.
+pub struct ModelWorld {
+    simulation: Simulation,
+    identities: Identities,
+    viewer: Viewer,
+    observation: Observation,
+    /// Generation and instant that `observation` shows; `None` before the first.
+    observed: Option<(u64, Time)>,
+}
+
+/// A scenario that the model cannot play in a version.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// A feature gate does not exist there, or cannot be set.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+}
+
+impl ModelWorld {
+    /// A fresh world for `scenario`: its cluster without any Job or pod.
+    ///
+    /// # Errors
+    ///
+    /// A feature gate of the scenario that `version` does not have, or has locked.
+    pub fn new(scenario: &Scenario, version: KubernetesVersion, seed: u64) -> Result<Self, SetupError> {
+        let mut features = Features::of(version);
+        for (name, value) in &scenario.cluster.feature_gates {
+            features.set_gate(name, *value)?;
+        }
+        let mut config = SimulationConfig::new(features, seed);
+        config.keeps_trace = true;
+        config.explains = true;
+        config.controller = controller_config(&scenario.cluster);
+        Ok(Self {
+            simulation: Simulation::new(config),
+            identities: Identities::default(),
+            viewer: Viewer::new(version, named_jobs(scenario)),
+            observation: Observation::default(),
+            observed: None,
+        })
+    }
+
+    /// The simulated cluster.
+    pub const fn simulation(&self) -> &Simulation {
+        &self.simulation
+    }
+
+    /// Learns which pods have come into being; must be called after everything that can create one.
+    fn identify(&mut self) {
+        self.identities.learn(self.simulation.server());
+    }
+}
+
+fn controller_config(cluster: &ClusterSpec) -> ControllerConfig {
+    ControllerConfig {
+        qps: cluster.controller_qps,
+        burst: cluster.controller_burst,
+        ..ControllerConfig::default()
+    }
+}
+
+/// The Jobs that the scenario applies: they are shown from the start, as not existing yet.
+fn named_jobs(scenario: &Scenario) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for step in &scenario.steps {
+        let Action::Apply(manifests) = &step.action.value else { continue };
+        for manifest in manifests {
+            if let Manifest::Job(key, _) = manifest
+                && !names.iter().any(|name| **name == *key.name)
+            {
+                names.push(key.name.to_string());
+            }
+        }
+    }
+    names
+}
+
+impl World for ModelWorld {
+    fn kind(&self) -> WorldKind {
+        WorldKind::Model
+    }
+
+    fn now(&self) -> Time {
+        self.simulation.now()
+    }
+
+    fn perform(&mut self, action: &Action) -> Result<(), Refusal> {
+        let result = action::perform(&mut self.simulation, &self.identities, action);
+        self.identify();
+        result
+    }
+
+    fn next_instant(&mut self, limit: Time) -> Result<Option<Time>, WorldError> {
+        let instant = self.simulation.step_instant(limit).map_err(|error| WorldError(error.to_string()))?;
+        if instant.is_some_and(|instant| instant.has_changed) {
+            self.identify();
+        }
+        Ok(instant.map(|instant| instant.at))
+    }
+
+    fn is_quiescent(&self) -> bool {
+        self.simulation.is_quiescent()
+    }
+
+    fn observe(&mut self) -> &Observation {
+        let present = (self.generation(), self.now());
+        match self.observed {
+            Some(observed) if observed == present => {}
+            Some((generation, at)) if generation == present.0 => {
+                view::age(&mut self.observation, present.1 - at);
+            }
+            _ => {
+                self.viewer.fill(
+                    &mut self.observation,
+                    self.simulation.server(),
+                    &self.identities,
+                    present.1,
+                );
+            }
+        }
+        self.observed = Some(present);
+        &self.observation
+    }
+
+    fn generation(&self) -> u64 {
+        self.simulation.generation() + self.simulation.server().events().len() as u64
+    }
+
+    fn take_trace(&mut self) -> Vec<TraceEntry> {
+        self.simulation.take_trace()
+    }
+}
+
+/// Seconds, as an observation counts them.
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}

@@ -1,0 +1,209 @@
+//! From the model's stored state to an observation.
+
+use std::time::Duration;
+
+use towtank_model::objects::{
+    COMPLETION_INDEX, CONTROLLER_UID_LABEL, ConditionStatus, ContainerState, JOB_NAME_LABEL, Job,
+    JobConditionType, LEGACY_CONTROLLER_UID_LABEL, LEGACY_JOB_NAME_LABEL, Node, Pod, Uid,
+};
+use towtank_model::server::{EventRecord, Server};
+use towtank_model::time::Time;
+use towtank_model::version::KubernetesVersion;
+use towtank_scenario::observation::{EventView, JobConditionView, JobView, NodeView, Observation, PodView};
+
+use super::identity::Identities;
+use super::seconds;
+use crate::kubectl::{self, PrinterFeatures};
+
+/// Labels that the API server and the Job controller put on every pod of a Job.
+const GENERATED_LABELS: [&str; 5] = [
+    JOB_NAME_LABEL,
+    LEGACY_JOB_NAME_LABEL,
+    CONTROLLER_UID_LABEL,
+    LEGACY_CONTROLLER_UID_LABEL,
+    COMPLETION_INDEX,
+];
+
+/// Fills observations.
+pub(super) struct Viewer {
+    printers: PrinterFeatures,
+    /// Jobs that are shown whether they exist or not.
+    jobs: Vec<String>,
+    /// What Events are about: names of all Jobs that have ever been stored.
+    names: Vec<(Uid, String)>,
+}
+
+impl Viewer {
+    pub(super) fn new(version: KubernetesVersion, jobs: Vec<String>) -> Self {
+        Self { printers: PrinterFeatures::of(version), jobs, names: Vec::new() }
+    }
+
+    /// Shows the state of `server` at `now`.
+    pub(super) fn fill(
+        &mut self,
+        observation: &mut Observation,
+        server: &Server,
+        identities: &Identities,
+        now: Time,
+    ) {
+        observation.now = seconds(now - Time::ZERO);
+        self.fill_jobs(observation, server, now);
+        self.fill_pods(observation, server, identities, now);
+        observation.nodes.clear();
+        observation.nodes.extend(server.nodes().map(|node| node_view(node)));
+        // Events are only ever added to, or counted up.
+        observation.events.truncate(server.events().len());
+        for (view, record) in observation.events.iter_mut().zip(server.events()) {
+            view.count = i64::from(record.count);
+        }
+        for record in &server.events()[observation.events.len()..] {
+            observation.events.push(self.event_view(record, identities));
+        }
+    }
+
+    fn fill_jobs(&mut self, observation: &mut Observation, server: &Server, now: Time) {
+        observation.jobs.clear();
+        for job in server.jobs() {
+            if !self.names.iter().any(|(uid, _)| *uid == job.uid) {
+                self.names.push((job.uid, job.key.name.to_string()));
+            }
+            observation.jobs.push(job_view(job, now));
+        }
+        for name in &self.jobs {
+            if !observation.jobs.iter().any(|job| job.name == *name) {
+                observation.jobs.push(JobView { name: name.clone(), ..JobView::default() });
+            }
+        }
+        observation.jobs.sort_by(|one, other| one.name.cmp(&other.name));
+    }
+
+    fn fill_pods(&self, observation: &mut Observation, server: &Server, identities: &Identities, now: Time) {
+        observation.pods.clear();
+        let view = |pod: &Pod| pod_view(pod, server, identities, self.printers, now);
+        observation.pods.extend(server.pods().map(|pod| view(pod)));
+        observation.pods.sort_by(|one, other| {
+            let key = |pod: &PodView| (pod.index.unwrap_or(pod.number), pod.incarnation);
+            one.job
+                .cmp(&other.job)
+                .then_with(|| key(one).cmp(&key(other)))
+                .then_with(|| one.name.cmp(&other.name))
+        });
+    }
+
+    fn event_view(&self, record: &EventRecord, identities: &Identities) -> EventView {
+        let job = self.names.iter().find(|(uid, _)| *uid == record.draft.job);
+        EventView {
+            reason: record.draft.reason.to_owned(),
+            kind: if record.draft.is_warning { "Warning" } else { "Normal" }.to_owned(),
+            object: format!("job/{}", job.map_or("", |(_, name)| name)),
+            message: identities.mask(&record.draft.message),
+            count: i64::from(record.count),
+        }
+    }
+}
+
+/// Lets time pass over an observation in which nothing else has changed.
+pub(super) fn age(observation: &mut Observation, passed: Duration) {
+    let passed = seconds(passed);
+    observation.now += passed;
+    for pod in &mut observation.pods {
+        pod.age += passed;
+    }
+    for job in observation.jobs.iter_mut().filter(|job| job.exists) {
+        job.age += passed;
+    }
+}
+
+fn pod_view(
+    pod: &Pod,
+    server: &Server,
+    identities: &Identities,
+    printers: PrinterFeatures,
+    now: Time,
+) -> PodView {
+    let identity = identities.of(pod.uid);
+    let columns = kubectl::pod_columns(pod, printers);
+    let name = identity.map_or(&*pod.key.name, |identity| &identity.masked_name);
+    let labels = pod.labels.iter().filter(|(key, _)| !GENERATED_LABELS.contains(&&***key));
+    PodView {
+        job: identity.and_then(|identity| identity.job.as_deref()).unwrap_or("").to_owned(),
+        index: pod.index.get().map(i64::from),
+        incarnation: identity.map_or(0, |identity| i64::from(identity.incarnation)),
+        number: identity.map_or(0, |identity| i64::from(identity.number)),
+        name: name.strip_suffix("-*").unwrap_or(name).to_owned(),
+        phase: pod.status.phase.as_str().to_owned(),
+        status: columns.status,
+        ready: pod.is_ready(),
+        ready_containers: columns.ready,
+        restarts: i64::from(columns.restarts),
+        node: pod.node.and_then(|id| server.node(id)).map_or_else(String::new, |node| node.name.to_string()),
+        deleting: pod.is_deleting(),
+        finalizer: pod.tracked,
+        reason: pod.status.reason.to_string(),
+        conditions: pod
+            .status
+            .conditions
+            .iter()
+            .filter(|condition| condition.status == ConditionStatus::True)
+            .map(|condition| condition.kind.to_string())
+            .collect(),
+        exit_code: pod.status.containers.iter().find_map(|container| match &container.state {
+            ContainerState::Terminated(termination) => Some(i64::from(termination.exit_code)),
+            ContainerState::Waiting(_) | ContainerState::Running => None,
+        }),
+        labels: labels.map(|(key, value)| format!("{key}={value}")).collect(),
+        age: seconds(now - pod.creation_time),
+    }
+}
+
+fn job_view(job: &Job, now: Time) -> JobView {
+    let status = &job.status;
+    let holds = |kind| status.true_condition(kind);
+    let uncounted = status.uncounted.as_ref();
+    let length = |pods: usize| i64::try_from(pods).unwrap_or(i64::MAX);
+    JobView {
+        name: job.key.name.to_string(),
+        exists: true,
+        deleting: job.deletion_time.is_some(),
+        active: i64::from(status.active),
+        ready: status.ready.map(i64::from),
+        succeeded: i64::from(status.succeeded),
+        failed: i64::from(status.failed),
+        terminating: status.terminating.map(i64::from),
+        completed_indexes: status.completed_indexes.to_string(),
+        failed_indexes: status.failed_indexes.as_deref().map(str::to_owned),
+        conditions: status
+            .conditions
+            .iter()
+            .map(|condition| JobConditionView {
+                kind: condition.kind.as_str().to_owned(),
+                status: condition.status.as_str().to_owned(),
+                reason: condition.reason.to_string(),
+                message: condition.message.to_string(),
+            })
+            .collect(),
+        complete: holds(JobConditionType::Complete).is_some(),
+        failed_condition: holds(JobConditionType::Failed).is_some(),
+        failed_reason: holds(JobConditionType::Failed).map_or_else(String::new, |c| c.reason.to_string()),
+        suspended: holds(JobConditionType::Suspended).is_some(),
+        suspend: job.spec.suspend,
+        parallelism: i64::from(job.spec.parallelism),
+        completions: job.spec.completions.map(i64::from),
+        backoff_limit: i64::from(job.spec.backoff_limit),
+        start_time: status.start_time.map(|time| seconds(time - Time::ZERO)),
+        completion_time: status.completion_time.map(|time| seconds(time - Time::ZERO)),
+        generation: i64::try_from(job.generation).unwrap_or(i64::MAX),
+        uncounted_succeeded: uncounted.map_or(0, |pods| length(pods.succeeded.len())),
+        uncounted_failed: uncounted.map_or(0, |pods| length(pods.failed.len())),
+        age: seconds(now - job.creation_time),
+    }
+}
+
+fn node_view(node: &Node) -> NodeView {
+    NodeView {
+        name: node.name.to_string(),
+        ready: node.is_ready,
+        unschedulable: node.unschedulable,
+        taints: node.taints.iter().map(|taint| taint.key.to_string()).collect(),
+    }
+}

@@ -1,0 +1,473 @@
+//! Plays a scenario in a world, step by step, and judges what is to be seen.
+//!
+//! The order of one instant is always the same: the world lets everything of the instant happen, the observation is
+//! recorded, the monitors (`never`, `before`) look at it, and then the expectation whose turn it is. All clauses of an
+//! expectation are judged on one observation. Times of an expectation count from its step's action; the action of a
+//! `wait` ends when the wait is over. After the last step the world runs on until it comes to rest, at most for
+//! [`Limits::tail`], so that a late write cannot escape a monitor.
+
+mod monitor;
+
+use std::time::Duration;
+
+use towtank_model::server::TraceEntry;
+use towtank_model::time::Time;
+use towtank_model::version::KubernetesVersion;
+use towtank_scenario::ast::{Action, Claim, Expectation, Scenario, Step, When};
+
+use crate::claim::{self, Memo, Mismatch, Subject};
+use crate::observation_trace::Recorder;
+use crate::run::{ExpectationResult, Failure, FailureCause, Outcome, Run, StepResult};
+use crate::trace_text;
+use crate::world::{Refusal, World};
+use monitor::Monitor;
+
+/// Bounds of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long the world runs on after the last step, when it does not come to rest before.
+    pub tail: Duration,
+    /// Instants at which something happens.
+    pub instants_max: u64,
+    /// Writes that a failure shows.
+    pub failure_writes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { tail: Duration::from_mins(10), instants_max: 2_000_000, failure_writes: 8 }
+    }
+}
+
+/// How a scenario is played, besides where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Version of Kubernetes that the world was built for.
+    pub version: KubernetesVersion,
+    /// Seed that it was built with.
+    pub seed: u64,
+}
+
+/// Plays all of `scenario` in `world`, which must be fresh.
+pub fn play(scenario: &Scenario, world: &mut dyn World, setting: Setting, limits: Limits) -> Run {
+    let mut player = Player::new(scenario, world, setting.version, limits);
+    let stop = player.play_all().err();
+    player.finish(stop, setting, Vec::new())
+}
+
+/// Plays the steps before `step_index`, then that step with all its expectations, and leaves the world there. Comes back
+/// with the number of entries of the run's trace that were there before the step began.
+pub fn play_step(
+    scenario: &Scenario,
+    world: &mut dyn World,
+    setting: Setting,
+    limits: Limits,
+    step_index: usize,
+) -> (Run, usize) {
+    let mut player = Player::new(scenario, world, setting.version, limits);
+    let mut stop = (0..step_index).try_for_each(|index| player.play_step(index)).err();
+    let earlier = player.world.take_trace();
+    let before = earlier.len();
+    if stop.is_none() && step_index < scenario.steps.len() {
+        stop = player.play_step(step_index).err();
+    }
+    (player.finish(stop, setting, earlier), before)
+}
+
+/// Why the play stopped: where, and what went wrong.
+struct Stop {
+    step_index: usize,
+    expectation_index: Option<usize>,
+    span: std::ops::Range<usize>,
+    cause: FailureCause,
+}
+
+type Played<T = ()> = Result<T, Box<Stop>>;
+
+struct Player<'a> {
+    scenario: &'a Scenario,
+    world: &'a mut dyn World,
+    version: KubernetesVersion,
+    limits: Limits,
+    /// What became of each step, in order; filled in as the play goes on.
+    steps: Vec<StepResult>,
+    /// Expectations that look at every instant until the end.
+    monitors: Vec<Monitor<'a>>,
+    recorder: Recorder,
+    /// Generation of the observation that was recorded last.
+    recorded: Option<u64>,
+    /// Instants so far.
+    instants: u64,
+    /// The answer to the present step's action, when it was refused.
+    refusal: Option<Refusal>,
+    /// From when the present step's times count.
+    since: Time,
+}
+
+impl<'a> Player<'a> {
+    fn new(
+        scenario: &'a Scenario,
+        world: &'a mut dyn World,
+        version: KubernetesVersion,
+        limits: Limits,
+    ) -> Self {
+        let since = world.now();
+        let steps = scenario.steps.iter().map(|step| unplayed(step, version)).collect();
+        Self {
+            scenario,
+            world,
+            version,
+            limits,
+            steps,
+            monitors: Vec::new(),
+            recorder: Recorder::new(),
+            recorded: None,
+            instants: 0,
+            refusal: None,
+            since,
+        }
+    }
+
+    fn play_all(&mut self) -> Played {
+        self.refuse_vacuous()?;
+        for index in 0..self.scenario.steps.len() {
+            self.play_step(index)?;
+        }
+        self.recorder.note(self.world.now(), "until all is at rest");
+        self.run_on(self.limits.tail)?;
+        self.close_monitors()
+    }
+
+    /// A scenario that tests nothing fails before it begins.
+    fn refuse_vacuous(&self) -> Played {
+        let mut speaks = false;
+        for (step_index, step) in self.scenario.steps.iter().enumerate() {
+            for (expectation_index, expectation) in step.expect.iter().enumerate() {
+                speaks |= speaks_of(expectation, self.version);
+                let range = self.scenario.versions;
+                let overlaps = expectation
+                    .versions
+                    .is_none_or(|versions| versions.first <= range.last && range.first <= versions.last);
+                if !overlaps {
+                    return Err(Box::new(Stop {
+                        step_index,
+                        expectation_index: Some(expectation_index),
+                        span: expectation.span.clone(),
+                        cause: FailureCause::NeverEvaluated,
+                    }));
+                }
+            }
+        }
+        if speaks { Ok(()) } else { Err(self.stop_at_start(FailureCause::NothingExpected)) }
+    }
+
+    fn stop_at_start(&self, cause: FailureCause) -> Box<Stop> {
+        let span = self.scenario.steps.first().map_or(0..0, |step| step.name.span.clone());
+        Box::new(Stop { step_index: 0, expectation_index: None, span, cause })
+    }
+
+    fn play_step(&mut self, index: usize) -> Played {
+        let scenario = self.scenario;
+        let step = &scenario.steps[index];
+        let now = self.world.now();
+        self.steps[index].at = Some(now);
+        self.recorder.note(now, &step.name.value);
+        self.refusal = None;
+        if let Action::Wait(length) = step.action.value {
+            self.arm_monitors(index);
+            self.look()?;
+            self.run_until(now + length)?;
+        } else {
+            self.refusal = self.world.perform(&step.action.value).err();
+            self.arm_monitors(index);
+            self.look()?;
+        }
+        self.since = self.world.now();
+        self.refuse_unexpected_refusal(index, step)?;
+        for (position, expectation) in step.expect.iter().enumerate() {
+            let monitored = matches!(expectation.when, When::Never | When::Before);
+            if !monitored && speaks_of(expectation, self.version) {
+                let outcome = self.settle(index, position, expectation)?;
+                self.steps[index].expectations[position].outcome = outcome;
+            }
+        }
+        self.steps[index].settled = Some(self.world.now());
+        Ok(())
+    }
+
+    fn refuse_unexpected_refusal(&mut self, step_index: usize, step: &Step) -> Played {
+        let Some(refusal) = &self.refusal else { return Ok(()) };
+        let expected = step
+            .expect
+            .iter()
+            .filter(|expectation| speaks_of(expectation, self.version))
+            .flat_map(|expectation| &expectation.clauses)
+            .any(|clause| matches!(clause.claim, Claim::Refused(_)));
+        if expected {
+            return Ok(());
+        }
+        let cause = FailureCause::Refused(refusal.clone());
+        Err(Box::new(Stop { step_index, expectation_index: None, span: step.action.span.clone(), cause }))
+    }
+
+    fn arm_monitors(&mut self, step_index: usize) {
+        for (expectation_index, expectation) in self.scenario.steps[step_index].expect.iter().enumerate() {
+            if speaks_of(expectation, self.version) {
+                self.monitors.extend(Monitor::new(step_index, expectation_index, expectation));
+            }
+        }
+    }
+
+    /// Waits until an expectation is settled.
+    fn settle(&mut self, step_index: usize, position: usize, expectation: &Expectation) -> Played<Outcome> {
+        let stop = |cause| {
+            let span = expectation.span.clone();
+            Box::new(Stop { step_index, expectation_index: Some(position), span, cause })
+        };
+        let mut memo = Memo::new(&expectation.clauses);
+        let result = match expectation.when {
+            When::Now => self.settle_now(expectation, &mut memo, "right after the action"),
+            When::Within(bound) => self.settle_within(expectation, &mut memo, bound)?,
+            When::At(offset) => self.settle_at(expectation, &mut memo, offset)?,
+            When::Holds(length) => self.settle_holds(expectation, &mut memo, length)?,
+            // Monitors see to these.
+            When::Never | When::Before => Ok(Outcome::Unsettled),
+        };
+        self.steps[step_index].expectations[position].evaluations += memo.evaluations();
+        result.map_err(|cause| {
+            self.steps[step_index].expectations[position].outcome = Outcome::Failed;
+            stop(cause)
+        })
+    }
+
+    fn settle_now(
+        &mut self,
+        expectation: &Expectation,
+        memo: &mut Memo,
+        demand: &str,
+    ) -> Result<Outcome, FailureCause> {
+        if self.holds(expectation, memo) {
+            Ok(Outcome::Held { at: self.world.now(), latency: None })
+        } else {
+            let mismatches = self.mismatches(expectation);
+            Err(FailureCause::NotHeld { demand: demand.to_owned(), mismatches })
+        }
+    }
+
+    fn settle_within(
+        &mut self,
+        expectation: &Expectation,
+        memo: &mut Memo,
+        bound: Duration,
+    ) -> Played<Result<Outcome, FailureCause>> {
+        let deadline = self.since + bound;
+        loop {
+            let now = self.world.now();
+            if now <= deadline && self.holds(expectation, memo) {
+                return Ok(Ok(Outcome::Held { at: now, latency: Some(now - self.since) }));
+            }
+            if now >= deadline {
+                let demand = format!("at any instant within {bound:?} of the action");
+                let mismatches = self.mismatches(expectation);
+                return Ok(Err(FailureCause::NotHeld { demand, mismatches }));
+            }
+            self.advance(deadline)?;
+        }
+    }
+
+    fn settle_at(
+        &mut self,
+        expectation: &Expectation,
+        memo: &mut Memo,
+        offset: Duration,
+    ) -> Played<Result<Outcome, FailureCause>> {
+        let target = self.since + offset;
+        if self.world.now() > target {
+            let turn = self.world.now() - self.since;
+            return Ok(Err(FailureCause::AlreadyPast { target: offset, turn }));
+        }
+        self.run_until(target)?;
+        Ok(self.settle_now(expectation, memo, &format!("exactly {offset:?} after the action")))
+    }
+
+    fn settle_holds(
+        &mut self,
+        expectation: &Expectation,
+        memo: &mut Memo,
+        length: Duration,
+    ) -> Played<Result<Outcome, FailureCause>> {
+        let start = self.world.now();
+        let end = start + length;
+        loop {
+            let now = self.world.now();
+            if !self.holds(expectation, memo) {
+                let mismatches = self.mismatches(expectation);
+                return Ok(Err(FailureCause::StoppedHolding { length, held: now - start, mismatches }));
+            }
+            if now >= end {
+                return Ok(Ok(Outcome::Held { at: now, latency: None }));
+            }
+            self.advance(end)?;
+        }
+    }
+
+    /// Whether all clauses hold now.
+    fn holds(&mut self, expectation: &Expectation, memo: &mut Memo) -> bool {
+        let generation = self.world.generation();
+        let refusal = self.refusal.as_ref();
+        let subject = Subject { observation: self.world.observe(), refusal, version: self.version };
+        memo.holds(&expectation.clauses, generation, &subject)
+    }
+
+    /// What is different now, clause by clause.
+    fn mismatches(&mut self, expectation: &Expectation) -> Vec<Mismatch> {
+        let refusal = self.refusal.as_ref();
+        let subject = Subject { observation: self.world.observe(), refusal, version: self.version };
+        expectation.clauses.iter().filter_map(|clause| claim::mismatch(clause, &subject)).collect()
+    }
+
+    /// Lets the next instant pass, or time up to `limit`, and looks.
+    fn advance(&mut self, limit: Time) -> Played<Option<Time>> {
+        let instant =
+            self.world.next_instant(limit).map_err(|error| self.stop_here(FailureCause::Broken(error)))?;
+        if instant.is_some() {
+            self.instants += 1;
+        }
+        self.look()?;
+        if self.instants > self.limits.instants_max {
+            return Err(self.stop_here(FailureCause::TooManyInstants { limit: self.limits.instants_max }));
+        }
+        Ok(instant)
+    }
+
+    /// The stop of a run that cannot go on, at the step that it has come to.
+    fn stop_here(&self, cause: FailureCause) -> Box<Stop> {
+        let step_index = self.steps.iter().rposition(|step| step.at.is_some()).unwrap_or(0);
+        let span = self.scenario.steps[step_index].name.span.clone();
+        Box::new(Stop { step_index, expectation_index: None, span, cause })
+    }
+
+    /// Lets everything up to and including `target` happen.
+    fn run_until(&mut self, target: Time) -> Played {
+        while self.advance(target)?.is_some() {}
+        Ok(())
+    }
+
+    /// Lets the world come to rest, at most for `tail`.
+    fn run_on(&mut self, tail: Duration) -> Played {
+        let end = self.world.now() + tail;
+        while !self.world.is_quiescent() {
+            if self.advance(end)?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records what is to be seen and lets the monitors judge it.
+    fn look(&mut self) -> Played {
+        let generation = self.world.generation();
+        let now = self.world.now();
+        let observation = self.world.observe();
+        if self.recorded != Some(generation) {
+            self.recorder.record(now, observation);
+            self.recorded = Some(generation);
+        }
+        let subject = Subject { observation, refusal: self.refusal.as_ref(), version: self.version };
+        for monitor in &mut self.monitors {
+            if let Err(cause) = monitor.look(now, generation, &subject) {
+                let stop = monitor.stop(cause);
+                return Err(Box::new(stop));
+            }
+        }
+        Ok(())
+    }
+
+    /// The scenario has ended: what never came is a failure now, what never happened has held.
+    fn close_monitors(&mut self) -> Played {
+        let now = self.world.now();
+        for monitor in &mut self.monitors {
+            let result = &mut self.steps[monitor.step_index].expectations[monitor.expectation_index];
+            result.evaluations += monitor.evaluations();
+            match monitor.close(now) {
+                Ok(outcome) => result.outcome = outcome,
+                Err(cause) => return Err(Box::new(monitor.stop(cause))),
+            }
+        }
+        Ok(())
+    }
+
+    /// The run, with the part of the trace that was taken before.
+    fn finish(mut self, stop: Option<Box<Stop>>, setting: Setting, mut trace: Vec<TraceEntry>) -> Run {
+        trace.append(&mut self.world.take_trace());
+        let stop = match stop {
+            None if trace.is_empty() => Some(self.stop_at_start(FailureCause::EmptyTrace)),
+            stop => stop,
+        };
+        let failure = stop.map(|stop| {
+            if let Some(position) = stop.expectation_index {
+                self.steps[stop.step_index].expectations[position].outcome = Outcome::Failed;
+            }
+            let concerned = concerned_jobs(self.scenario, &stop);
+            Failure {
+                step: self
+                    .scenario
+                    .steps
+                    .get(stop.step_index)
+                    .map_or_else(String::new, |s| s.name.value.clone()),
+                step_index: stop.step_index,
+                expectation_index: stop.expectation_index,
+                span: stop.span,
+                at: self.world.now(),
+                since: self.since,
+                cause: stop.cause,
+                writes: trace_text::last_writes(&trace, &concerned, self.limits.failure_writes),
+            }
+        });
+        Run {
+            scenario: self.scenario.name.clone(),
+            path: self.scenario.source.path.clone(),
+            world: self.world.kind(),
+            version: setting.version,
+            seed: setting.seed,
+            steps: self.steps,
+            ended: self.world.now(),
+            instants: self.instants,
+            failure,
+            trace,
+            observations: self.recorder.finish(),
+        }
+    }
+}
+
+/// Whether `expectation` speaks of `version`.
+fn speaks_of(expectation: &Expectation, version: KubernetesVersion) -> bool {
+    expectation.versions.is_none_or(|versions| versions.first <= version && version <= versions.last)
+}
+
+fn unplayed(step: &Step, version: KubernetesVersion) -> StepResult {
+    let outcome =
+        |e: &Expectation| if speaks_of(e, version) { Outcome::Unsettled } else { Outcome::OtherVersions };
+    let result =
+        |e: &Expectation| ExpectationResult { span: e.span.clone(), outcome: outcome(e), evaluations: 0 };
+    StepResult {
+        name: step.name.value.clone(),
+        at: None,
+        settled: None,
+        expectations: step.expect.iter().map(result).collect(),
+    }
+}
+
+/// The Jobs that a failed expectation names; none when it speaks of all.
+fn concerned_jobs(scenario: &Scenario, stop: &Stop) -> Vec<String> {
+    let expectation =
+        stop.expectation_index.and_then(|position| scenario.steps.get(stop.step_index)?.expect.get(position));
+    expectation
+        .into_iter()
+        .flat_map(|expectation| &expectation.clauses)
+        .filter_map(|clause| match &clause.claim {
+            Claim::Job { name, .. } => name.clone(),
+            _ => None,
+        })
+        .collect()
+}

@@ -1,0 +1,88 @@
+//! Many runs at once: scenarios times versions, on as many threads as are wanted, in an order that does not depend on
+//! them.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+
+use towtank_model::version::KubernetesVersion;
+use towtank_scenario::ast::{Scenario, VersionRange};
+
+use crate::model_world::{ModelWorld, SetupError};
+use crate::run::Run;
+use crate::runner::{self, Limits, Setting};
+use crate::world::WorldKind;
+
+/// Plays `scenario` once on the model.
+///
+/// # Errors
+///
+/// The model cannot be set up as the scenario wants it in this version.
+pub fn play_model(scenario: &Scenario, version: KubernetesVersion, seed: u64) -> Result<Run, SetupError> {
+    let mut world = ModelWorld::new(scenario, version, seed)?;
+    Ok(runner::play(scenario, &mut world, Setting { version, seed }, Limits::default()))
+}
+
+/// The versions of `wanted` that `scenario` is true of, oldest first.
+pub fn versions(
+    scenario: &Scenario,
+    wanted: VersionRange,
+) -> impl DoubleEndedIterator<Item = KubernetesVersion> + Clone + use<> {
+    let first = scenario.versions.first.max(wanted.first);
+    let last = scenario.versions.last.min(wanted.last);
+    KubernetesVersion::all().filter(move |version| (first..=last).contains(version))
+}
+
+/// One run that is to be made.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// What is played.
+    pub scenario: Arc<Scenario>,
+    /// Where.
+    pub world: WorldKind,
+    /// As which version.
+    pub version: KubernetesVersion,
+    /// With which random numbers.
+    pub seed: u64,
+}
+
+/// Plays all tasks on up to `threads` threads; `progress` hears of each run that has ended, from one thread. The runs
+/// come back in the order of the tasks.
+///
+/// # Errors
+///
+/// The first task, in their order, whose world could not be set up.
+pub fn play_tasks(
+    tasks: &[Task],
+    threads: NonZeroUsize,
+    mut progress: impl FnMut(&Task),
+) -> Result<Vec<Run>, SetupError> {
+    let mut results: Vec<Option<Result<Run, SetupError>>> = Vec::new();
+    results.resize_with(tasks.len(), || None);
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..threads.get().min(tasks.len()) {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                while let Some((position, task)) = take(tasks, next) {
+                    let result = play_model(&task.scenario, task.version, task.seed);
+                    if sender.send((position, result)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (position, result) in receiver {
+            progress(&tasks[position]);
+            results[position] = Some(result);
+        }
+    });
+    results.into_iter().flatten().collect()
+}
+
+fn take<'a>(tasks: &'a [Task], next: &AtomicUsize) -> Option<(usize, &'a Task)> {
+    let position = next.fetch_add(1, Ordering::Relaxed);
+    tasks.get(position).map(|task| (position, task))
+}

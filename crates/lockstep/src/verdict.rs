@@ -1,0 +1,115 @@
+//! Comparing two runs of one scenario: the verdict of a pair of worlds, or of two versions in one world.
+//!
+//! Worlds on virtual time are deterministic, so they are compared write by write and time by time, on the lines of
+//! [`crate::trace_text`], in which generated names and uids have been replaced by what a pod is known as.
+
+use towtank_model::version::KubernetesVersion;
+
+use crate::run::Run;
+use crate::trace_text::{self, TraceLine};
+use crate::world::WorldKind;
+
+/// Who is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Party {
+    /// The world.
+    pub world: WorldKind,
+    /// The version that it played.
+    pub version: KubernetesVersion,
+}
+
+impl Party {
+    /// The party that `run` speaks for.
+    pub const fn of(run: &Run) -> Self {
+        Self { world: run.world, version: run.version }
+    }
+}
+
+/// What the comparison of two runs comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairVerdict {
+    /// The one.
+    pub left: Party,
+    /// The other.
+    pub right: Party,
+    /// Whether they tell the same story.
+    pub judgement: Judgement,
+}
+
+/// Whether two runs tell the same story.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// Write by write.
+    Agrees {
+        /// Writes compared.
+        writes: usize,
+    },
+    /// Not write by write, but an ordering that the model allows shows the same (worlds on real time).
+    Explained {
+        /// What was different and why that may be.
+        reason: String,
+    },
+    /// They differ.
+    Diverges(Box<Divergence>),
+}
+
+/// The first write that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Divergence {
+    /// Writes before it, the same in both.
+    pub writes_before: usize,
+    /// The one's write; `None`: it has ended.
+    pub left: Option<TraceLine>,
+    /// The other's write; `None`: it has ended.
+    pub right: Option<TraceLine>,
+}
+
+/// Compares two runs write by write. An empty trace diverges: a world that shows nothing agrees with nobody.
+pub fn compare(left: &Run, right: &Run) -> PairVerdict {
+    let judgement = compare_lines(trace_text::lines(&left.trace), trace_text::lines(&right.trace));
+    PairVerdict { left: Party::of(left), right: Party::of(right), judgement }
+}
+
+fn compare_lines(left: Vec<TraceLine>, right: Vec<TraceLine>) -> Judgement {
+    let same = left.iter().zip(&right).take_while(|(one, other)| one == other).count();
+    if same == left.len() && same == right.len() && same > 0 {
+        return Judgement::Agrees { writes: same };
+    }
+    let divergence = Divergence {
+        writes_before: same,
+        left: left.into_iter().nth(same),
+        right: right.into_iter().nth(same),
+    };
+    Judgement::Diverges(Box::new(divergence))
+}
+
+#[cfg(test)]
+mod tests {
+    use towtank_model::time::Time;
+
+    use super::*;
+
+    fn lines(texts: &[&str]) -> Vec<TraceLine> {
+        let line = |(second, text): (u64, &&str)| TraceLine {
+            at: Time::from_secs(second),
+            actor: "kubelet",
+            text: (*text).to_owned(),
+            job: None,
+            is_refused: false,
+        };
+        (0..).zip(texts).map(line).collect()
+    }
+
+    #[test]
+    fn the_first_difference_is_named() {
+        assert_eq!(compare_lines(lines(&["a", "b"]), lines(&["a", "b"])), Judgement::Agrees { writes: 2 });
+        for (left, right, before) in
+            [(&["a", "b"][..], &["a", "c"][..], 1), (&["a"], &["a", "b"], 1), (&[], &[], 0)]
+        {
+            let Judgement::Diverges(divergence) = compare_lines(lines(left), lines(right)) else {
+                panic!("{left:?} and {right:?} differ");
+            };
+            assert_eq!(divergence.writes_before, before, "{left:?} and {right:?}");
+        }
+    }
+}

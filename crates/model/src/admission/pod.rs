@@ -1,0 +1,115 @@
+//! Rules for pods and pod templates (upstream `ValidatePodTemplateSpec`, `ValidatePodSpec`), as far as the model has
+//! their fields.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::FieldError;
+use super::text::{label_faults, label_value_faults, qualified_name_faults, subdomain_faults};
+use crate::objects::{Container, Labels, ObjectKey, PodSpec, PodTemplate, TaintEffect, Toleration};
+use crate::server::PodManifest;
+
+/// Every rule that a bare pod breaks.
+pub fn validate(key: &ObjectKey, manifest: &PodManifest) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for fault in subdomain_faults(&key.name) {
+        errors.push(FieldError::invalid("metadata.name", fault));
+    }
+    validate_labels(&mut errors, "metadata.labels", &manifest.labels);
+    validate_annotations(&mut errors, "metadata.annotations", &manifest.annotations);
+    validate_spec(&mut errors, "spec", &manifest.spec);
+    errors
+}
+
+/// Every rule that a template at `path` breaks.
+pub(super) fn validate_template(errors: &mut Vec<FieldError>, path: &str, template: &PodTemplate) {
+    validate_labels(errors, &format!("{path}.labels"), &template.labels);
+    validate_annotations(errors, &format!("{path}.annotations"), &template.annotations);
+    validate_spec(errors, &format!("{path}.spec"), &template.spec);
+}
+
+/// Names and values of labels.
+pub(super) fn validate_labels(errors: &mut Vec<FieldError>, path: &str, labels: &Labels) {
+    for (name, value) in labels {
+        for fault in qualified_name_faults(name).into_iter().chain(label_value_faults(value)) {
+            errors.push(FieldError::invalid(path, fault));
+        }
+    }
+}
+
+fn validate_annotations(errors: &mut Vec<FieldError>, path: &str, annotations: &Labels) {
+    for name in annotations.keys() {
+        for fault in qualified_name_faults(&name.to_ascii_lowercase()) {
+            errors.push(FieldError::invalid(path, fault));
+        }
+    }
+}
+
+fn validate_spec(errors: &mut Vec<FieldError>, path: &str, spec: &PodSpec) {
+    if spec.containers.is_empty() {
+        errors.push(FieldError::required(format!("{path}.containers"), ""));
+    }
+    let mut names = BTreeSet::new();
+    validate_containers(errors, &format!("{path}.containers"), &spec.containers, &mut names);
+    validate_containers(errors, &format!("{path}.initContainers"), &spec.init_containers, &mut names);
+    validate_labels(errors, &format!("{path}.nodeSelector"), &spec.node_selector);
+    for (position, toleration) in spec.tolerations.iter().enumerate() {
+        validate_toleration(errors, &format!("{path}.tolerations[{position}]"), toleration);
+    }
+    let mut gates = BTreeSet::new();
+    for (position, gate) in spec.scheduling_gates.iter().enumerate() {
+        let field = format!("{path}.schedulingGates[{position}]");
+        errors
+            .extend(qualified_name_faults(gate).into_iter().map(|fault| FieldError::invalid(&field, fault)));
+        if !gates.insert(gate) {
+            errors.push(FieldError::duplicate(field));
+        }
+    }
+}
+
+fn validate_containers<'a>(
+    errors: &mut Vec<FieldError>,
+    path: &str,
+    containers: &'a [Container],
+    names: &mut BTreeSet<&'a Arc<str>>,
+) {
+    for (position, container) in containers.iter().enumerate() {
+        let field = format!("{path}[{position}].name");
+        if container.name.is_empty() {
+            errors.push(FieldError::required(field, ""));
+            continue;
+        }
+        errors.extend(
+            label_faults(&container.name).into_iter().map(|fault| FieldError::invalid(&field, fault)),
+        );
+        if !names.insert(&container.name) {
+            errors.push(FieldError::duplicate(field));
+        }
+    }
+}
+
+fn validate_toleration(errors: &mut Vec<FieldError>, path: &str, toleration: &Toleration) {
+    match &toleration.key {
+        Some(key) => errors.extend(
+            qualified_name_faults(key)
+                .into_iter()
+                .map(|fault| FieldError::invalid(format!("{path}.key"), fault)),
+        ),
+        None if toleration.value.is_some() => errors.push(FieldError::invalid(
+            format!("{path}.operator"),
+            "operator must be Exists when `key` is empty, which means \"match all values and all keys\"",
+        )),
+        None => {}
+    }
+    if toleration.toleration_seconds.is_some() && toleration.effect != Some(TaintEffect::NoExecute) {
+        errors.push(FieldError::invalid(
+            format!("{path}.effect"),
+            "effect must be 'NoExecute' when `tolerationSeconds` is set",
+        ));
+    }
+    if let Some(value) = &toleration.value {
+        for fault in label_value_faults(value) {
+            errors.push(FieldError::invalid(format!("{path}.operator"), fault));
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! The kubelets: one state machine per bound pod, from acceptance to the end of its object.
+//!
+//! A pod is accepted, waits for its node's turn to start it, runs its init containers in order and then its main
+//! containers, becomes Ready, and ends: by itself, or because its object is deleted, or because its node shuts down.
+//! Every change on the node is reported after a latency; changes in between share a report.
+//!
+//! * `lifecycle`: starts, ends and restarts of containers.
+//! * `termination`: SIGTERM, grace period, SIGKILL, and the end of the object (Job spec section 7.1 and 7.2).
+//! * `report`: the status that all this amounts to.
+//!
+//! A kubelet that has fallen silent ([`Kubelets::set_silent`]) starts nothing, notices nothing and reports nothing,
+//! while the processes of its pods go on. When it is back it brings every pod up to date.
+
+mod container;
+mod lifecycle;
+mod report;
+mod restarts;
+mod termination;
+mod work;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::container::{Fate, Run};
+use self::work::{PodWork, Stage, StopReason};
+use super::placement::Placement;
+use super::timing::TimingProfile;
+use super::workload::Workload;
+use super::{ActionError, ClusterEvent, ContainerChoice, PodTimer, Signal};
+use crate::engine::{Distribution, Purpose, Stamp};
+use crate::objects::{ConditionStatus, NodeId, Pod, Uid};
+use crate::server::{Actor, ApiError, Change, Versions};
+use crate::simulation::{Context, Event};
+use crate::time::Time;
+
+/// How long a kubelet waits before it repeats a call that failed for no reason of the object's (its back-off per pod).
+const RETRY: Duration = Duration::from_secs(10);
+
+/// A node as its kubelet sees it.
+#[derive(Clone, Copy, Debug)]
+struct Host {
+    is_silent: bool,
+    /// It ends all its pods and takes no more.
+    is_shutting_down: bool,
+    /// The workload's image has been pulled.
+    has_image: bool,
+    /// The node is busy with starts that do not overlap until then.
+    starts_until: Time,
+    /// The same for stops.
+    stops_until: Time,
+    /// Pods that it looks after.
+    pods: u32,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            is_silent: false,
+            is_shutting_down: false,
+            has_image: false,
+            starts_until: Time::ZERO,
+            stops_until: Time::ZERO,
+            pods: 0,
+        }
+    }
+}
+
+/// All kubelets.
+#[derive(Clone, Debug)]
+pub struct Kubelets {
+    timing: &'static TimingProfile,
+    workload: Workload,
+    hosts: Vec<Host>,
+    /// Pods until their end has been reported and, when they are being deleted, their object is deleted.
+    pods: BTreeMap<Uid, Box<PodWork>>,
+}
+
+impl Kubelets {
+    pub(super) fn new(timing: &'static TimingProfile, workload: Workload) -> Self {
+        Self { timing, workload, hosts: Vec::new(), pods: BTreeMap::new() }
+    }
+
+    /// Follows what happens to pods.
+    pub(super) fn observe(&mut self, change: &Change, ctx: &mut Context<'_>) {
+        match change {
+            Change::Pod(Versions { old, new: Some(pod) }) => {
+                if old.is_none() {
+                    self.workload.created(pod);
+                }
+                self.sync(pod, ctx);
+            }
+            Change::Pod(Versions { old: Some(pod), new: None }) => {
+                // Nothing is left to report about: the processes are killed, which nobody sees.
+                self.forget(pod.uid);
+                self.workload.forget(pod.uid);
+            }
+            _ => {}
+        }
+    }
+
+    /// Brings a pod to what its object asks for.
+    fn sync(&mut self, pod: &Arc<Pod>, ctx: &mut Context<'_>) {
+        let Some(node) = pod.node else { return };
+        if self.host(node).is_silent {
+            return;
+        }
+        let uid = pod.uid;
+        match self.pods.get(&uid).map(|work| work.stage) {
+            None => self.accept(pod, node, ctx),
+            // Somebody else has ended the pod (the pod garbage collector): its processes go without further report.
+            Some(stage) if pod.status.phase.is_terminal() && stage != Stage::Ended => {
+                self.forget(uid);
+                self.accept(pod, node, ctx);
+            }
+            Some(_) => {
+                if let Some(deletion) = pod.deletion {
+                    self.stop(uid, StopReason::Deletion, deletion.grace_period_s, ctx);
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, pod: &Arc<Pod>, node: NodeId, ctx: &mut Context<'_>) {
+        let uid = pod.uid;
+        let awaits_cleanup = pod.deletion.is_some_and(|deletion| deletion.grace_period_s > 0);
+        let is_over = pod.status.phase.is_terminal();
+        if (is_over && !awaits_cleanup) || self.host(node).is_shutting_down {
+            return;
+        }
+        self.pods.insert(uid, Box::new(PodWork::new(pod, node, ctx.now)));
+        self.host(node).pods += 1;
+        if is_over {
+            if let Some(work) = self.pods.get_mut(&uid) {
+                work.stage = Stage::Ended;
+            }
+            return self.arm_cleanup(uid, ctx);
+        }
+        self.report(uid, ctx);
+        if let Some(deletion) = pod.deletion {
+            return self.stop(uid, StopReason::Deletion, deletion.grace_period_s, ctx);
+        }
+        let timing = self.timing;
+        let slot = timing.start_slot.draw(ctx.random, Purpose::Node);
+        let rest = timing.start.draw(ctx.random, Purpose::Node);
+        let host = self.host(node);
+        let pull =
+            if host.has_image { Duration::ZERO } else { timing.image_pull.draw(ctx.random, Purpose::Node) };
+        host.has_image = true;
+        host.starts_until = host.starts_until.max(ctx.now) + pull + slot;
+        let at = host.starts_until + rest;
+        self.arm(uid, PodTimer::Stage, at, ctx);
+    }
+
+    /// A timer of a pod has expired.
+    pub(super) fn expire(&mut self, uid: Uid, timer: PodTimer, stamp: Stamp, ctx: &mut Context<'_>) {
+        let Some(work) = self.pods.get_mut(&uid) else { return };
+        let is_silent = self.hosts.get(work.node.0 as usize).is_some_and(|host| host.is_silent);
+        let expired = match timer {
+            PodTimer::Stage => work.stage_timer.expire(stamp),
+            PodTimer::Stop => work.stop_timer.expire(stamp),
+            PodTimer::Ready => work.ready_timer.expire(stamp),
+            PodTimer::Report => work.report_timer.expire(stamp),
+            PodTimer::Container(position) => {
+                let container = work.containers.get_mut(usize::from(position));
+                container.is_some_and(|container| container.timer.expire(stamp))
+            }
+        };
+        if !expired {
+            return;
+        }
+        match timer {
+            PodTimer::Container(position) => {
+                self.container_expired(uid, usize::from(position), is_silent, ctx)
+            }
+            // What a silent kubelet leaves undone is taken up by `resume`.
+            _ if is_silent => {}
+            PodTimer::Stage => self.stage_expired(uid, ctx),
+            PodTimer::Stop => self.stop_expired(uid, ctx),
+            PodTimer::Ready => self.become_ready(uid, ctx),
+            PodTimer::Report => self.write_report(uid, ctx),
+        }
+    }
+
+    /// Arms one of a pod's timers.
+    fn arm(&mut self, uid: Uid, timer: PodTimer, at: Time, ctx: &mut Context<'_>) {
+        let Some(work) = self.pods.get_mut(&uid) else { return };
+        let stamp = match timer {
+            PodTimer::Stage => work.stage_timer.arm(),
+            PodTimer::Stop => work.stop_timer.arm(),
+            PodTimer::Ready => work.ready_timer.arm(),
+            PodTimer::Report => work.report_timer.arm(),
+            PodTimer::Container(position) => match work.containers.get_mut(usize::from(position)) {
+                Some(container) => container.timer.arm(),
+                None => return,
+            },
+        };
+        ctx.events.schedule(at, Event::Cluster(ClusterEvent::Pod { pod: uid, timer, stamp }));
+    }
+
+    /// Arms one of a pod's timers after a drawn time.
+    fn arm_after(&mut self, uid: Uid, timer: PodTimer, after: Distribution, ctx: &mut Context<'_>) {
+        let at = ctx.now + after.draw(ctx.random, Purpose::Node);
+        self.arm(uid, timer, at, ctx);
+    }
+
+    // ---- reports ----
+
+    /// The pod has changed: a report is due.
+    fn report(&mut self, uid: Uid, ctx: &mut Context<'_>) {
+        let Some(work) = self.pods.get_mut(&uid) else { return };
+        work.is_dirty = true;
+        if !work.report_timer.is_armed() {
+            self.arm_after(uid, PodTimer::Report, self.timing.status_report, ctx);
+        }
+    }
+
+    fn write_report(&mut self, uid: Uid, ctx: &mut Context<'_>) {
+        let Some(work) = self.pods.get_mut(&uid) else { return };
+        work.is_dirty = false;
+        let now = ctx.now;
+        let features = *ctx.server.features();
+        let written = ctx.server.update_pod_status(now, Actor::Kubelet, uid, |status| {
+            work.write_to(status, &features, now);
+        });
+        let is_over = work.stage == Stage::Ended;
+        match written {
+            Ok(pod) if is_over => self.reported_end(&pod, ctx),
+            Ok(_) => {}
+            Err(ApiError::NotFound { .. }) => self.forget(uid),
+            Err(_) => {
+                work.is_dirty = true;
+                self.arm(uid, PodTimer::Report, now + RETRY, ctx);
+            }
+        }
+    }
+
+    /// The kubelet has nothing to do with the pod any more.
+    fn forget(&mut self, uid: Uid) {
+        let Some(work) = self.pods.remove(&uid) else { return };
+        let host = self.host(work.node);
+        host.pods = host.pods.saturating_sub(1);
+        // A node that shuts down is off when its last pod has ended.
+        host.is_silent |= host.is_shutting_down && host.pods == 0;
+    }
+
+    fn host(&mut self, node: NodeId) -> &mut Host {
+        let index = node.0 as usize;
+        if self.hosts.len() <= index {
+            self.hosts.resize(index + 1, Host::default());
+        }
+        &mut self.hosts[index]
+    }
+
+    // ---- nodes ----
+
+    /// The kubelet of a node falls silent.
+    pub(super) fn set_silent(&mut self, node: NodeId) {
+        self.host(node).is_silent = true;
+    }
+
+    /// The kubelet of a node is back: it takes up what it left, and what came meanwhile.
+    pub(super) fn resume(&mut self, node: NodeId, placement: &Placement, ctx: &mut Context<'_>) {
+        let host = self.host(node);
+        host.is_silent = false;
+        host.is_shutting_down = false;
+        for uid in placement.pods_on(node) {
+            if let Some(pod) = ctx.server.pod(uid).cloned() {
+                self.sync(&pod, ctx);
+                self.take_up(uid, ctx);
+            }
+        }
+    }
+
+    /// Does what a pod's expired timers asked for while the kubelet was silent.
+    fn take_up(&mut self, uid: Uid, ctx: &mut Context<'_>) {
+        let Some(work) = self.pods.get(&uid) else { return };
+        let now = ctx.now;
+        let stop = work.stop.map(|stop| stop.kill_at.unwrap_or(now)).filter(|_| !work.stop_timer.is_armed());
+        let waits_for_stage = matches!(work.stage, Stage::Starting(_) | Stage::Ending);
+        let is_stage_due = waits_for_stage && work.stop.is_none_or(|_| work.stage == Stage::Ending);
+        let stage = is_stage_due && !work.stage_timer.is_armed();
+        let is_ready_due =
+            work.stage == Stage::Running && !work.has_become_ready && !work.ready_timer.is_armed();
+        let is_over = work.stage == Stage::Ended && !work.stage_timer.is_armed();
+        let containers = work.containers.iter().enumerate().filter(|(_, container)| {
+            !container.timer.is_armed()
+                && match container.run {
+                    Run::Exited(_) | Run::BackingOff(_) => true,
+                    Run::Ended(exit) => {
+                        work.stop.is_none() && container.restarts_after(exit, work.spec.restart_policy)
+                    }
+                    _ => false,
+                }
+        });
+        let containers: Vec<usize> = containers.map(|(position, _)| position).collect();
+        for position in containers {
+            self.arm(uid, PodTimer::container(position), now, ctx);
+        }
+        if let Some(at) = stop {
+            self.arm(uid, PodTimer::Stop, at, ctx);
+        }
+        if stage {
+            self.arm(uid, PodTimer::Stage, now, ctx);
+        }
+        if is_ready_due {
+            self.await_readiness(uid, ctx);
+        }
+        if is_over {
+            self.arm_cleanup(uid, ctx);
+        }
+        self.report(uid, ctx);
+    }
+
+    /// The node shuts down in order: its pods end, within their grace periods, and it takes no more (KEP-2000).
+    pub(super) fn shut_down(&mut self, node: NodeId, ctx: &mut Context<'_>) {
+        self.host(node).is_shutting_down = true;
+        let pods: Vec<(Uid, u32)> = self
+            .pods
+            .iter()
+            .filter(|(_, work)| work.node == node)
+            .map(|(&uid, work)| (uid, work.spec.termination_grace_period_s))
+            .collect();
+        if pods.is_empty() {
+            self.host(node).is_silent = true;
+        }
+        for (uid, grace_period_s) in pods {
+            self.stop(uid, StopReason::Shutdown, grace_period_s, ctx);
+        }
+    }
+
+    // ---- users ----
+
+    /// A signal reaches the main process of the first container.
+    pub(super) fn signal(
+        &mut self,
+        uid: Uid,
+        signal: Signal,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), ActionError> {
+        let position =
+            self.running(uid, ContainerChoice::First)?.into_iter().next().ok_or(ActionError::NotRunning)?;
+        match signal {
+            Signal::Kill => self.process_ended(uid, position, container::KILLED, ctx),
+            Signal::Term => self.terminate(uid, position, ctx),
+        }
+        Ok(())
+    }
+
+    /// Containers end with this code.
+    pub(super) fn exit(
+        &mut self,
+        uid: Uid,
+        choice: ContainerChoice<'_>,
+        exit_code: i32,
+        condition: Option<(Arc<str>, ConditionStatus)>,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), ActionError> {
+        let positions = self.running(uid, choice)?;
+        if let Some(work) = self.pods.get_mut(&uid) {
+            work.exit_condition = condition.or_else(|| work.exit_condition.take());
+        }
+        for position in positions {
+            self.process_ended(uid, position, exit_code, ctx);
+        }
+        Ok(())
+    }
+
+    /// The chosen containers of a pod whose processes run; at least one.
+    fn running(&self, uid: Uid, choice: ContainerChoice<'_>) -> Result<Vec<usize>, ActionError> {
+        let work = self.pods.get(&uid).ok_or(ActionError::NotRunning)?;
+        let first = work.first_main();
+        let chosen: Vec<usize> = match choice {
+            ContainerChoice::First => vec![first],
+            ContainerChoice::All => (first..work.containers.len()).collect(),
+            ContainerChoice::Named(name) => {
+                let names = work.spec.init_containers.iter().chain(&work.spec.containers);
+                let position = names.into_iter().position(|container| &*container.name == name);
+                vec![position.ok_or_else(|| ActionError::NoSuchContainer(name.into()))?]
+            }
+        };
+        let runs = |position: &usize| {
+            work.containers.get(*position).is_some_and(container::ContainerRun::is_running)
+        };
+        let running: Vec<usize> = chosen.into_iter().filter(runs).collect();
+        if running.is_empty() { Err(ActionError::NotRunning) } else { Ok(running) }
+    }
+
+    /// SIGTERM reaches one container.
+    fn terminate(&mut self, uid: Uid, position: usize, ctx: &mut Context<'_>) {
+        let behaviour = self.workload.of(uid);
+        let Some(work) = self.pods.get_mut(&uid) else { return };
+        let Some(container) = work.containers.get_mut(position) else { return };
+        let fate = container.terminate(behaviour, ctx.now);
+        self.follow(uid, position, fate, ctx);
+    }
+
+    fn follow(&mut self, uid: Uid, position: usize, fate: Fate, ctx: &mut Context<'_>) {
+        match fate {
+            Fate::Unchanged => {}
+            Fate::EndsNow(code) => self.process_ended(uid, position, code, ctx),
+            Fate::EndsAt(at) => self.arm(uid, PodTimer::container(position), at, ctx),
+        }
+    }
+}

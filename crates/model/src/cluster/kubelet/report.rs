@@ -1,0 +1,116 @@
+//! What a kubelet reports about a pod: status from state.
+
+use std::sync::Arc;
+
+use super::container::{ContainerRun, KILLED, Role, Run};
+use super::work::{PodWork, Stage};
+use crate::cluster::conditions;
+use crate::objects::ConditionStatus;
+use crate::objects::{Container, ContainerState, ContainerStatus, PodPhase, PodStatus, READY, Termination};
+use crate::time::Time;
+use crate::version::Features;
+
+/// `status.reason` of pods that the kubelet ended because its node shuts down.
+const SHUTDOWN_REASON: &str = "Terminated";
+/// Reason of their condition DisruptionTarget (KEP-3329).
+const TERMINATION_BY_KUBELET: &str = "TerminationByKubelet";
+
+impl PodWork {
+    /// `status.phase` (`getPhase` of the kubelet, and its rule that a pod that has ended is Succeeded or Failed).
+    pub(super) fn phase(&self) -> PodPhase {
+        let mut mains = self.containers.iter().filter(|container| container.role == Role::Main);
+        if self.stage == Stage::Ended {
+            let succeeded = mains.all(|container| container.last_exit().is_some_and(|exit| exit.code == 0));
+            return if succeeded { PodPhase::Succeeded } else { PodPhase::Failed };
+        }
+        if mains.all(|container| container.run != Run::Waiting) {
+            PodPhase::Running
+        } else {
+            PodPhase::Pending
+        }
+    }
+
+    /// All containers run and are ready.
+    pub(super) fn is_ready(&self) -> bool {
+        self.has_become_ready && self.stage == Stage::Running && self.mains_run()
+    }
+
+    /// No main container is known to have ended.
+    pub(super) fn mains_run(&self) -> bool {
+        let mut mains = self.containers.iter().filter(|container| container.role == Role::Main);
+        mains.all(|container| matches!(container.run, Run::Running { .. } | Run::Exited(_)))
+    }
+
+    /// Writes what the kubelet knows into a status; conditions of others stay.
+    pub(super) fn write_to(&self, status: &mut PodStatus, features: &Features, now: Time) {
+        status.phase = self.phase();
+        status.start_time = status.start_time.or(Some(self.start_time.truncated_to_second()));
+        let inits = self.spec.init_containers.len();
+        let (init, main) = self.containers.split_at(inits.min(self.containers.len()));
+        status.init_containers = self.statuses(&self.spec.init_containers, init);
+        status.containers = self.statuses(&self.spec.containers, main);
+        let (ready, reason) = self.ready_condition();
+        conditions::set(&mut status.conditions, READY, ready, reason, now);
+        if let Some((kind, value)) = &self.exit_condition {
+            conditions::set(&mut status.conditions, kind, *value, "", now);
+        }
+        if self.stage == Stage::Ended && self.is_shut_down {
+            status.reason = SHUTDOWN_REASON.into();
+            conditions::set_disruption_target(&mut status.conditions, features, TERMINATION_BY_KUBELET, now);
+        }
+    }
+
+    fn ready_condition(&self) -> (ConditionStatus, &'static str) {
+        match self.phase() {
+            PodPhase::Succeeded => (ConditionStatus::False, "PodCompleted"),
+            PodPhase::Failed => (ConditionStatus::False, "PodFailed"),
+            _ if self.is_ready() => (ConditionStatus::True, ""),
+            _ => (ConditionStatus::False, "ContainersNotReady"),
+        }
+    }
+
+    fn statuses(&self, specs: &[Container], runs: &[ContainerRun]) -> Vec<ContainerStatus> {
+        let status = |(spec, run): (&Container, &ContainerRun)| ContainerStatus {
+            name: Arc::clone(&spec.name),
+            restart_count: run.restarts,
+            ready: self.is_container_ready(run),
+            state: self.state_of(run),
+        };
+        specs.iter().zip(runs).map(status).collect()
+    }
+
+    fn is_container_ready(&self, container: &ContainerRun) -> bool {
+        match (container.role, container.run) {
+            (Role::Init, Run::Ended(exit)) => exit.code == 0,
+            (Role::Init, _) => false,
+            (Role::Sidecar, run) => matches!(run, Run::Running { .. }) && self.stage != Stage::Ended,
+            (Role::Main, run) => {
+                self.has_become_ready
+                    && self.stage == Stage::Running
+                    && matches!(run, Run::Running { .. } | Run::Exited(_))
+            }
+        }
+    }
+
+    fn state_of(&self, container: &ContainerRun) -> ContainerState {
+        let is_over = self.stage == Stage::Ended;
+        match container.run {
+            Run::Running { .. } | Run::Exited(_) if !is_over => ContainerState::Running,
+            Run::Ended(exit) | Run::Exited(exit) => terminated(exit.code, Some(exit.at)),
+            Run::BackingOff(exit) if is_over => terminated(exit.code, Some(exit.at)),
+            Run::BackingOff(_) => ContainerState::Waiting("CrashLoopBackOff".into()),
+            // A container of which nothing is known when the pod has ended counts as lost.
+            Run::Waiting | Run::Running { .. } if is_over && self.is_initialized() => {
+                terminated(KILLED, None)
+            }
+            Run::Waiting | Run::Running { .. } if self.spec.init_containers.is_empty() => {
+                ContainerState::Waiting("ContainerCreating".into())
+            }
+            Run::Waiting | Run::Running { .. } => ContainerState::Waiting("PodInitializing".into()),
+        }
+    }
+}
+
+fn terminated(exit_code: i32, at: Option<Time>) -> ContainerState {
+    ContainerState::Terminated(Termination { exit_code, finished_at: at.map(Time::truncated_to_second) })
+}

@@ -1,0 +1,192 @@
+//! Starts, ends and restarts.
+
+use super::*;
+
+fn exits(runs_for_s: u64, exit_code: i32) -> ClusterConfig {
+    behaving(Behaviour { runs_for: Some(Duration::from_secs(runs_for_s)), exit_code, ..Behaviour::DEFAULT })
+}
+
+#[test]
+fn a_pod_becomes_running_and_ready_in_one_report() {
+    let mut bench = Bench::new(profile("kind", 1));
+    let pod = bench.create("pod", spec(RestartPolicy::Never));
+    bench.run_for_secs(10);
+    let accepted = bench.when(pod, |pod| pod.status.start_time.is_some()).unwrap();
+    let running = bench.when(pod, |pod| pod.status.phase == PodPhase::Running).unwrap();
+    assert!(accepted < running);
+    assert_eq!(bench.when(pod, Pod::is_ready), Some(running));
+    let (_, waiting) = bench.history.iter().find(|(at, _)| *at == accepted).unwrap();
+    let waiting = waiting.new.as_ref().unwrap();
+    assert_eq!(waiting.status.containers[0].state, ContainerState::Waiting("ContainerCreating".into()));
+    assert_eq!(reason(waiting, READY), Some("ContainersNotReady"));
+}
+
+#[test]
+fn a_process_that_ends_by_itself_ends_its_pod() {
+    for (policy, exit_code, phase) in [
+        (RestartPolicy::Never, 0, PodPhase::Succeeded),
+        (RestartPolicy::Never, 3, PodPhase::Failed),
+        (RestartPolicy::OnFailure, 0, PodPhase::Succeeded),
+    ] {
+        let mut bench = Bench::new(exits(42, exit_code));
+        let pod = bench.create("pod", spec(policy));
+        bench.run_for_secs(100);
+        assert_eq!(bench.phase(pod), Some(phase), "{policy:?} {exit_code}");
+        assert_eq!(bench.when(pod, |pod| pod.status.phase == phase), Some(secs(42)));
+        let end = Termination { exit_code, finished_at: Some(secs(42)) };
+        assert_eq!(bench.pod(pod).unwrap().status.containers[0].state, ContainerState::Terminated(end));
+    }
+}
+
+#[test]
+fn on_failure_restarts_in_place_with_back_off() {
+    let mut bench = Bench::new(exits(1, 1));
+    let pod = bench.create("pod", spec(RestartPolicy::OnFailure));
+    bench.run_for_secs(1_000);
+    let mut restarts: Vec<u64> = Vec::new();
+    for (at, versions) in &bench.history {
+        let count =
+            versions.new.as_ref().and_then(|pod| pod.status.containers.first()).map(|c| c.restart_count);
+        if usize::try_from(count.unwrap_or(0)).unwrap() > restarts.len() {
+            restarts.push(at.as_micros() / 1_000_000);
+        }
+    }
+    // Each run lasts a second; the waits between are 0, 10, 20, 40, 80, 160, 300 and 300 s.
+    assert_eq!(restarts, [1, 12, 33, 74, 155, 316, 617, 918]);
+    assert_eq!(bench.phase(pod), Some(PodPhase::Running));
+    let backing_off = |pod: &Pod| {
+        pod.status.containers.first().map(|c| &c.state)
+            == Some(&ContainerState::Waiting("CrashLoopBackOff".into()))
+    };
+    assert_eq!(bench.when(pod, backing_off), Some(secs(2)));
+    assert!(bench.history.iter().all(|(_, versions)| {
+        versions.new.as_ref().is_none_or(|pod| !(backing_off(pod) && pod.is_ready()))
+    }));
+}
+
+#[test]
+fn init_containers_run_in_order_before_the_main_ones() {
+    let mut bench = Bench::new(profile("kind", 1));
+    let inits =
+        vec![container("first", 0, false), container("proxy", 0, true), container("second", 0, false)];
+    let pod = bench.create("pod", PodSpec { init_containers: inits, ..spec(RestartPolicy::Never) });
+    bench.run_for_secs(20);
+    let runs = |name: &'static str| {
+        bench.when(pod, |pod| {
+            let mut all = pod.status.init_containers.iter().chain(&pod.status.containers);
+            all.any(|status| &*status.name == name && status.state == ContainerState::Running)
+        })
+    };
+    let order = ["first", "proxy", "second", "main"].map(runs);
+    assert!(order.is_sorted() && order.iter().all(Option::is_some), "{order:?}");
+    let running = bench.when(pod, |pod| pod.status.phase == PodPhase::Running);
+    assert_eq!(running, order[3], "Pending until all init containers are done");
+    let waiting = bench.when(pod, |pod| {
+        pod.status
+            .containers
+            .iter()
+            .any(|main| main.state == ContainerState::Waiting("PodInitializing".into()))
+    });
+    assert!(waiting < running);
+}
+
+#[test]
+fn a_failed_init_container_fails_the_pod_or_is_restarted() {
+    for (policy, phase, restarts) in
+        [(RestartPolicy::Never, PodPhase::Failed, 0), (RestartPolicy::OnFailure, PodPhase::Running, 1)]
+    {
+        let timing: &'static TimingProfile = Box::leak(Box::new(TimingProfile {
+            init_container: crate::engine::Distribution::constant_ms(5_000),
+            ..*TimingProfile::instant()
+        }));
+        let mut bench = Bench::new(ClusterConfig { timing, ..config(1) });
+        let inits = vec![container("setup", 0, false)];
+        let pod = bench.create("pod", PodSpec { init_containers: inits, ..spec(policy) });
+        bench.run_for_secs(2);
+        let choice = ContainerChoice::Named("setup");
+        bench.act(|cluster, ctx| cluster.exit(pod, choice, 9, None, ctx)).unwrap();
+        bench.run_for_secs(60);
+        assert_eq!(bench.phase(pod), Some(phase), "{policy:?}");
+        assert_eq!(bench.pod(pod).unwrap().status.init_containers[0].restart_count, restarts);
+    }
+}
+
+#[test]
+fn signals_reach_the_first_container() {
+    for (signal, on_term, exit_code) in [
+        (Signal::Kill, OnTerm::Ignore, Some(137)),
+        (Signal::Term, OnTerm::Ignore, None),
+        (Signal::Term, OnTerm::Exit { exit_code: 0, after: Duration::from_secs(2) }, Some(0)),
+    ] {
+        let mut bench = Bench::new(behaving(Behaviour { on_term, ..Behaviour::DEFAULT }));
+        let pod = bench.create("pod", spec(RestartPolicy::Never));
+        bench.run_for_secs(1);
+        bench.act(|cluster, ctx| cluster.signal(pod, signal, ctx)).unwrap();
+        bench.run_for_secs(10);
+        let ended = match &bench.pod(pod).unwrap().status.containers[0].state {
+            ContainerState::Terminated(end) => Some(end.exit_code),
+            _ => None,
+        };
+        assert_eq!(ended, exit_code, "{signal:?} {on_term:?}");
+    }
+}
+
+#[test]
+fn a_user_can_end_containers_with_a_condition() {
+    let mut bench = Bench::new(config(1));
+    let two = vec![container("a", 0, false), container("b", 0, false)];
+    let pod = bench.create("pod", PodSpec { containers: two, ..spec(RestartPolicy::Never) });
+    bench.run_for_secs(1);
+    let exit = |bench: &mut Bench, choice: ContainerChoice<'_>, condition| {
+        bench.act(|cluster, ctx| cluster.exit(pod, choice, 0, condition, ctx))
+    };
+    let condition = Some(("example.com/Checked".into(), ConditionStatus::True));
+    exit(&mut bench, ContainerChoice::Named("b"), condition).unwrap();
+    bench.run_for_secs(1);
+    assert_eq!(bench.phase(pod), Some(PodPhase::Running), "the other container goes on");
+    assert!(!bench.pod(pod).unwrap().is_ready());
+    assert!(bench.pod(pod).unwrap().condition("example.com/Checked").is_some());
+    let refused = exit(&mut bench, ContainerChoice::Named("b"), None);
+    assert_eq!(refused, Err(ActionError::NotRunning));
+    let refused = exit(&mut bench, ContainerChoice::Named("c"), None);
+    assert_eq!(refused, Err(ActionError::NoSuchContainer("c".to_owned())));
+    exit(&mut bench, ContainerChoice::All, None).unwrap();
+    bench.run_for_secs(1);
+    assert_eq!(bench.phase(pod), Some(PodPhase::Succeeded));
+    assert_eq!(exit(&mut bench, ContainerChoice::First, None), Err(ActionError::NotRunning));
+}
+
+#[test]
+fn pods_that_start_together_wait_for_their_node() {
+    for (pods, fastest_ms, slowest_ms) in [(1, 500, 950), (30, 5_500, 7_500)] {
+        let mut bench = Bench::new(profile("kind", 2));
+        let template = Arc::new(spec(RestartPolicy::Never));
+        let pods: Vec<Uid> =
+            (0..pods).map(|number| bench.create_shared(&format!("p{number}"), &template)).collect();
+        bench.run_for_secs(60);
+        let ready = pods.iter().map(|&pod| bench.when(pod, Pod::is_ready).unwrap().as_micros() / 1_000);
+        let last = ready.max().unwrap();
+        assert!((fastest_ms..slowest_ms).contains(&last), "{} pods took {last} ms", pods.len());
+    }
+}
+
+#[test]
+fn by_hand_nothing_happens_by_itself() {
+    let mut bench = Bench::new(ClusterConfig { manual_pods: true, ..config(1) });
+    let pod = bench.create("pod", spec(RestartPolicy::Never));
+    bench.run_for_secs(100);
+    assert_eq!((bench.handled, bench.phase(pod)), (0, Some(PodPhase::Pending)));
+    let status = |phase, ready| ManualStatus { phase, exit_code: Some(4), condition: None, ready };
+    let set = |bench: &mut Bench, status: ManualStatus| {
+        bench.act(|cluster, ctx| cluster.set_phase(pod, &status, ctx)).unwrap();
+    };
+    set(&mut bench, status(PodPhase::Running, Some(true)));
+    assert!(bench.pod(pod).unwrap().is_ready());
+    set(&mut bench, status(PodPhase::Failed, None));
+    let end = Termination { exit_code: 4, finished_at: Some(secs(100)) };
+    let ended = bench.pod(pod).unwrap();
+    assert_eq!(ended.status.containers[0].state, ContainerState::Terminated(end));
+    assert!(!ended.is_ready());
+    bench.delete(pod, None);
+    assert_eq!(bench.gone_at(pod), Some(secs(100)));
+}

@@ -1,0 +1,119 @@
+//! What the processes in pods do: how long they run, how they end, and what they make of SIGTERM.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::index_set::IndexSet;
+use crate::objects::{Pod, Uid};
+
+/// What the containers of a pod do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behaviour {
+    /// How long the process runs by itself; for ever when absent.
+    pub runs_for: Option<Duration>,
+    /// The code with which it then ends.
+    pub exit_code: i32,
+    /// What it does at SIGTERM.
+    pub on_term: OnTerm,
+}
+
+impl Behaviour {
+    /// Runs until told to stop; SIGTERM ends it at once with 143, as it ends a process without a handler.
+    pub const DEFAULT: Self = Self {
+        runs_for: None,
+        exit_code: 0,
+        on_term: OnTerm::Exit { exit_code: 143, after: Duration::ZERO },
+    };
+}
+
+/// What a process does at SIGTERM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTerm {
+    /// It ends with this code after this time.
+    Exit {
+        /// The code.
+        exit_code: i32,
+        /// The time it needs.
+        after: Duration,
+    },
+    /// It goes on, until SIGKILL ends it with 137.
+    Ignore,
+}
+
+/// Says what the containers of some pods do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkloadRule {
+    /// Only pods of the Job of this name.
+    pub job: Option<Arc<str>>,
+    /// Only these completion indexes.
+    pub indexes: Option<IndexSet>,
+    /// Only the nth pod (from 1) of its index; of its Job when there are no indexes.
+    pub incarnation: Option<u32>,
+    /// What they do.
+    pub behaviour: Behaviour,
+}
+
+/// Position of a rule; the default behaviour lies behind the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BehaviourId(u16);
+
+/// The rules of a run: the first that matches decides, [`Behaviour::DEFAULT`] when none does.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Workload {
+    rules: Vec<WorkloadRule>,
+    /// Pods so far per Job and index; kept only when a rule asks.
+    incarnations: BTreeMap<(Uid, Option<u32>), u32>,
+    counts_incarnations: bool,
+    /// What the pods that exist do, from their creation.
+    by_pod: BTreeMap<Uid, BehaviourId>,
+}
+
+impl Workload {
+    pub(super) fn new(mut rules: Vec<WorkloadRule>) -> Self {
+        rules.truncate(usize::from(u16::MAX));
+        let counts_incarnations = rules.iter().any(|rule| rule.incarnation.is_some());
+        Self { rules, counts_incarnations, ..Self::default() }
+    }
+
+    /// A pod was created: settles what it will do.
+    pub(super) fn created(&mut self, pod: &Pod) {
+        if self.rules.is_empty() {
+            return;
+        }
+        let owner = pod.owner.as_ref().filter(|owner| owner.is_job);
+        let incarnation = match owner {
+            Some(owner) if self.counts_incarnations => {
+                let count = self.incarnations.entry((owner.uid, pod.index.get())).or_default();
+                *count = count.saturating_add(1);
+                *count
+            }
+            _ => 1,
+        };
+        let matches = |rule: &WorkloadRule| {
+            rule.job.as_ref().is_none_or(|job| owner.is_some_and(|owner| owner.name == *job))
+                && rule.incarnation.is_none_or(|wanted| wanted == incarnation)
+                && rule
+                    .indexes
+                    .as_ref()
+                    .is_none_or(|set| pod.index.get().is_some_and(|index| set.contains(index)))
+        };
+        if let Some(position) = self.rules.iter().position(matches) {
+            self.by_pod.insert(pod.uid, BehaviourId(u16::try_from(position).unwrap_or(u16::MAX)));
+        }
+    }
+
+    /// The pod is gone.
+    pub(super) fn forget(&mut self, pod: Uid) {
+        self.by_pod.remove(&pod);
+    }
+
+    /// What this pod does.
+    pub(super) fn of(&self, pod: Uid) -> &Behaviour {
+        const DEFAULT: &Behaviour = &Behaviour::DEFAULT;
+        self.by_pod
+            .get(&pod)
+            .and_then(|id| self.rules.get(usize::from(id.0)))
+            .map_or(DEFAULT, |rule| &rule.behaviour)
+    }
+}

@@ -1,0 +1,286 @@
+//! A controller's client: what lies between a decision to call the API server and its answer.
+//!
+//! A call takes a token from the client's bucket, travels to the server, has its effect there, and travels back. With
+//! neither limit nor latency all of that happens in the caller's instant and [`Client::call`] returns the answer itself;
+//! otherwise the answer comes with a later event. A call that was sent has its effect even if its sender is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::config::{ControllerConfig, is_none};
+use super::faults::{CallKind, Fault, FaultInjector, FaultPlan};
+use super::{ControllerEvent, QueueId};
+use crate::engine::{Distribution, Purpose};
+use crate::objects::{Job, JobStatus, ObjectKey, Pod, ResourceVersion, Uid};
+use crate::server::{Actor, ApiError, PodDraft, PodPatch, Propagation};
+use crate::simulation::{Context, Event};
+use crate::time::Time;
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(super) enum Call {
+    /// Read a Job.
+    GetJob(ObjectKey),
+    /// Create a pod from this version of its Job.
+    CreatePod(Arc<Job>, PodDraft),
+    /// Change a pod's metadata.
+    PatchPod(Uid, PodPatch),
+    /// Delete a pod with its own grace period.
+    DeletePod(Uid),
+    /// Write a Job's status, based on a version.
+    UpdateJobStatus(Uid, ResourceVersion, Box<JobStatus>),
+    /// Delete the Job of this name in the foreground, if it has this uid.
+    DeleteJob(ObjectKey, Uid),
+}
+
+impl Call {
+    fn kind(&self) -> CallKind {
+        match self {
+            Self::GetJob(_) => CallKind::GetJob,
+            Self::CreatePod(..) => CallKind::CreatePod,
+            Self::PatchPod(..) => CallKind::PatchPod,
+            Self::DeletePod(_) => CallKind::DeletePod,
+            Self::UpdateJobStatus(..) => CallKind::UpdateJobStatus,
+            Self::DeleteJob(..) => CallKind::DeleteJob,
+        }
+    }
+
+    /// The Conflict that a fault plan answers with.
+    fn conflict(&self, ctx: &Context<'_>) -> ApiError {
+        let nowhere = || ObjectKey::new("", "");
+        let key = match self {
+            Self::GetJob(key) | Self::DeleteJob(key, _) => key.clone(),
+            Self::CreatePod(job, _) => job.key.clone(),
+            Self::PatchPod(uid, _) | Self::DeletePod(uid) => {
+                ctx.server.pod(*uid).map_or_else(nowhere, |pod| pod.key.clone())
+            }
+            Self::UpdateJobStatus(uid, ..) => {
+                ctx.server.job(*uid).map_or_else(nowhere, |job| job.key.clone())
+            }
+        };
+        ApiError::Conflict { key }
+    }
+
+    /// Has its effect at the server.
+    fn execute(&self, actor: Actor, ctx: &mut Context<'_>) -> Reply {
+        let (now, server) = (ctx.now, &mut *ctx.server);
+        match self {
+            Self::GetJob(key) => server
+                .job_by_key(key)
+                .map(|job| Payload::Job(Arc::clone(job)))
+                .ok_or_else(|| ApiError::NotFound { kind: "jobs", key: key.clone() }),
+            Self::CreatePod(job, draft) => {
+                server.create_job_pod(now, actor, job, *draft, ctx.random).map(Payload::Pod)
+            }
+            Self::PatchPod(uid, patch) => server.patch_pod(now, actor, *uid, patch).map(Payload::Pod),
+            Self::DeletePod(uid) => server.delete_pod(now, actor, *uid, None).map(|()| Payload::Nothing),
+            Self::UpdateJobStatus(uid, version, status) => server
+                .update_job_status(now, actor, *uid, *version, JobStatus::clone(status))
+                .map(Payload::Job),
+            Self::DeleteJob(key, uid) => match server.job_by_key(key) {
+                Some(job) if job.uid == *uid => {
+                    server.delete_job(now, actor, key, Propagation::Foreground).map(|()| Payload::Nothing)
+                }
+                Some(_) => Err(ApiError::Conflict { key: key.clone() }),
+                None => Err(ApiError::NotFound { kind: "jobs", key: key.clone() }),
+            },
+        }
+    }
+}
+
+/// What a successful call brings back.
+#[derive(Clone, Debug)]
+pub(super) enum Payload {
+    /// The pod as written.
+    Pod(Arc<Pod>),
+    /// The Job as written or read.
+    Job(Arc<Job>),
+    /// No object.
+    Nothing,
+}
+
+/// The answer to a [`Call`].
+pub(super) type Reply = Result<Payload, ApiError>;
+
+/// Whose call it is: a worker, and which of the calls that this worker has under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    /// Whose workers.
+    pub(super) queue: QueueId,
+    /// The worker.
+    pub(super) worker: u32,
+    /// The call among the worker's.
+    pub(super) slot: u32,
+}
+
+/// Which controller a client belongs to: each has a limit of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientId {
+    /// The Job controller, its orphan workers included.
+    Jobs,
+    /// The controller of `ttlSecondsAfterFinished`.
+    Ttl,
+}
+
+/// A call on its way.
+#[derive(Debug)]
+struct InFlight {
+    call: Call,
+    /// Who gets the answer; nobody when the process is gone.
+    ticket: Option<Ticket>,
+    /// When it leaves the client.
+    sent_at: Time,
+    /// The process ended before the call was sent: its event comes to nothing.
+    is_void: bool,
+    fault: Option<Fault>,
+    /// Known once the server has seen the call.
+    reply: Option<Reply>,
+}
+
+/// The client of one controller.
+#[derive(Debug)]
+pub(super) struct Client {
+    id: ClientId,
+    actor: Actor,
+    bucket: Option<TokenBucket>,
+    /// Of each way.
+    latency: Distribution,
+    faults: FaultInjector,
+    /// Calls on their way, and free places.
+    calls: Vec<Option<InFlight>>,
+    free: Vec<u32>,
+}
+
+impl Client {
+    pub(super) fn new(id: ClientId, actor: Actor, config: &ControllerConfig, faults: FaultPlan) -> Self {
+        Self {
+            id,
+            actor,
+            bucket: config.qps.map(|qps| TokenBucket::new(qps, config.burst)),
+            latency: config.call_latency,
+            faults: FaultInjector::new(faults),
+            calls: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+
+    /// Makes a call. The answer is returned if there is nothing to wait for; otherwise it comes out of
+    /// [`Client::handle`].
+    pub(super) fn call(&mut self, ticket: Ticket, call: Call, ctx: &mut Context<'_>) -> Option<Reply> {
+        let fault = self.faults.next(call.kind());
+        let sent_at = self.bucket.as_mut().map_or(ctx.now, |bucket| bucket.take(ctx.now));
+        let extra = if let Some(Fault::Delay(delay)) = fault { delay } else { Duration::ZERO };
+        if sent_at == ctx.now && is_none(&self.latency) && extra.is_zero() {
+            return Some(self.execute(&call, fault, ctx));
+        }
+        let due = sent_at + self.latency.draw(ctx.random, Purpose::Network) + extra;
+        let in_flight = InFlight { call, ticket: Some(ticket), sent_at, is_void: false, fault, reply: None };
+        let event = ControllerEvent::Call { client: self.id, id: self.keep(in_flight) };
+        ctx.events.schedule(due, Event::Controller(event));
+        None
+    }
+
+    /// A call reaches the server, or its answer the caller.
+    pub(super) fn handle(&mut self, id: u32, ctx: &mut Context<'_>) -> Option<(Ticket, Reply)> {
+        let mut in_flight = self.calls.get_mut(id as usize)?.take()?;
+        if in_flight.reply.is_none() && !in_flight.is_void {
+            let reply = self.execute(&in_flight.call, in_flight.fault, ctx);
+            if in_flight.ticket.is_some() && !is_none(&self.latency) {
+                in_flight.reply = Some(reply);
+                self.calls[id as usize] = Some(in_flight);
+                let event = ControllerEvent::Call { client: self.id, id };
+                ctx.events.schedule(
+                    ctx.now + self.latency.draw(ctx.random, Purpose::Network),
+                    Event::Controller(event),
+                );
+                return None;
+            }
+            in_flight.reply = Some(reply);
+        }
+        self.free.push(id);
+        Some((in_flight.ticket?, in_flight.reply?))
+    }
+
+    /// The process is gone: calls that wait for a token are never sent, and nobody hears the answers to the others.
+    pub(super) fn crash(&mut self, now: Time) {
+        for in_flight in self.calls.iter_mut().flatten() {
+            in_flight.ticket = None;
+            in_flight.is_void = in_flight.sent_at > now;
+        }
+        if let Some(bucket) = &mut self.bucket {
+            bucket.full_from = Time::ZERO;
+        }
+    }
+
+    /// Takes a token for a request whose answer nobody waits for, such as the posting of an Event.
+    pub(super) fn charge(&mut self, now: Time) {
+        if let Some(bucket) = &mut self.bucket {
+            bucket.take(now);
+        }
+    }
+
+    fn execute(&self, call: &Call, fault: Option<Fault>, ctx: &mut Context<'_>) -> Reply {
+        match fault {
+            Some(Fault::Conflict) => Err(call.conflict(ctx)),
+            Some(Fault::Unreachable) => Err(ApiError::Unreachable),
+            Some(Fault::AnswerLost) => {
+                // A refusal is lost as well: the caller cannot know either way.
+                let _ = call.execute(self.actor, ctx);
+                Err(ApiError::AnswerLost)
+            }
+            Some(Fault::Delay(_)) | None => call.execute(self.actor, ctx),
+        }
+    }
+
+    fn keep(&mut self, in_flight: InFlight) -> u32 {
+        if let Some(id) = self.free.pop() {
+            self.calls[id as usize] = Some(in_flight);
+            return id;
+        }
+        self.calls.push(Some(in_flight));
+        u32::try_from(self.calls.len() - 1).unwrap_or(u32::MAX)
+    }
+}
+
+/// A token bucket with reservations (client-go `flowcontrol`, golang.org/x/time/rate), kept as the instant at which it
+/// will be full again.
+#[derive(Clone, Copy, Debug)]
+struct TokenBucket {
+    /// Time in which one token comes in.
+    interval: Duration,
+    /// How far before `full_from` a token can be had at once.
+    depth: Duration,
+    full_from: Time,
+}
+
+impl TokenBucket {
+    fn new(qps: u32, burst: u32) -> Self {
+        let interval = Duration::from_secs(1) / qps.max(1);
+        Self { interval, depth: interval * burst.saturating_sub(1), full_from: Time::ZERO }
+    }
+
+    /// Reserves a token; returns when it can be used.
+    fn take(&mut self, now: Time) -> Time {
+        let at = now.max(self.full_from.saturating_sub(self.depth));
+        self.full_from = now.max(self.full_from) + self.interval;
+        at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bucket_gives_its_burst_at_once_and_then_its_rate() {
+        let mut bucket = TokenBucket::new(20, 30);
+        let start = Time::from_secs(100);
+        assert!((0..30).all(|_| bucket.take(start) == start));
+        assert_eq!(bucket.take(start), start + Duration::from_millis(50));
+        assert_eq!(bucket.take(start), start + Duration::from_millis(100));
+        let later = start + Duration::from_millis(200);
+        assert_eq!(bucket.take(later), later, "two of the four tokens since then are spent");
+        assert_eq!(bucket.take(later), later);
+        assert_eq!(bucket.take(later), later + Duration::from_millis(50));
+    }
+}

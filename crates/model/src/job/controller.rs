@@ -1,0 +1,275 @@
+//! The component itself: its state, its life, and the events that it answers.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::client::{Client, ClientId, Reply, Ticket};
+use super::config::{ControllerConfig, is_none};
+use super::faults::FaultPlan;
+use super::informer::{JobCache, KeyId, Offered, PodCache, Watch, WatchKind, slot};
+use super::memory::Memory;
+use super::orphans::Orphans;
+use super::pool::Pool;
+use super::ttl::TtlController;
+use super::worker::Running;
+use super::{ControllerEvent, QueueId};
+use crate::engine::Purpose;
+use crate::objects::{Job, Pod, Uid};
+use crate::server::{Actor, Change, Versions};
+use crate::simulation::{Context, Event};
+use crate::time::Time;
+use crate::version::Features;
+
+/// The Job controller's process.
+#[derive(Debug)]
+pub struct JobController {
+    pub(super) config: ControllerConfig,
+    pub(super) features: Features,
+    /// Decisions go into the trace.
+    pub(super) explains: bool,
+    /// Number of the process; events of earlier ones are void.
+    incarnation: u32,
+    is_up: bool,
+
+    // Caches. The watches belong to the network between process and server: a hold outlives the process.
+    pub(super) jobs: JobCache,
+    pub(super) pods: PodCache,
+    job_watch: Watch<Job>,
+    pod_watch: Watch<Pod>,
+
+    // Memory, by key of the Job, and the Jobs that were declared finished though the cache does not show it.
+    memory: Vec<Memory>,
+    pub(super) finished_unseen: BTreeSet<Uid>,
+
+    // Work.
+    pub(super) pool: Pool,
+    /// By worker.
+    pub(super) running: Vec<Option<Running>>,
+    pub(super) orphans: Orphans,
+    pub(super) client: Client,
+    ttl: TtlController,
+    /// Syncs begun, skipped ones included.
+    pub(super) syncs: u64,
+}
+
+impl JobController {
+    /// A process that has not started.
+    pub fn new(config: ControllerConfig, features: Features, explains: bool) -> Self {
+        let client = Client::new(ClientId::Jobs, Actor::JobController, &config, config.faults.clone());
+        let ttl_client = Client::new(ClientId::Ttl, Actor::TtlController, &config, FaultPlan::default());
+        Self {
+            features,
+            explains,
+            incarnation: 0,
+            is_up: false,
+            jobs: JobCache::default(),
+            pods: PodCache::default(),
+            job_watch: Watch::default(),
+            pod_watch: Watch::default(),
+            memory: Vec::new(),
+            finished_unseen: BTreeSet::new(),
+            pool: Pool::new(QueueId::Jobs, 0, config.workers),
+            running: Vec::new(),
+            orphans: Orphans::new(0, &config, &features),
+            client,
+            ttl: TtlController::new(0, config.workers, ttl_client),
+            syncs: 0,
+            config,
+        }
+    }
+
+    /// Whether the process runs.
+    pub const fn is_up(&self) -> bool {
+        self.is_up
+    }
+
+    /// Syncs begun so far, those included that were skipped.
+    pub const fn syncs(&self) -> u64 {
+        self.syncs
+    }
+
+    /// Starts the process: it lists Jobs and pods into its caches at once and begins to work when it notices that they
+    /// are complete. Does nothing when it runs already.
+    pub fn start(&mut self, ctx: &mut Context<'_>) {
+        if std::mem::replace(&mut self.is_up, true) {
+            return;
+        }
+        let jobs: Vec<_> = ctx.server.jobs().map(Arc::clone).collect();
+        let pods: Vec<_> = ctx.server.pods().map(Arc::clone).collect();
+        for job in jobs {
+            self.deliver_job(&Versions { old: None, new: Some(job) }, ctx);
+        }
+        for pod in pods {
+            self.deliver_pod(&Versions { old: None, new: Some(pod) }, ctx);
+        }
+        let event = ControllerEvent::CachesSynced { incarnation: self.incarnation };
+        ctx.events.schedule(ctx.now + self.config.cache_sync_delay, Event::Controller(event));
+    }
+
+    /// Ends the process at `now`. Everything that it remembers is gone (spec section 0.3); calls that were sent have
+    /// their effect.
+    pub fn crash(&mut self, now: Time) {
+        self.is_up = false;
+        self.incarnation += 1;
+        self.jobs = JobCache::default();
+        self.pods = PodCache::default();
+        self.job_watch.reset();
+        self.pod_watch.reset();
+        self.memory.clear();
+        self.finished_unseen.clear();
+        self.pool = Pool::new(QueueId::Jobs, self.incarnation, self.config.workers);
+        self.running.clear();
+        self.orphans = Orphans::new(self.incarnation, &self.config, &self.features);
+        self.client.crash(now);
+        self.ttl.crash(self.incarnation, self.config.workers, now);
+    }
+
+    /// Stops the deliveries of a watch; changes queue up.
+    pub fn hold(&mut self, kind: WatchKind) {
+        match kind {
+            WatchKind::Pods => self.pod_watch.hold(),
+            WatchKind::Jobs => self.job_watch.hold(),
+        }
+    }
+
+    /// Resumes the deliveries of a watch: what has queued up arrives now, in order.
+    pub fn release(&mut self, kind: WatchKind, ctx: &mut Context<'_>) {
+        let was_held = match kind {
+            WatchKind::Pods => self.pod_watch.release(ctx.now),
+            WatchKind::Jobs => self.job_watch.release(ctx.now),
+        };
+        if was_held {
+            self.schedule_delivery(kind, ctx.now, ctx);
+        }
+    }
+
+    /// Whether a watch is held.
+    pub const fn is_held(&self, kind: WatchKind) -> bool {
+        match kind {
+            WatchKind::Pods => self.pod_watch.is_held(),
+            WatchKind::Jobs => self.job_watch.is_held(),
+        }
+    }
+
+    /// A change of the store: it sets out for the cache.
+    pub fn observe(&mut self, change: &Change, ctx: &mut Context<'_>) {
+        if !self.is_up {
+            return;
+        }
+        match change {
+            Change::Job(change) => {
+                let due = self.arrival(ctx);
+                match self.job_watch.offer(ctx.now, due, change.clone()) {
+                    Offered::Delivered(change) => self.deliver_job(&change, ctx),
+                    Offered::Due(at) => self.schedule_delivery(WatchKind::Jobs, at, ctx),
+                    Offered::Queued => {}
+                }
+            }
+            Change::Pod(change) => {
+                let due = self.arrival(ctx);
+                match self.pod_watch.offer(ctx.now, due, change.clone()) {
+                    Offered::Delivered(change) => self.deliver_pod(&change, ctx),
+                    Offered::Due(at) => self.schedule_delivery(WatchKind::Pods, at, ctx),
+                    Offered::Queued => {}
+                }
+            }
+            Change::Node(_) => {}
+        }
+    }
+
+    /// Answers an event.
+    pub fn handle(&mut self, event: ControllerEvent, ctx: &mut Context<'_>) {
+        match event {
+            ControllerEvent::Call { client, id } => {
+                let answered = match client {
+                    ClientId::Jobs => self.client.handle(id, ctx),
+                    ClientId::Ttl => self.ttl.client.handle(id, ctx),
+                };
+                if let Some((ticket, reply)) = answered {
+                    self.resume(ticket, reply, ctx);
+                }
+            }
+            ControllerEvent::CachesSynced { incarnation } if incarnation == self.incarnation => {
+                self.pool.start(ctx);
+                self.orphans.pool.start(ctx);
+                self.ttl.pool.start(ctx);
+            }
+            ControllerEvent::Deliver { kind, incarnation } if incarnation == self.incarnation => {
+                self.deliver(kind, ctx);
+            }
+            ControllerEvent::Due { queue, key, incarnation } if incarnation == self.incarnation => {
+                self.pool_of(queue).due(key, ctx);
+            }
+            ControllerEvent::Work { queue, incarnation } if incarnation == self.incarnation => match queue {
+                QueueId::Jobs => self.work(ctx),
+                QueueId::Orphans => self.work_on_orphans(ctx),
+                QueueId::Ttl => self.ttl.work(&self.jobs, ctx),
+            },
+            ControllerEvent::CachesSynced { .. }
+            | ControllerEvent::Deliver { .. }
+            | ControllerEvent::Due { .. }
+            | ControllerEvent::Work { .. } => {}
+        }
+    }
+
+    /// What is remembered of a Job.
+    pub(super) fn memory(&mut self, key: KeyId) -> &mut Memory {
+        slot(&mut self.memory, key.index())
+    }
+
+    fn resume(&mut self, ticket: Ticket, reply: Reply, ctx: &mut Context<'_>) {
+        match ticket.queue {
+            QueueId::Jobs => self.resume_sync(ticket, reply, ctx),
+            QueueId::Orphans => self.resume_orphans(ticket, &reply, ctx),
+            QueueId::Ttl => self.ttl.resume(ticket, &reply, ctx),
+        }
+    }
+
+    fn pool_of(&mut self, queue: QueueId) -> &mut Pool {
+        match queue {
+            QueueId::Jobs => &mut self.pool,
+            QueueId::Orphans => &mut self.orphans.pool,
+            QueueId::Ttl => &mut self.ttl.pool,
+        }
+    }
+
+    fn deliver(&mut self, kind: WatchKind, ctx: &mut Context<'_>) {
+        match kind {
+            WatchKind::Jobs => {
+                while let Some(change) = self.job_watch.next_due(ctx.now) {
+                    self.deliver_job(&change, ctx);
+                }
+            }
+            WatchKind::Pods => {
+                while let Some(change) = self.pod_watch.next_due(ctx.now) {
+                    self.deliver_pod(&change, ctx);
+                }
+            }
+        }
+    }
+
+    /// A Job's change arrives in the cache, which the two controllers share.
+    fn deliver_job(&mut self, change: &Versions<Job>, ctx: &mut Context<'_>) {
+        let Some(key) = self.jobs.apply(change) else { return };
+        self.handle_job(key, change, ctx);
+        if let Some(job) = &change.new {
+            self.ttl.handle_job(key, job, ctx);
+        }
+    }
+
+    fn deliver_pod(&mut self, change: &Versions<Pod>, ctx: &mut Context<'_>) {
+        self.pods.apply(change);
+        self.handle_pod(change, ctx);
+    }
+
+    /// When a change that sets out now gets here.
+    fn arrival(&self, ctx: &mut Context<'_>) -> Time {
+        let latency = &self.config.watch_latency;
+        if is_none(latency) { ctx.now } else { ctx.now + latency.draw(ctx.random, Purpose::Network) }
+    }
+
+    fn schedule_delivery(&self, kind: WatchKind, at: Time, ctx: &mut Context<'_>) {
+        let event = ControllerEvent::Deliver { kind, incarnation: self.incarnation };
+        ctx.events.schedule(at, Event::Controller(event));
+    }
+}

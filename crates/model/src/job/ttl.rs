@@ -1,0 +1,106 @@
+//! The controller of `ttlSecondsAfterFinished` (spec section 5.11, upstream `ttlafterfinished`).
+//!
+//! It runs in the process of the Job controller, on the same cache of Jobs, with a queue and a client of its own. A Job
+//! whose time is up is read once more from the server before it is deleted in the foreground.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::QueueId;
+use super::client::{Call, Client, Payload, Reply, Ticket};
+use super::informer::{JobCache, KeyId, slot};
+use super::pool::Pool;
+use crate::objects::{ConditionStatus, Job, JobConditionType};
+use crate::server::ApiError;
+use crate::simulation::Context;
+use crate::time::Time;
+
+/// The controller of time to live.
+#[derive(Debug)]
+pub(super) struct TtlController {
+    pub(super) pool: Pool,
+    pub(super) client: Client,
+    /// Key that each worker is at.
+    running: Vec<Option<u32>>,
+}
+
+impl TtlController {
+    pub(super) fn new(incarnation: u32, workers: u32, client: Client) -> Self {
+        Self { pool: Pool::new(QueueId::Ttl, incarnation, workers), client, running: Vec::new() }
+    }
+
+    /// The process is gone.
+    pub(super) fn crash(&mut self, incarnation: u32, workers: u32, now: Time) {
+        self.pool = Pool::new(QueueId::Ttl, incarnation, workers);
+        self.client.crash(now);
+        self.running.clear();
+    }
+
+    /// A Job arrived in the cache.
+    pub(super) fn handle_job(&mut self, key: KeyId, job: &Job, ctx: &mut Context<'_>) {
+        if expiry(job).is_some() {
+            self.pool.add_after(key.0, Duration::ZERO, ctx);
+        }
+    }
+
+    /// A worker takes the next key.
+    pub(super) fn work(&mut self, jobs: &JobCache, ctx: &mut Context<'_>) {
+        let Some((worker, key)) = self.pool.next(ctx) else { return };
+        let job = jobs.get(KeyId(key)).map(Arc::clone);
+        match job.filter(|job| self.has_expired(key, job, ctx)) {
+            Some(job) => self.call(worker, key, Call::GetJob(job.key.clone()), ctx),
+            None => self.pool.finish(worker, key, false, ctx),
+        }
+    }
+
+    /// The answer to a worker's call.
+    pub(super) fn resume(&mut self, ticket: Ticket, reply: &Reply, ctx: &mut Context<'_>) {
+        let place = self.running.get_mut(ticket.worker as usize);
+        if let Some(key) = place.and_then(Option::take) {
+            self.answered(ticket.worker, key, reply, ctx);
+        }
+    }
+
+    fn call(&mut self, worker: u32, key: u32, call: Call, ctx: &mut Context<'_>) {
+        let ticket = Ticket { queue: QueueId::Ttl, worker, slot: 0 };
+        match self.client.call(ticket, call, ctx) {
+            Some(reply) => self.answered(worker, key, &reply, ctx),
+            None => *slot(&mut self.running, worker as usize) = Some(key),
+        }
+    }
+
+    fn answered(&mut self, worker: u32, key: u32, reply: &Reply, ctx: &mut Context<'_>) {
+        match reply {
+            // The live Job may have another uid or another time to live: it is judged by what it says itself.
+            Ok(Payload::Job(job)) if self.has_expired(key, job, ctx) => {
+                self.call(worker, key, Call::DeleteJob(job.key.clone(), job.uid), ctx);
+            }
+            Ok(_) => self.pool.finish(worker, key, false, ctx),
+            Err(error) => {
+                // A Job that was gone already when it was read is no error; one that went since then is, upstream too,
+                // and the retry finds nothing.
+                let is_gone = matches!(error, ApiError::NotFound { .. });
+                self.pool.finish(worker, key, !is_gone, ctx);
+            }
+        }
+    }
+
+    /// Whether the Job's time is up; if it will be, the key comes again then.
+    fn has_expired(&mut self, key: u32, job: &Job, ctx: &mut Context<'_>) -> bool {
+        let Some(expiry) = expiry(job) else { return false };
+        if expiry > ctx.now {
+            self.pool.add_after(key, expiry - ctx.now, ctx);
+        }
+        expiry <= ctx.now
+    }
+}
+
+/// When the Job has to be deleted, if it is finished, has a time to live and is not being deleted already.
+fn expiry(job: &Job) -> Option<Time> {
+    let ttl = job.spec.ttl_seconds_after_finished.filter(|_| job.deletion_time.is_none())?;
+    let is_final = |kind| matches!(kind, JobConditionType::Complete | JobConditionType::Failed);
+    let mut conditions = job.status.conditions.iter();
+    let finished =
+        conditions.find(|condition| is_final(condition.kind) && condition.status == ConditionStatus::True)?;
+    Some(finished.last_transition_time + Duration::from_secs(u64::try_from(ttl).unwrap_or(0)))
+}

@@ -1,0 +1,382 @@
+//! Writes to pods: creation, binding, status, metadata, and the ways to their end (Job spec section 7.1).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::names;
+use super::store::{Write, not_found};
+use super::{Actor, ApiError, PodDraft, PodManifest, PodPatch, Server, Verb};
+use crate::admission::{self, FieldError};
+use crate::engine::RandomStreams;
+use crate::objects::{
+    COMPLETION_INDEX, ConditionStatus, ContainerState, Deletion, INDEX_FAILURE_COUNT,
+    INDEX_IGNORED_FAILURE_COUNT, Job, Labels, NodeId, ObjectKey, OwnerReference, Pod, PodCondition, PodIndex,
+    PodStatus, TRACKING_FINALIZER, Uid,
+};
+use crate::time::Time;
+
+const KIND: &str = "pods";
+/// The minor version from which on a shortened grace period cannot end in the past.
+const DELETION_NOT_IN_PAST_SINCE: u16 = 33;
+
+// ---- creation ----
+
+impl Server {
+    /// Creates a pod from the template of `job` as the controller holds it (section 3.6): generated name, tracking
+    /// finalizer, owner, index. Refused while the namespace terminates. A generated name that is taken is tried again
+    /// in versions that do ([`Features::retries_generated_names`](crate::version::Features::retries_generated_names)),
+    /// at most eight times in all.
+    pub fn create_job_pod(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        job: &Job,
+        draft: PodDraft,
+        random: &mut RandomStreams,
+    ) -> Result<Arc<Pod>, ApiError> {
+        let write = Write { now, actor, verb: Verb::Create };
+        let named = self
+            .check_namespace(&job.key.namespace)
+            .and_then(|()| self.generate_key(&job.key, draft.index, random));
+        let key = self.refuse(write, || job.key.clone(), named)?;
+        let template = &job.spec.template;
+        let annotation =
+            |name| template.annotations.get(name).and_then(|value: &Arc<str>| value.parse().ok());
+        let pod = Pod {
+            key,
+            uid: Uid(self.pods.next_id()),
+            resource_version: 0,
+            labels: Arc::clone(&template.labels),
+            owner: Some(OwnerReference { is_job: true, name: Arc::clone(&job.key.name), uid: job.uid }),
+            index: draft.index.map_or_else(|| index_of(&template.annotations), PodIndex::At),
+            index_failure_count: draft.index_failure_count.or_else(|| annotation(INDEX_FAILURE_COUNT)),
+            index_ignored_failure_count: draft
+                .index_ignored_failure_count
+                .or_else(|| annotation(INDEX_IGNORED_FAILURE_COUNT)),
+            tracked: true,
+            foreign_finalizers: Arc::clone(&template.finalizers),
+            creation_time: now.truncated_to_second(),
+            deletion: None,
+            spec: Arc::clone(&template.spec),
+            node: None,
+            status: PodStatus::default(),
+        };
+        Ok(self.create(write, pod))
+    }
+
+    /// A free name for a pod of this Job.
+    fn generate_key(
+        &self,
+        job: &ObjectKey,
+        index: Option<u32>,
+        random: &mut RandomStreams,
+    ) -> Result<ObjectKey, ApiError> {
+        let mut name = names::pod_prefix(&job.name, index);
+        let prefix_len = name.len();
+        let attempts = if self.features.retries_generated_names { names::ATTEMPTS_MAX } else { 1 };
+        let mut key = job.clone();
+        for _ in 0..attempts {
+            names::randomize(&mut name, prefix_len, random);
+            key.name = name.as_str().into();
+            if !self.pods.has_name(&key) {
+                return Ok(key);
+            }
+        }
+        Err(ApiError::AlreadyExists { kind: KIND, key })
+    }
+
+    /// Creates a bare pod.
+    pub fn create_pod(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        key: ObjectKey,
+        manifest: &PodManifest,
+    ) -> Result<Arc<Pod>, ApiError> {
+        let write = Write { now, actor, verb: Verb::Create };
+        let checked = self.check_new_pod(&key, manifest);
+        self.refuse(write, || key.clone(), checked)?;
+        let annotation =
+            |name| manifest.annotations.get(name).and_then(|value: &Arc<str>| value.parse().ok());
+        let is_tracking = |finalizer: &Arc<str>| **finalizer == *TRACKING_FINALIZER;
+        let pod = Pod {
+            key,
+            uid: Uid(self.pods.next_id()),
+            resource_version: 0,
+            labels: Arc::new(manifest.labels.clone()),
+            owner: None,
+            index: index_of(&manifest.annotations),
+            index_failure_count: annotation(INDEX_FAILURE_COUNT),
+            index_ignored_failure_count: annotation(INDEX_IGNORED_FAILURE_COUNT),
+            tracked: manifest.finalizers.iter().any(is_tracking),
+            foreign_finalizers: manifest
+                .finalizers
+                .iter()
+                .filter(|name| !is_tracking(name))
+                .cloned()
+                .collect(),
+            creation_time: now.truncated_to_second(),
+            deletion: None,
+            spec: Arc::clone(&manifest.spec),
+            node: None,
+            status: PodStatus::default(),
+        };
+        Ok(self.create(write, pod))
+    }
+
+    fn check_new_pod(&self, key: &ObjectKey, manifest: &PodManifest) -> Result<(), ApiError> {
+        self.check_namespace(&key.namespace)?;
+        if self.pods.has_name(key) {
+            return Err(ApiError::AlreadyExists { kind: KIND, key: key.clone() });
+        }
+        admission::check(key, admission::pod::validate(key, manifest))
+    }
+}
+
+/// The completion index that annotations tell.
+fn index_of(annotations: &Labels) -> PodIndex {
+    match annotations.get(COMPLETION_INDEX) {
+        None => PodIndex::Absent,
+        Some(text) => text.parse().map_or(PodIndex::Invalid, PodIndex::At),
+    }
+}
+
+// ---- deletion ----
+
+impl Server {
+    /// Deletes a pod (section 7.1). Grace period: as asked, else the pod's own; 0 when it is not bound or has ended.
+    /// With a grace period above 0 the pod stays with a deletion timestamp until the kubelet deletes it with 0; with
+    /// finalizers it stays until they are gone. Asking again can only shorten the grace period.
+    ///
+    /// A pod without finalizers that is deleted with a grace period of 0 leaves two changes, as in the original: first
+    /// it gets its deletion timestamp, then it goes.
+    pub fn delete_pod(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        uid: Uid,
+        grace_period_s: Option<u32>,
+    ) -> Result<(), ApiError> {
+        let write = Write { now, actor, verb: Verb::Delete };
+        let pod = self.stored_pod(write, uid)?;
+        self.delete_stored_pod(write, pod, grace_period_s);
+        Ok(())
+    }
+
+    /// The eviction subresource: sets DisruptionTarget (EvictionByEvictionAPI), then deletes. Pods that have ended or
+    /// are being deleted get the condition too. There are no disruption budgets in the model.
+    pub fn evict_pod(&mut self, now: Time, actor: Actor, uid: Uid) -> Result<(), ApiError> {
+        let write = Write { now, actor, verb: Verb::Evict };
+        let mut pod = self.stored_pod(write, uid)?;
+        if self.features.pod_disruption_conditions {
+            let mut new = Pod::clone(&pod);
+            set_true(&mut new.status, &self.words.disruption_target, &self.words.evicted, now);
+            if new.status != pod.status {
+                pod = self.replace(write, pod, new);
+            }
+        }
+        self.delete_stored_pod(write, pod, None);
+        Ok(())
+    }
+
+    fn delete_stored_pod(&mut self, write: Write, pod: Arc<Pod>, grace_period_s: Option<u32>) {
+        let keeps_from_past = self.features.version.minor() >= DELETION_NOT_IN_PAST_SINCE;
+        let Some(deletion) = graceful_deletion(&pod, write.now, grace_period_s, keeps_from_past) else {
+            return;
+        };
+        let mut new = Pod::clone(&pod);
+        new.deletion = Some(deletion);
+        let pod = self.replace(write, pod, new);
+        if deletion.grace_period_s == 0 && !pod.has_finalizers() {
+            self.remove(write, pod);
+        }
+    }
+}
+
+/// The deletion that a request leads to, or nothing when one that is under way is as short (`rest.BeforeDelete`, and
+/// `CheckGracefulDelete` of pods).
+fn graceful_deletion(
+    pod: &Pod,
+    now: Time,
+    grace_period_s: Option<u32>,
+    keeps_from_past: bool,
+) -> Option<Deletion> {
+    let seconds = |length: u32| Duration::from_secs(length.into());
+    if let Some(pending) = pod.deletion {
+        let asked = grace_period_s.filter(|&asked| asked < pending.grace_period_s)?;
+        let timestamp = pending.timestamp.saturating_sub(seconds(pending.grace_period_s)) + seconds(asked);
+        // A period that is over already ends now; one of a second at least stays the kubelet's business.
+        if keeps_from_past && timestamp < now {
+            let grace_period_s = asked.min(1);
+            return Some(Deletion { timestamp: now.truncated_to_second(), grace_period_s });
+        }
+        return Some(Deletion { timestamp, grace_period_s: asked });
+    }
+    let grace_period_s = if pod.node.is_none() || pod.status.phase.is_terminal() {
+        0
+    } else {
+        grace_period_s.unwrap_or(pod.spec.termination_grace_period_s)
+    };
+    Some(Deletion { timestamp: (now + seconds(grace_period_s)).truncated_to_second(), grace_period_s })
+}
+
+// ---- metadata, status, binding ----
+
+impl Server {
+    /// Changes a pod's metadata. A pod whose deletion is due goes with its last finalizer; the answer is then its last
+    /// content.
+    pub fn patch_pod(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        uid: Uid,
+        patch: &PodPatch,
+    ) -> Result<Arc<Pod>, ApiError> {
+        let write = Write { now, actor, verb: Verb::Update };
+        let old = self.stored_pod(write, uid)?;
+        let mut new = Pod::clone(&old);
+        let adopted = match &patch.adopt {
+            Some(owner) => adopt(&mut new, owner),
+            None => Ok(()),
+        };
+        self.refuse(write, || old.key.clone(), adopted)?;
+        apply_patch(&mut new, patch);
+        if new == *old {
+            return Ok(old);
+        }
+        let is_due = old.deletion.is_some_and(|deletion| deletion.grace_period_s == 0);
+        if is_due && !new.has_finalizers() {
+            self.remove(write, old);
+            return Ok(Arc::new(new));
+        }
+        Ok(self.replace(write, old, new))
+    }
+
+    /// Changes a pod's status; times are truncated to seconds; a change of nothing leaves no trace. A terminal phase is
+    /// never left: a change of it is dropped, the rest of the status is written.
+    pub fn update_pod_status(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        uid: Uid,
+        change: impl FnOnce(&mut PodStatus),
+    ) -> Result<Arc<Pod>, ApiError> {
+        let write = Write { now, actor, verb: Verb::UpdateStatus };
+        let old = self.stored_pod(write, uid)?;
+        let mut new = Pod::clone(&old);
+        change(&mut new.status);
+        if old.status.phase.is_terminal() {
+            new.status.phase = old.status.phase;
+        }
+        truncate_times(&mut new.status);
+        if new.status == old.status {
+            return Ok(old);
+        }
+        Ok(self.replace(write, old, new))
+    }
+
+    /// Binds a pod to a node and sets PodScheduled. Refused as a conflict when the pod is bound, or being deleted, or
+    /// held back by scheduling gates.
+    pub fn bind_pod(&mut self, now: Time, actor: Actor, uid: Uid, node: NodeId) -> Result<(), ApiError> {
+        let write = Write { now, actor, verb: Verb::Bind };
+        let old = self.stored_pod(write, uid)?;
+        if old.node.is_some() || old.is_deleting() || !old.spec.scheduling_gates.is_empty() {
+            let conflict = Err(ApiError::Conflict { key: old.key.clone() });
+            return self.refuse(write, || old.key.clone(), conflict);
+        }
+        let mut new = Pod::clone(&old);
+        new.node = Some(node);
+        set_true(&mut new.status, &self.words.pod_scheduled, &self.words.none, now);
+        self.replace(write, old, new);
+        Ok(())
+    }
+
+    fn stored_pod(&mut self, write: Write, uid: Uid) -> Result<Arc<Pod>, ApiError> {
+        match self.pods.get(uid.0) {
+            Some(pod) => Ok(Arc::clone(pod)),
+            None => self.refuse(write, || ObjectKey::new("", uid.to_string()), Err(not_found(KIND, uid))),
+        }
+    }
+}
+
+/// Makes `owner` the controller of `pod` and puts the tracking finalizer on.
+fn adopt(pod: &mut Pod, owner: &OwnerReference) -> Result<(), ApiError> {
+    let mut errors = Vec::new();
+    if pod.owner.as_ref().is_some_and(|present| present.uid != owner.uid || present.is_job != owner.is_job) {
+        errors.push(FieldError::invalid(
+            "metadata.ownerReferences",
+            "Only one reference can have Controller set to true",
+        ));
+    }
+    if pod.is_deleting() && !pod.tracked {
+        errors.push(FieldError::forbidden(
+            "metadata.finalizers",
+            "no new finalizers can be added if the object is being deleted",
+        ));
+    }
+    admission::check(&pod.key, errors)?;
+    pod.owner = Some(owner.clone());
+    pod.tracked = true;
+    Ok(())
+}
+
+/// Everything of a patch but adoption.
+fn apply_patch(pod: &mut Pod, patch: &PodPatch) {
+    if patch.release || patch.orphan {
+        pod.owner = None;
+    }
+    if patch.release || patch.remove_tracking_finalizer {
+        pod.tracked = false;
+    }
+    if let Some(finalizer) = &patch.remove_finalizer {
+        if **finalizer == *TRACKING_FINALIZER {
+            pod.tracked = false;
+        } else if pod.foreign_finalizers.contains(finalizer) {
+            pod.foreign_finalizers =
+                pod.foreign_finalizers.iter().filter(|other| *other != finalizer).cloned().collect();
+        }
+    }
+    for (label, value) in &patch.labels {
+        if pod.labels.get(label) != value.as_ref() {
+            let labels = Arc::make_mut(&mut pod.labels);
+            match value {
+                Some(value) => labels.insert(Arc::clone(label), Arc::clone(value)),
+                None => labels.remove(label),
+            };
+        }
+    }
+}
+
+/// Sets a condition to True; its transition time changes only with its status.
+fn set_true(status: &mut PodStatus, kind: &Arc<str>, reason: &Arc<str>, now: Time) {
+    let now = now.truncated_to_second();
+    if let Some(condition) = status.conditions.iter_mut().find(|condition| condition.kind == *kind) {
+        if condition.status != ConditionStatus::True {
+            condition.status = ConditionStatus::True;
+            condition.last_transition_time = now;
+        }
+        condition.reason = Arc::clone(reason);
+        return;
+    }
+    // There are many pods and few conditions: no room to spare.
+    status.conditions.reserve_exact(1);
+    status.conditions.push(PodCondition {
+        kind: Arc::clone(kind),
+        status: ConditionStatus::True,
+        reason: Arc::clone(reason),
+        last_transition_time: now,
+    });
+}
+
+/// Takes every time in a status through `metav1.Time`.
+fn truncate_times(status: &mut PodStatus) {
+    for condition in &mut status.conditions {
+        condition.last_transition_time = condition.last_transition_time.truncated_to_second();
+    }
+    for container in status.containers.iter_mut().chain(&mut status.init_containers) {
+        if let ContainerState::Terminated(termination) = &mut container.state {
+            termination.finished_at = termination.finished_at.map(Time::truncated_to_second);
+        }
+    }
+    status.start_time = status.start_time.map(Time::truncated_to_second);
+}

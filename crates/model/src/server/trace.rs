@@ -1,0 +1,50 @@
+//! The trace: what was written, refused and decided, in order, for those who have to explain a run.
+
+use super::store::Write;
+use super::{Actor, ApiError, Change, EventDraft, Fact, Server, TraceEntry};
+use crate::job::sync::Finding;
+use crate::objects::{ObjectKey, Uid};
+use crate::time::Time;
+
+impl Server {
+    /// Takes the trace so far.
+    pub fn take_trace(&mut self) -> Vec<TraceEntry> {
+        self.trace.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Adds a decision of the Job controller to the trace.
+    pub fn note(&mut self, now: Time, job: Uid, finding: Finding) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(TraceEntry {
+                at: now,
+                actor: Actor::JobController,
+                fact: Fact::Decided(job, finding),
+            });
+        }
+    }
+
+    /// Whether a trace is kept.
+    pub fn keeps_trace(&self) -> bool {
+        self.trace.is_some()
+    }
+
+    pub(super) fn trace_change(&mut self, write: Write, change: &Change) {
+        if let Some(trace) = &mut self.trace {
+            let fact = Fact::Changed(write.verb, change.clone());
+            trace.push(TraceEntry { at: write.now, actor: write.actor, fact });
+        }
+    }
+
+    pub(super) fn trace_refusal(&mut self, write: Write, key: impl FnOnce() -> ObjectKey, error: &ApiError) {
+        if let Some(trace) = &mut self.trace {
+            let fact = Fact::Refused(write.verb, key(), error.clone());
+            trace.push(TraceEntry { at: write.now, actor: write.actor, fact });
+        }
+    }
+
+    pub(super) fn trace_event(&mut self, now: Time, actor: Actor, draft: &EventDraft) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(TraceEntry { at: now, actor, fact: Fact::Recorded(draft.clone()) });
+        }
+    }
+}

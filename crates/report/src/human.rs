@@ -1,0 +1,271 @@
+//! The report for people: a passing scenario is its name and the latency of each step; a failing one is the place in
+//! the file, the difference, the last writes, and the command that plays it again.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
+use towtank_lockstep::claim::{Difference, FieldDifference, Mismatch};
+use towtank_lockstep::run::{Failure, Run, StepOutcome};
+use towtank_lockstep::table::Side;
+use towtank_lockstep::trace_text::TraceLine;
+use towtank_lockstep::verdict::{Judgement, PairVerdict};
+use towtank_model::version::KubernetesVersion;
+use towtank_scenario::ast::{Scenario, SourceFile};
+
+use crate::style::{EXTRA, FAIL, FAINT, MISSING, PASS, STRONG, Styled};
+use crate::{ScenarioReport, Summary};
+
+/// Columns that messages are wrapped to, whatever the terminal: output must not depend on where it is printed.
+const WIDTH: usize = 120;
+
+/// All reports and the summary line.
+pub fn render(reports: &[ScenarioReport]) -> String {
+    let mut out = String::new();
+    for report in reports {
+        out.push_str(&scenario(report));
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    out.push_str(&summary(Summary::of(reports)));
+    out
+}
+
+/// One scenario: the runs that passed as one block, and each way in which runs failed.
+pub fn scenario(report: &ScenarioReport) -> String {
+    let mut out = String::new();
+    for (key, runs) in grouped(&report.runs) {
+        match (&key.failure, runs.first()) {
+            (Some(_), Some(run)) => failed(&mut out, report, &runs, run),
+            (None, Some(run)) => passed(&mut out, &runs, run),
+            (_, None) => {}
+        }
+    }
+    for pair in &report.pairs {
+        pair_verdict(&mut out, pair);
+    }
+    out
+}
+
+/// `12 scenarios passed (120 runs)`.
+pub fn summary(summary: Summary) -> String {
+    let Summary { scenarios, scenarios_passed, runs, runs_passed } = summary;
+    let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    if summary.passed() {
+        let passed = Styled(PASS, "passed");
+        return format!("{} {passed} ({})\n", plural(scenarios, "scenario"), plural(runs, "run"));
+    }
+    let failed = Styled(FAIL, "failed");
+    format!(
+        "{} {failed}, {scenarios_passed} passed ({} failed, {runs_passed} passed)\n",
+        plural(scenarios - scenarios_passed, "scenario"),
+        plural(runs - runs_passed, "run"),
+    )
+}
+
+/// What runs must share to be shown as one.
+#[derive(PartialEq)]
+struct GroupKey {
+    world: &'static str,
+    seed: u64,
+    /// Place and kind of the failure.
+    failure: Option<(usize, Option<usize>, String)>,
+}
+
+fn grouped(runs: &[Run]) -> Vec<(GroupKey, Vec<&Run>)> {
+    let mut groups: Vec<(GroupKey, Vec<&Run>)> = Vec::new();
+    for run in runs {
+        let failure = run
+            .failure
+            .as_ref()
+            .map(|f| (f.step_index, f.expectation_index, format!("{:?}", f.cause.mismatches())));
+        let key = GroupKey { world: run.world.as_str(), seed: run.seed, failure };
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, members)) => members.push(run),
+            None => groups.push((key, vec![run])),
+        }
+    }
+    groups
+}
+
+fn heading(out: &mut String, mark: impl std::fmt::Display, runs: &[&Run], run: &Run) {
+    let versions = versions(&runs.iter().map(|run| run.version).collect::<Vec<_>>());
+    let setting = format!("{} {versions} seed {}", run.world, run.seed);
+    line(out, &format!("{mark} {}  {}", Styled(STRONG, &run.scenario), Styled(FAINT, setting)));
+}
+
+fn passed(out: &mut String, runs: &[&Run], first: &Run) {
+    heading(out, Styled(PASS, "PASS"), runs, first);
+    let width = first.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
+    for (position, step) in first.steps.iter().enumerate() {
+        let latencies: Vec<Duration> =
+            runs.iter().filter_map(|run| run.steps.get(position)?.latency()).collect();
+        let text = format!("       {:<width$}  {}", step.name, latency_range(&latencies));
+        line(out, text.trim_end());
+    }
+}
+
+fn failed(out: &mut String, report: &ScenarioReport, runs: &[&Run], run: &Run) {
+    let Some(failure) = &run.failure else { return };
+    heading(out, Styled(FAIL, "FAIL"), runs, run);
+    let width = run.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
+    for step in &run.steps {
+        let outcome = match step.outcome() {
+            StepOutcome::Passed => step.latency().map_or_else(String::new, |l| latency_range(&[l])),
+            StepOutcome::Failed => Styled(FAIL, "failed").to_string(),
+            StepOutcome::NotReached => Styled(FAINT, "not reached").to_string(),
+        };
+        line(out, format!("       {:<width$}  {outcome}", step.name).trim_end());
+    }
+    out.push('\n');
+    out.push_str(&self::failure(&report.scenario, run, failure));
+    out.push('\n');
+}
+
+/// The place of a failure, the differences, the last writes, and the replay line.
+pub fn failure(scenario: &Scenario, run: &Run, failure: &Failure) -> String {
+    let mut out = place(&scenario.source, run, failure);
+    for mismatch in failure.cause.mismatches() {
+        difference(&mut out, mismatch);
+    }
+    if !failure.writes.is_empty() {
+        line(&mut out, "  last writes:");
+        for write in &failure.writes {
+            line(&mut out, &format!("    {}", Styled(FAINT, write)));
+        }
+    }
+    line(&mut out, &format!("  replay: {}", run.replay_line()));
+    out
+}
+
+/// What went wrong as a message at its place in the file, as `rustc` would print it.
+fn place(source: &Arc<SourceFile>, run: &Run, failure: &Failure) -> String {
+    let since = failure.at - failure.since;
+    let label =
+        format!("t={} in {} {}, {} after the action", failure.at, run.world, run.version, length(since));
+    let message = format!("step `{}`: {}", failure.step, failure.cause);
+    let start = failure.span.start.min(source.text.len());
+    let end = failure.span.end.clamp(start, source.text.len());
+    let text = source.text.get(start..end).unwrap_or("");
+    let first_line = text.find('\n').map_or(end, |newline| start + newline);
+    let span = LabeledSpan::new_with_span(Some(label), start..first_line);
+    let diagnostic = PlacedMessage { message, source: source.clone(), span };
+    let handler =
+        GraphicalReportHandler::new_themed(GraphicalTheme::unicode()).with_width(WIDTH).with_links(false);
+    let mut out = String::new();
+    match handler.render_report(&mut out, &diagnostic) {
+        Ok(()) => out,
+        // Only a broken span could bring this about; the message itself is never lost.
+        Err(_) => format!("  {}\n", diagnostic.message),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct PlacedMessage {
+    message: String,
+    source: Arc<SourceFile>,
+    span: LabeledSpan,
+}
+
+impl Diagnostic for PlacedMessage {
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&*self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(std::iter::once(self.span.clone())))
+    }
+}
+
+fn difference(out: &mut String, mismatch: &Mismatch) {
+    let legend = format!("{} and {}", Styled(MISSING, "- expected"), Styled(EXTRA, "+ actual"));
+    match &mismatch.difference {
+        Difference::Table { command, lines } => {
+            line(out, &format!("  {command}: {legend}"));
+            for diff in lines {
+                let text = format!("{} {}", diff.side.mark(), diff.text);
+                match diff.side {
+                    Side::Both => line(out, &format!("    {text}")),
+                    Side::Expected => line(out, &format!("    {}", Styled(MISSING, text))),
+                    Side::Actual => line(out, &format!("    {}", Styled(EXTRA, text))),
+                }
+            }
+        }
+        Difference::Fields { job, fields } => {
+            line(out, &format!("  job {job}: {legend}"));
+            for FieldDifference { field, expected, actual, .. } in fields {
+                line(out, &format!("    {}", Styled(MISSING, format!("- {field}: {expected}"))));
+                line(out, &format!("    {}", Styled(EXTRA, format!("+ {field}: {actual}"))));
+            }
+        }
+        Difference::Text { expected, actual } => {
+            line(out, &format!("  {legend}"));
+            line(out, &format!("    {}", Styled(MISSING, format!("- {expected}"))));
+            line(out, &format!("    {}", Styled(EXTRA, format!("+ {actual}"))));
+        }
+    }
+}
+
+fn pair_verdict(out: &mut String, pair: &PairVerdict) {
+    let parties =
+        format!("{} {} and {} {}", pair.left.world, pair.left.version, pair.right.world, pair.right.version);
+    match &pair.judgement {
+        Judgement::Agrees { writes } => line(out, &format!("       {parties} agree ({writes} writes)")),
+        Judgement::Explained { reason } => line(out, &format!("       {parties}: explained, {reason}")),
+        Judgement::Diverges(divergence) => {
+            let verdict = Styled(FAIL, "diverge");
+            line(
+                out,
+                &format!("       {parties} {verdict} after {} equal writes:", divergence.writes_before),
+            );
+            let text = |line: &Option<TraceLine>| {
+                line.as_ref().map_or_else(|| "(nothing more)".to_owned(), ToString::to_string)
+            };
+            line(out, &format!("       - {}", text(&divergence.left)));
+            line(out, &format!("       + {}", text(&divergence.right)));
+        }
+    }
+}
+
+/// `1.28–1.30, 1.36`: runs of versions that follow each other as ranges.
+pub fn versions(versions: &[KubernetesVersion]) -> String {
+    let mut ranges: Vec<(KubernetesVersion, KubernetesVersion)> = Vec::new();
+    for &version in versions {
+        match ranges.last_mut() {
+            Some((_, last)) if last.minor() + 1 == version.minor() => *last = version,
+            _ => ranges.push((version, version)),
+        }
+    }
+    let range = |(first, last): &(KubernetesVersion, KubernetesVersion)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}..{last}"),
+    };
+    ranges.iter().map(range).collect::<Vec<_>>().join(", ")
+}
+
+/// `4.1s`, or `2s to 2.5s` when versions differ; nothing when there is none.
+fn latency_range(latencies: &[Duration]) -> String {
+    match (latencies.iter().min(), latencies.iter().max()) {
+        (Some(least), Some(most)) if least == most => length(*least),
+        (Some(least), Some(most)) => format!("{} to {}", length(*least), length(*most)),
+        _ => String::new(),
+    }
+}
+
+/// A length of time with as many decimals as a reader wants: milliseconds at most.
+fn length(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let (secs, millis) = (millis / 1_000, millis % 1_000);
+    match millis {
+        0 => format!("{secs}s"),
+        _ => format!("{secs}.{}s", format!("{millis:03}").trim_end_matches('0')),
+    }
+}
+
+fn line(out: &mut String, text: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "{text}");
+}

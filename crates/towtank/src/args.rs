@@ -1,0 +1,133 @@
+//! Arguments of the command line.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use towtank_lockstep::world::WorldKind;
+use towtank_model::version::{KubernetesVersion, UnknownVersion};
+use towtank_scenario::ast::VersionRange;
+
+/// Plays stories of elastic Kubernetes Jobs on virtual time and says what is true of them, version by version.
+#[derive(Debug, Parser)]
+#[command(name = "towtank", version, max_term_width = 110)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Play scenarios and judge what is to be seen
+    Run(RunArguments),
+    /// Validate scenario files without playing them
+    Check(CheckArguments),
+    /// Show what a step does to each pod and index, and by which rule
+    Explain(ExplainArguments),
+    /// Print the JSON Schema of the scenario format
+    Schema,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// Scenario files, or directories of them
+    #[arg(value_name = "PATH", default_value = "scenarios")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Only scenarios whose name contains this
+    #[arg(long, short = 's', value_name = "NAME")]
+    pub(crate) scenario: Option<String>,
+    /// Where to play: model, embedded, reference or cluster; can be repeated
+    #[arg(long, value_name = "WORLD", default_value = "model")]
+    pub(crate) world: Vec<WorldKind>,
+    /// Versions to play, of those that a scenario is true of: 1.36, 1.28..1.37 or all
+    #[arg(long, value_name = "VERSIONS", default_value = "all", value_parser = parse_versions)]
+    pub(crate) kubernetes: VersionRange,
+    /// Seed of all random numbers
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+    /// Write the report, and the traces of runs that failed, into this directory
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// Runs at the same time; as many as there are cores when absent
+    #[arg(long, short, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Show no progress bar
+    #[arg(long)]
+    pub(crate) no_progress: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// Scenario files, or directories of them
+    #[arg(value_name = "PATH", default_value = "scenarios")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArguments {
+    /// A scenario file
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// The step: its number, from 1, or its name
+    #[arg(long, value_name = "STEP")]
+    pub(crate) step: String,
+    /// The version to play; the newest that the scenario is true of when absent
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) kubernetes: Option<KubernetesVersion>,
+    /// Seed of all random numbers
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// Forms of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Human,
+    /// For programs; stable, with a version
+    Json,
+    /// For build servers
+    Junit,
+}
+
+/// Reads `1.36`, `1.28..1.37` or `all`.
+fn parse_versions(text: &str) -> Result<VersionRange, String> {
+    if text == "all" {
+        return Ok(VersionRange { first: KubernetesVersion::OLDEST, last: KubernetesVersion::NEWEST });
+    }
+    let version = |text: &str| {
+        KubernetesVersion::from_str(text)
+            .map_err(|error: UnknownVersion| format!("{error}; give one, a range such as 1.28..1.37, or all"))
+    };
+    let (first, last) = text.split_once("..").unwrap_or((text, text));
+    let range = VersionRange { first: version(first)?, last: version(last)? };
+    if range.first > range.last {
+        return Err(format!("the range `{text}` is empty: {last}..{first} is meant"));
+    }
+    Ok(range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn versions_are_one_a_range_or_all() {
+        let range = |text| parse_versions(text).map(|range| (range.first.minor(), range.last.minor()));
+        assert_eq!(range("1.36"), Ok((36, 36)));
+        assert_eq!(range("1.28..1.30"), Ok((28, 30)));
+        assert_eq!(range("all"), Ok((28, 37)));
+        assert!(range("1.30..1.28").is_err_and(|message| message.contains("1.28..1.30")));
+        assert!(range("1.99").is_err_and(|message| message.contains("1.28 to 1.37")));
+    }
+}

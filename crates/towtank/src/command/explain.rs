@@ -1,0 +1,74 @@
+//! `towtank explain`: what a step does, rule by rule.
+
+use std::process::ExitCode;
+
+use towtank_lockstep::explain;
+use towtank_lockstep::model_world::ModelWorld;
+use towtank_lockstep::runner::{self, Limits, Setting};
+use towtank_model::version::KubernetesVersion;
+use towtank_report::human;
+use towtank_scenario::ast::Scenario;
+
+use crate::args::ExplainArguments;
+use crate::failure::{AGREE, DISAGREE, Failure};
+use crate::files;
+
+/// Plays up to the end of the step and shows what the step brought about.
+pub(crate) fn run(arguments: &ExplainArguments) -> Result<ExitCode, Failure> {
+    let scenario = files::read(&arguments.path).map_err(|error| Failure::Scenarios(vec![error]))?;
+    let step_index = find_step(&scenario, &arguments.step)?;
+    let version = find_version(&scenario, arguments.kubernetes)?;
+    let mut world = ModelWorld::new(&scenario, version, arguments.seed)?;
+    let setting = Setting { version, seed: arguments.seed };
+    let (run, before) = runner::play_step(&scenario, &mut world, setting, Limits::default(), step_index);
+    let step = &run.steps[step_index];
+    if let Some(failure) = &run.failure
+        && step.at.is_none()
+    {
+        // The story ends before the step begins: there is nothing to explain but that.
+        super::print(&human::failure(&scenario, &run, failure))?;
+        return Ok(ExitCode::from(DISAGREE));
+    }
+    let at = step.at.map_or_else(String::new, |at| format!(", t={at} to t={}", run.ended));
+    let mut text = format!(
+        "{}, step {} `{}` (Kubernetes {version}, seed {}){at}\n",
+        scenario.name,
+        step_index + 1,
+        step.name,
+        arguments.seed
+    );
+    text.push_str(&explain::explain(&run.trace, before).to_string());
+    if let Some(failure) = &run.failure {
+        text.push('\n');
+        text.push_str(&human::failure(&scenario, &run, failure));
+    }
+    super::print(&text)?;
+    Ok(ExitCode::from(if run.passed() { AGREE } else { DISAGREE }))
+}
+
+fn find_step(scenario: &Scenario, wanted: &str) -> Result<usize, Failure> {
+    let by_name = scenario.steps.iter().position(|step| step.name.value == wanted);
+    let by_number = || {
+        let number: usize = wanted.parse().ok()?;
+        number.checked_sub(1).filter(|index| *index < scenario.steps.len())
+    };
+    by_name.or_else(by_number).ok_or_else(|| {
+        let steps: Vec<String> = (1..)
+            .zip(&scenario.steps)
+            .map(|(number, step)| format!("{number} `{}`", step.name.value))
+            .collect();
+        Failure::Usage(format!("no step `{wanted}` in {}; its steps are {}", scenario.name, steps.join(", ")))
+    })
+}
+
+fn find_version(scenario: &Scenario, wanted: Option<KubernetesVersion>) -> Result<KubernetesVersion, Failure> {
+    let range = scenario.versions;
+    match wanted {
+        None => Ok(range.last),
+        Some(version) if range.first <= version && version <= range.last => Ok(version),
+        Some(version) => Err(Failure::Usage(format!(
+            "{} does not speak of Kubernetes {version}: it is true of {} to {}",
+            scenario.name, range.first, range.last
+        ))),
+    }
+}

@@ -1,0 +1,17 @@
+//! The commands.
+
+pub(crate) mod check;
+pub(crate) mod explain;
+pub(crate) mod run;
+pub(crate) mod schema;
+
+use std::io::Write as _;
+
+use crate::failure::Failure;
+
+/// Prints to stdout; colours go where there is a terminal.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = anstream::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.map_err(|error| Failure::Output { what: "to stdout".to_owned(), error })
+}

@@ -1,0 +1,166 @@
+//! `towtank run`: plays scenarios and judges what is to be seen.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::IsTerminal as _;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use towtank_lockstep::run::Run;
+use towtank_lockstep::session::{self, Task};
+use towtank_lockstep::{trace_text, verdict};
+use towtank_report::{ScenarioReport, Summary, human, json, junit};
+use towtank_scenario::ast::Scenario;
+
+use crate::args::{Format, RunArguments};
+use crate::failure::{AGREE, DISAGREE, Failure};
+use crate::files;
+
+/// Plays every scenario in every world and version asked for.
+pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
+    if let Some(missing) = arguments.world.iter().find(|world| !world.is_available()) {
+        return Err(Failure::NoWorld(*missing));
+    }
+    let scenarios = selected(files::load(&arguments.paths)?, arguments.scenario.as_deref())?;
+    let tasks = tasks(&scenarios, arguments)?;
+    let threads = arguments.jobs.or_else(|| std::thread::available_parallelism().ok());
+    let progress = progress(tasks.len(), arguments);
+    let runs = session::play_tasks(&tasks, threads.unwrap_or(NonZeroUsize::MIN), |task| {
+        progress.set_message(task.scenario.name.clone());
+        progress.inc(1);
+    })?;
+    progress.finish_and_clear();
+    let reports = reports(&tasks, runs);
+    let text = rendered(&reports, arguments.format)?;
+    match &arguments.output {
+        Some(directory) => {
+            write_all(directory, &text, &reports, arguments.format)?;
+            super::print(&human::summary(Summary::of(&reports)))?;
+        }
+        None => super::print(&text)?,
+    }
+    Ok(ExitCode::from(if Summary::of(&reports).passed() { AGREE } else { DISAGREE }))
+}
+
+/// The scenarios whose name contains `wanted`.
+fn selected(scenarios: Vec<Arc<Scenario>>, wanted: Option<&str>) -> Result<Vec<Arc<Scenario>>, Failure> {
+    let Some(wanted) = wanted else { return Ok(scenarios) };
+    let (chosen, others): (Vec<_>, Vec<_>) =
+        scenarios.into_iter().partition(|scenario| scenario.name.contains(wanted));
+    if chosen.is_empty() {
+        const NAMED_MAX: usize = 20;
+        let names: Vec<&str> = others.iter().take(NAMED_MAX).map(|scenario| &*scenario.name).collect();
+        let more = if others.len() > NAMED_MAX { ", …" } else { "" };
+        let message = format!("no scenario named like `{wanted}`; there are {}{more}", names.join(", "));
+        return Err(Failure::Usage(message));
+    }
+    Ok(chosen)
+}
+
+fn tasks(scenarios: &[Arc<Scenario>], arguments: &RunArguments) -> Result<Vec<Task>, Failure> {
+    let mut worlds = arguments.world.clone();
+    worlds.sort_unstable();
+    worlds.dedup();
+    let mut tasks = Vec::new();
+    for scenario in scenarios {
+        for &world in &worlds {
+            for version in session::versions(scenario, arguments.kubernetes) {
+                tasks.push(Task { scenario: scenario.clone(), world, version, seed: arguments.seed });
+            }
+        }
+    }
+    if tasks.is_empty() {
+        let range = arguments.kubernetes;
+        let wanted = if range.first == range.last {
+            range.first.to_string()
+        } else {
+            format!("{} to {}", range.first, range.last)
+        };
+        return Err(Failure::Usage(format!("no scenario speaks of Kubernetes {wanted}")));
+    }
+    Ok(tasks)
+}
+
+/// A bar where somebody sees it, and nothing elsewhere.
+fn progress(length: usize, arguments: &RunArguments) -> ProgressBar {
+    if arguments.no_progress || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(u64::try_from(length).unwrap_or(u64::MAX));
+    match ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// Groups the runs by scenario, in the order of the tasks, and compares worlds version by version.
+fn reports(tasks: &[Task], runs: Vec<Run>) -> Vec<ScenarioReport> {
+    let mut reports: Vec<ScenarioReport> = Vec::new();
+    for (task, run) in tasks.iter().zip(runs) {
+        match reports.last_mut() {
+            Some(report) if Arc::ptr_eq(&report.scenario, &task.scenario) => report.runs.push(run),
+            _ => {
+                let scenario = task.scenario.clone();
+                reports.push(ScenarioReport { scenario, runs: vec![run], pairs: Vec::new() });
+            }
+        }
+    }
+    for report in &mut reports {
+        let mut first: BTreeMap<_, &Run> = BTreeMap::new();
+        for run in &report.runs {
+            match first.get(&run.version) {
+                Some(other) => report.pairs.push(verdict::compare(other, run)),
+                None => {
+                    first.insert(run.version, run);
+                }
+            }
+        }
+    }
+    reports
+}
+
+fn rendered(reports: &[ScenarioReport], format: Format) -> Result<String, Failure> {
+    match format {
+        Format::Human => Ok(human::render(reports)),
+        Format::Json => Ok(json::render(reports)),
+        Format::Junit => junit::render(reports).map_err(|error| Failure::Output {
+            what: "the JUnit report".to_owned(),
+            error: std::io::Error::other(error),
+        }),
+    }
+}
+
+/// Writes the report, and the trace of every run that failed.
+fn write_all(directory: &Path, text: &str, reports: &[ScenarioReport], format: Format) -> Result<(), Failure> {
+    let write = |name: &str, text: &str| {
+        let path = directory.join(name);
+        fs::write(&path, text)
+            .map_err(|error| Failure::Output { what: format!("`{}`", path.display()), error })
+    };
+    fs::create_dir_all(directory)
+        .map_err(|error| Failure::Output { what: format!("into `{}`", directory.display()), error })?;
+    match format {
+        Format::Human => write("report.txt", &anstream::adapter::strip_str(text).to_string())?,
+        Format::Json => write("report.json", text)?,
+        Format::Junit => write("junit.xml", text)?,
+    }
+    for run in reports.iter().flat_map(|report| &report.runs).filter(|run| !run.passed()) {
+        let name = format!("{}.{}.{}.{}.trace.txt", file_name(&run.scenario), run.world, run.version, run.seed);
+        let mut lines = String::new();
+        for line in trace_text::lines(&run.trace) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(lines, "{line}");
+        }
+        write(&name, &lines)?;
+    }
+    Ok(())
+}
+
+/// A scenario's name as part of a file name.
+fn file_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+}
