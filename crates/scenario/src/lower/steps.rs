@@ -43,7 +43,7 @@ pub(super) fn manifests(
             Kind::Map(_) => Ok(vec![one(file.source, node)?]),
             _ => {
                 let expected = "a file, a manifest or a list of manifests".to_owned();
-                let problem = Problem::WrongType { expected, found: "something else".to_owned() };
+                let problem = Problem::WrongType { expected, found: node.in_words() };
                 Err(file
                     .error(node.span.clone(), problem, "here")
                     .with_help("write for example `apply: job.yaml`"))
@@ -62,8 +62,7 @@ fn one(
         _ => None,
     };
     let Some(first_key) = first_key else {
-        let problem =
-            Problem::WrongType { expected: "a manifest".to_owned(), found: "something else".to_owned() };
+        let problem = Problem::WrongType { expected: "a manifest".to_owned(), found: node.in_words() };
         return Err(ScenarioError::new(source, node.span.clone(), problem, "here")
             .with_help("a manifest begins with `apiVersion` and `kind`"));
     };
