@@ -151,7 +151,7 @@ fn place(source: &Arc<SourceFile>, run: &Run, failure: &Failure) -> String {
     let text = source.text.get(start..end).unwrap_or("");
     let first_line = text.find('\n').map_or(end, |newline| start + newline);
     let span = LabeledSpan::new_with_span(Some(label), start..first_line);
-    let diagnostic = PlacedMessage { message, source: source.clone(), span };
+    let diagnostic = PlacedMessage { message, file: source.clone(), span };
     let handler =
         GraphicalReportHandler::new_themed(GraphicalTheme::unicode()).with_width(WIDTH).with_links(false);
     let mut out = String::new();
@@ -166,13 +166,13 @@ fn place(source: &Arc<SourceFile>, run: &Run, failure: &Failure) -> String {
 #[error("{message}")]
 struct PlacedMessage {
     message: String,
-    source: Arc<SourceFile>,
+    file: Arc<SourceFile>,
     span: LabeledSpan,
 }
 
 impl Diagnostic for PlacedMessage {
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&*self.source)
+        Some(&*self.file)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {

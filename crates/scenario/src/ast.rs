@@ -139,6 +139,8 @@ pub enum Action {
         job: String,
         /// The merge patch of `spec`, as JSON, already checked against the API's fields.
         spec: serde_json::Value,
+        /// What it sets.
+        manifest: Box<JobManifest>,
     },
     /// `scale: {job, to}` sets completions and parallelism; `{job, parallelism}` sets parallelism alone.
     Scale {

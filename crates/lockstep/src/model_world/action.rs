@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use towtank_model::cluster::{self, ActionError, ContainerChoice, ManualStatus};
 use towtank_model::job::WatchKind;
-use towtank_model::objects::{ObjectKey, Pod, TRACKING_FINALIZER, Uid};
+use towtank_model::objects::{ConditionStatus, ObjectKey, Pod, PodPhase, TRACKING_FINALIZER, Uid};
 use towtank_model::server::{ApiError, JobManifest, PodPatch};
 use towtank_model::simulation::Simulation;
-use towtank_scenario::ast::{Action, CacheKind, ControllerChange, Manifest, PodRef, Spanned};
+use towtank_scenario::ast::{
+    Action, CacheKind, ControllerChange, Manifest, NodeChange, PodRef, Signal, Spanned,
+};
 
 use super::identity::Identities;
 use crate::world::{Refusal, RefusedField};
@@ -15,6 +18,7 @@ use crate::world::{Refusal, RefusedField};
 pub(super) fn perform(
     simulation: &mut Simulation,
     identities: &Identities,
+    manual_pods: bool,
     action: &Action,
 ) -> Result<(), Refusal> {
     match action {
@@ -63,8 +67,37 @@ pub(super) fn perform(
             simulation.terminate_namespace(namespace);
             Ok(())
         }
+        Action::PatchJob { job, manifest, .. } => {
+            answer(simulation.update_job(&job_key(simulation, job), manifest).map(drop))
+        }
+        Action::Signal { pods, signal } => {
+            let signal = match signal {
+                Signal::Term => cluster::Signal::Term,
+                Signal::Kill => cluster::Signal::Kill,
+            };
+            each(simulation, identities, pods, |simulation, pod| simulation.signal(pod, signal))
+        }
+        Action::Succeed { pods } => {
+            let manual = manual_status(PodPhase::Succeeded, None, None);
+            each(simulation, identities, pods, |simulation, pod| {
+                end(simulation, manual_pods, pod, ContainerChoice::All, &manual)
+            })
+        }
+        Action::Fail { pods, exit_code, container, condition } => {
+            let condition = condition.as_ref().map(|(kind, status)| (Arc::from(kind.as_str()), *status));
+            let manual = manual_status(PodPhase::Failed, Some(*exit_code), condition);
+            let choice = container.as_deref().map_or(ContainerChoice::First, ContainerChoice::Named);
+            each(simulation, identities, pods, |simulation, pod| {
+                end(simulation, manual_pods, pod, choice, &manual)
+            })
+        }
+        Action::SetPhase { pods, phase, ready } => {
+            let mut status = manual_status(*phase, None, None);
+            status.ready = Some(ready.unwrap_or(*phase == PodPhase::Running));
+            each(simulation, identities, pods, |simulation, pod| simulation.set_phase(pod, &status))
+        }
+        Action::Node { name, change } => act(simulation.set_node(name, node_change(*change))),
         Action::Wait(_) | Action::Observe => Ok(()),
-        _ => Err(Refusal::new("NotImplemented", "this action needs the simulated cluster")),
     }
 }
 
@@ -107,16 +140,66 @@ fn job_key(simulation: &Simulation, name: &str) -> ObjectKey {
 }
 
 /// Does something to each pod, one after the other; the first refusal ends it.
-fn each(
+fn each<E>(
     simulation: &mut Simulation,
     identities: &Identities,
     pods: &[Spanned<PodRef>],
-    mut action: impl FnMut(&mut Simulation, Uid) -> Result<(), ApiError>,
-) -> Result<(), Refusal> {
+    mut action: impl FnMut(&mut Simulation, Uid) -> Result<(), E>,
+) -> Result<(), Refusal>
+where
+    ActionError: From<E>,
+{
     pods.iter().try_for_each(|pod| {
         let uid = stored(simulation, identities, &pod.value)?;
-        answer(action(simulation, uid))
+        act(action(simulation, uid).map_err(ActionError::from))
     })
+}
+
+/// The containers of a pod end: by hand where no kubelet runs them.
+fn end(
+    simulation: &mut Simulation,
+    manual_pods: bool,
+    pod: Uid,
+    containers: ContainerChoice<'_>,
+    status: &ManualStatus,
+) -> Result<(), ActionError> {
+    if manual_pods {
+        simulation.set_phase(pod, status)
+    } else {
+        simulation.exit(pod, containers, status.exit_code.unwrap_or(0), status.condition.clone())
+    }
+}
+
+const fn manual_status(
+    phase: PodPhase,
+    exit_code: Option<i32>,
+    condition: Option<(Arc<str>, ConditionStatus)>,
+) -> ManualStatus {
+    ManualStatus { phase, exit_code, condition, ready: None }
+}
+
+const fn node_change(change: NodeChange) -> cluster::NodeChange {
+    match change {
+        NodeChange::Down => cluster::NodeChange::Down,
+        NodeChange::Up => cluster::NodeChange::Up,
+        NodeChange::Delete => cluster::NodeChange::Delete,
+        NodeChange::Add => cluster::NodeChange::Add,
+        NodeChange::Cordon => cluster::NodeChange::Cordon,
+        NodeChange::Uncordon => cluster::NodeChange::Uncordon,
+        NodeChange::OutOfService => cluster::NodeChange::OutOfService,
+        NodeChange::ShutDown => cluster::NodeChange::ShutDown,
+    }
+}
+
+fn act(result: Result<(), ActionError>) -> Result<(), Refusal> {
+    match result {
+        Ok(()) => Ok(()),
+        Err(ActionError::Refused(error)) => answer(Err(error)),
+        Err(error @ (ActionError::NoSuchContainer(_) | ActionError::NoSuchNode(_))) => {
+            Err(Refusal::new("NotFound", error.to_string()))
+        }
+        Err(error @ ActionError::NotRunning) => Err(Refusal::new("NotRunning", error.to_string())),
+    }
 }
 
 /// The pod that a scenario means, which must be stored.

@@ -4,14 +4,17 @@ mod action;
 mod identity;
 mod view;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use towtank_model::cluster::{self, ClusterConfig, TimingProfile};
+use towtank_model::index_set::IndexSet;
 use towtank_model::job::ControllerConfig;
 use towtank_model::server::TraceEntry;
 use towtank_model::simulation::{Simulation, SimulationConfig};
 use towtank_model::time::Time;
 use towtank_model::version::{Features, GateError, KubernetesVersion};
-use towtank_scenario::ast::{Action, ClusterSpec, Manifest, Scenario};
+use towtank_scenario::ast::{Action, ClusterSpec, Manifest, Scenario, WorkloadRule};
 use towtank_scenario::observation::Observation;
 
 use crate::world::{Refusal, World, WorldError, WorldKind};
@@ -24,6 +27,8 @@ pub struct ModelWorld {
     identities: Identities,
     viewer: Viewer,
     observation: Observation,
+    /// There is no kubelet: steps write what it would report.
+    manual_pods: bool,
     /// Generation and instant that `observation` shows; `None` before the first.
     observed: Option<(u64, Time)>,
 }
@@ -34,6 +39,9 @@ pub enum SetupError {
     /// A feature gate does not exist there, or cannot be set.
     #[error(transparent)]
     Gate(#[from] GateError),
+    /// There is no timing profile of this name.
+    #[error("unknown timing profile `{0}`")]
+    Timing(String),
 }
 
 impl ModelWorld {
@@ -50,12 +58,16 @@ impl ModelWorld {
         let mut config = SimulationConfig::new(features, seed);
         config.keeps_trace = true;
         config.explains = true;
-        config.controller = controller_config(&scenario.cluster);
+        let timing = TimingProfile::by_name(&scenario.cluster.timing)
+            .ok_or_else(|| SetupError::Timing(scenario.cluster.timing.clone()))?;
+        config.controller = controller_config(&scenario.cluster, timing);
+        config.cluster = cluster_config(scenario, timing);
         Ok(Self {
             simulation: Simulation::new(config),
             identities: Identities::default(),
             viewer: Viewer::new(version, named_jobs(scenario)),
             observation: Observation::default(),
+            manual_pods: scenario.cluster.manual_pods,
             observed: None,
         })
     }
@@ -71,11 +83,36 @@ impl ModelWorld {
     }
 }
 
-fn controller_config(cluster: &ClusterSpec) -> ControllerConfig {
+fn controller_config(cluster: &ClusterSpec, timing: &TimingProfile) -> ControllerConfig {
     ControllerConfig {
         qps: cluster.controller_qps,
         burst: cluster.controller_burst,
+        watch_latency: timing.watch_delivery,
+        call_latency: timing.api_call,
         ..ControllerConfig::default()
+    }
+}
+
+fn cluster_config(scenario: &Scenario, timing: &'static TimingProfile) -> ClusterConfig {
+    const MILLI_PER_CORE: u32 = 1_000;
+    let cluster = &scenario.cluster;
+    ClusterConfig {
+        nodes: cluster.nodes,
+        cpu_milli: cluster.cores_per_node.saturating_mul(MILLI_PER_CORE),
+        pods_max: cluster.pods_per_node,
+        timing,
+        workload: scenario.workloads.iter().map(workload_rule).collect(),
+        manual_pods: cluster.manual_pods,
+        ..ClusterConfig::default()
+    }
+}
+
+fn workload_rule(rule: &WorkloadRule) -> cluster::WorkloadRule {
+    cluster::WorkloadRule {
+        job: rule.job.as_deref().map(Arc::from),
+        indexes: rule.indexes.as_deref().map(|indexes| IndexSet::parse_below(indexes, u32::MAX)),
+        incarnation: rule.incarnation,
+        behaviour: rule.behaviour.clone(),
     }
 }
 
@@ -105,7 +142,7 @@ impl World for ModelWorld {
     }
 
     fn perform(&mut self, action: &Action) -> Result<(), Refusal> {
-        let result = action::perform(&mut self.simulation, &self.identities, action);
+        let result = action::perform(&mut self.simulation, &self.identities, self.manual_pods, action);
         self.identify();
         result
     }

@@ -194,8 +194,9 @@ impl Actions<'_> {
 
     fn patch(&self, patch: raw::Patch, spec: Option<&Node>) -> Result<Action, ScenarioError> {
         self.scope.job_at(self.file, &patch.job, self.number)?;
+        let manifest = spec.map(|spec| manifest::read_patch(self.file.source, spec)).transpose()?;
         let spec = spec.map_or(serde_json::Value::Null, Node::to_json);
-        Ok(Action::PatchJob { job: patch.job.value, spec })
+        Ok(Action::PatchJob { job: patch.job.value, spec, manifest: Box::new(manifest.unwrap_or_default()) })
     }
 
     fn scale(&self, scale: raw::Scale, span: Range<usize>) -> Result<Action, ScenarioError> {

@@ -1,0 +1,208 @@
+//! The real binary on throwaway projects: what it prints, where, and with which exit code.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A directory of scenario files of one test's own.
+struct Project {
+    directory: PathBuf,
+}
+
+impl Project {
+    fn new(name: &str) -> Self {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli").join(name);
+        // What an earlier run left behind; it need not be there.
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory).expect("the directory can be made");
+        Self { directory }
+    }
+
+    fn with(self, file: &str, text: &str) -> Self {
+        let path = self.directory.join(file);
+        fs::create_dir_all(path.parent().expect("it lies in the project")).expect("the directory can be made");
+        fs::write(path, text).expect("the file can be written");
+        self
+    }
+
+    /// Runs the binary here; exit code, stdout and stderr as one text.
+    fn towtank(&self, arguments: &[&str]) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_towtank"))
+            .args(arguments)
+            .current_dir(&self.directory)
+            .env_remove("CLICOLOR_FORCE")
+            .output()
+            .expect("the binary was built");
+        let mut text = format!("exit {}\n", output.status.code().unwrap_or(-1));
+        for (name, bytes) in [("stdout", output.stdout), ("stderr", output.stderr)] {
+            if !bytes.is_empty() {
+                write!(text, "--- {name}\n{}", String::from_utf8_lossy(&bytes))
+                    .expect("writing to a string cannot fail");
+            }
+        }
+        text
+    }
+}
+
+/// A scenario of an indexed Job of three whose pods run for ten seconds, with these expectations of its second step.
+fn scenario(expect: &str) -> String {
+    format!(
+        "apiVersion: towtank.dev/v1alpha1
+kind: Scenario
+metadata: {{name: three}}
+spec:
+  about: Three indexes run for ten seconds each.
+  source: made up
+  kubernetes: \">=1.31\"
+  cluster: {{nodes: 1, coresPerNode: 10, timing: instant}}
+  workloads:
+    - {{job: work, runsFor: 10s, exitCode: 0}}
+  steps:
+    - name: create
+      apply:
+        apiVersion: batch/v1
+        kind: Job
+        metadata: {{name: work}}
+        spec:
+          completions: 3
+          parallelism: 3
+          completionMode: Indexed
+          template:
+            spec:
+              restartPolicy: Never
+              containers: [{{name: main, image: busybox}}]
+      expect:
+        - within: 5s
+          job: {{active: 3, ready: 3}}
+    - name: finish
+      expect:
+{expect}
+"
+    )
+}
+
+const FINISH: &str = "        - within: 60s
+          job: {succeeded: 3, completedIndexes: \"0-2\"}";
+
+const WRONG_TABLE: &str = "        - within: 20s
+          kubectl get pods: |
+            NAME           READY   STATUS      RESTARTS   AGE
+            work-0-aaaaa   0/1     Completed   0          20s
+            work-1-aaaaa   1/1     Running     0          20s";
+
+#[test]
+fn a_passing_scenario_takes_a_few_lines() {
+    let project = Project::new("passing").with("scenarios/three.yaml", &scenario(FINISH));
+    insta::assert_snapshot!(project.towtank(&["run"]));
+}
+
+#[test]
+fn a_failing_one_shows_the_place_the_difference_and_how_to_replay_it() {
+    let project = Project::new("failing").with("three.yaml", &scenario(WRONG_TABLE));
+    let text = project.towtank(&["run", "three.yaml", "--kubernetes", "1.36"]);
+    insta::assert_snapshot!(text);
+    let replay = text.lines().find_map(|line| line.trim().strip_prefix("replay: towtank ")).expect("there is one");
+    let again = project.towtank(&replay.split(' ').collect::<Vec<_>>());
+    assert_eq!(again, text, "the replay line plays exactly the same run");
+}
+
+#[test]
+fn fields_are_told_one_by_one() {
+    let expect = "        - within: 20s\n          job: {succeeded: 3, failed: 1, completedIndexes: \"0,1\"}";
+    let project = Project::new("fields").with("three.yaml", &scenario(expect));
+    insta::assert_snapshot!(project.towtank(&["run", "three.yaml", "--kubernetes", "1.36"]));
+}
+
+#[test]
+fn versions_that_fail_alike_are_told_once() {
+    let project = Project::new("alike").with("three.yaml", &scenario("        - never: job.succeeded == 2"));
+    let other = Project::new("unlike").with("three.yaml", &scenario("        - never: job.succeeded == 3"));
+    insta::assert_snapshot!(project.towtank(&["run", "three.yaml"]));
+    insta::assert_snapshot!(other.towtank(&["run", "three.yaml"]));
+}
+
+#[test]
+fn json_is_stable_and_versioned() {
+    let project = Project::new("json").with("three.yaml", &scenario(FINISH));
+    insta::assert_snapshot!(project.towtank(&["run", "three.yaml", "--kubernetes", "1.36", "--format", "json"]));
+    let failing = Project::new("json-failing").with("three.yaml", &scenario(WRONG_TABLE));
+    insta::assert_snapshot!(failing.towtank(&["run", "three.yaml", "--kubernetes", "1.36", "--format", "json"]));
+}
+
+#[test]
+fn junit_has_one_case_per_run() {
+    let project = Project::new("junit").with("three.yaml", &scenario(FINISH));
+    let arguments = ["run", "three.yaml", "--kubernetes", "1.35..1.36", "--format", "junit"];
+    insta::assert_snapshot!(project.towtank(&arguments));
+}
+
+#[test]
+fn a_directory_receives_the_report_and_the_traces_of_failures() {
+    let project = Project::new("output").with("three.yaml", &scenario(WRONG_TABLE));
+    let text = project.towtank(&["run", "three.yaml", "--kubernetes", "1.36", "-o", "out", "--format", "json"]);
+    insta::assert_snapshot!(text);
+    let mut files: Vec<String> = fs::read_dir(project.directory.join("out"))
+        .expect("it was made")
+        .map(|entry| entry.expect("it can be read").file_name().to_string_lossy().into_owned())
+        .collect();
+    files.sort();
+    assert_eq!(files, ["report.json", "three.model.1.36.1.trace.txt"]);
+}
+
+#[test]
+fn check_reads_and_plays_nothing() {
+    let project = Project::new("check").with("scenarios/three.yaml", &scenario(WRONG_TABLE));
+    insta::assert_snapshot!(project.towtank(&["check"]));
+    let project = Project::new("check-bad").with("three.yaml", &scenario("        - within: 60\n          job: {active: 1}"));
+    insta::assert_snapshot!(project.towtank(&["check", "three.yaml"]));
+}
+
+#[test]
+fn explain_names_the_rules() {
+    let project = Project::new("explain").with("three.yaml", &scenario(FINISH));
+    insta::assert_snapshot!(project.towtank(&["explain", "three.yaml", "--step", "finish"]));
+    assert_eq!(
+        project.towtank(&["explain", "three.yaml", "--step", "2"]),
+        project.towtank(&["explain", "three.yaml", "--step", "finish"])
+    );
+    insta::assert_snapshot!(project.towtank(&["explain", "three.yaml", "--step", "end"]));
+}
+
+#[test]
+fn wrong_usage_names_what_would_be_right() {
+    let project = Project::new("usage").with("scenarios/three.yaml", &scenario(FINISH));
+    let mut text = String::new();
+    for arguments in [
+        &["run", "--world", "mars"][..],
+        &["run", "--world", "embedded"],
+        &["run", "--kubernetes", "1.99"],
+        &["run", "--kubernetes", "1.36..1.30"],
+        &["run", "--kubernetes", "1.28"],
+        &["run", "--scenario", "four"],
+        &["run", "--format", "xml"],
+        &["run", "nothing.yaml"],
+        &["run", "--speed", "9"],
+        &["fly"],
+    ] {
+        writeln!(text, "$ towtank {}\n{}", arguments.join(" "), project.towtank(arguments))
+            .expect("writing to a string cannot fail");
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn the_schema_is_one() {
+    let text = Project::new("schema").towtank(&["schema"]);
+    let json = text.strip_prefix("exit 0\n--- stdout\n").expect("it is printed to stdout");
+    let schema: serde_json::Value = serde_json::from_str(json).expect("it is JSON");
+    assert!(schema.get("$schema").is_some(), "{schema:#}");
+}
+
+#[test]
+fn the_order_of_the_output_does_not_depend_on_threads() {
+    let project = Project::new("threads")
+        .with("scenarios/a.yaml", &scenario(FINISH).replace("{name: three}", "{name: a}"))
+        .with("scenarios/b.yaml", &scenario(WRONG_TABLE).replace("{name: three}", "{name: b}"));
+    assert_eq!(project.towtank(&["run", "--jobs", "1"]), project.towtank(&["run", "--jobs", "8"]));
+}
