@@ -59,6 +59,8 @@ pub struct PodView {
     pub conditions: Vec<String>,
     /// Exit code of the first container that has ended; null before.
     pub exit_code: Option<i64>,
+    /// Annotation `batch.kubernetes.io/job-index-failure-count`: how often its index had failed before; null without.
+    pub failure_count: Option<i64>,
     /// Labels as `key=value`, sorted, without those that the API server adds for the Job.
     pub labels: Vec<String>,
     /// Seconds since it was created.
@@ -176,6 +178,7 @@ impl Observation {
             pods: vec![PodView {
                 index: Some(0),
                 exit_code: Some(0),
+                failure_count: Some(0),
                 conditions: vec![String::new()],
                 labels: vec![String::new()],
                 ..PodView::default()
