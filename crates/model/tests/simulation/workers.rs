@@ -1,10 +1,8 @@
 //! Workers, their clients and their limits; the orphan worker; whatever is left to chance.
 
-mod kit;
-
 use std::time::Duration;
 
-use kit::*;
+use crate::kit::*;
 use towtank_model::engine::Distribution;
 use towtank_model::job::{CallKind, Fault, FaultPlan, WatchKind};
 use towtank_model::objects::*;
