@@ -73,7 +73,8 @@ pub fn steady_snapshot(pods: i32) -> Snapshot {
 
 /// Sets the phase of every pod that has not ended.
 pub fn set_all(simulation: &mut Simulation, phase: PodPhase) {
-    let status = ManualStatus { phase, exit_code: None, condition: None, ready: Some(phase == PodPhase::Running) };
+    let status =
+        ManualStatus { phase, exit_code: None, condition: None, ready: Some(phase == PodPhase::Running) };
     let open = simulation.server().pods().filter(|pod| !pod.status.phase.is_terminal());
     let uids: Vec<Uid> = open.map(|pod| pod.uid).collect();
     for uid in uids {
@@ -84,7 +85,8 @@ pub fn set_all(simulation: &mut Simulation, phase: PodPhase) {
 /// Upstream's `BenchmarkLargeIndexedJob`: a Job is created, a poll (after 0, 1, 2.5, 4.75, … seconds) lets all pods that it
 /// finds succeed, until all have. Returns the virtual time at which the Job is Complete.
 pub fn large_indexed_job(pods: i32, qps: u32) -> Time {
-    let mut simulation = manual(ControllerConfig { qps: Some(qps), burst: qps, ..ControllerConfig::default() });
+    let mut simulation =
+        manual(ControllerConfig { qps: Some(qps), burst: qps, ..ControllerConfig::default() });
     let _ = simulation.create_job(key(0), &indexed_job(pods));
     let mut pause = Duration::from_secs(1);
     let mut at = Time::ZERO;

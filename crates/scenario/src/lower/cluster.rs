@@ -155,5 +155,7 @@ pub(super) fn exit_code(file: &Source<'_>, code: &Spanned<i32>) -> Result<i32, S
         return Ok(code.value);
     }
     let problem = Problem::Invalid(format!("{} is no exit code", code.value));
-    Err(file.error(code.span.clone(), problem, "here").with_help("exit codes are 0 to 255, or negative ones of Windows"))
+    Err(file
+        .error(code.span.clone(), problem, "here")
+        .with_help("exit codes are 0 to 255, or negative ones of Windows"))
 }
