@@ -146,7 +146,7 @@ fn values() {
             ("index set of a rule, out of range", "\"0-2\"", "0-4"),
             ("no index set", "\"0-2\"", "all"),
             ("unknown behaviour", "onTerm: ignore", "onTerm: ignored"),
-            ("exit code", "exitCode: 1}", "exitCode: 300}"),
+            ("exit code", "exitCode: 1}", "exitCode: one}"),
             ("exit code 0", "exitCode: 1}", "exitCode: 0}"),
             ("no wait", "scale: {job: work, to: 3}", "wait: 0s"),
             ("unknown signal", "fail: {pod: work-2, exitCode: 1}", "signal: {pod: work-2, signal: HUP}"),

@@ -123,7 +123,7 @@ fn workload(file: &Source<'_>, scope: &Scope, rule: raw::Workload) -> Result<Wor
         incarnation,
         behaviour: Behaviour {
             runs_for,
-            exit_code: rule.exit_code.map(|code| exit_code(file, &code)).transpose()?.unwrap_or(0),
+            exit_code: rule.exit_code.map_or(0, |code| code.value),
             on_term: on_term(file, rule.on_term)?,
         },
     })
@@ -139,15 +139,12 @@ fn on_term(file: &Source<'_>, written: Option<Spanned<raw::OnTerm>>) -> Result<O
             Err(file.error(span, problem, "here").with_help(help))
         }
         Some(Spanned { value: raw::OnTerm::Exit(exit), .. }) => Ok(OnTerm::Exit {
-            exit_code: exit
-                .exit_code
-                .map(|code| exit_code(file, &code))
-                .transpose()?
-                .unwrap_or(SIGTERM_EXIT_CODE),
+            exit_code: exit.exit_code.map_or(SIGTERM_EXIT_CODE, |code| code.value),
             after: exit.after.map(|after| file.read(&after, text::duration)).transpose()?.unwrap_or_default(),
         }),
     }
 }
+<<<<<<< HEAD
 
 /// An exit code as a process can have it; on Windows it can be negative.
 pub(super) fn exit_code(file: &Source<'_>, code: &Spanned<i32>) -> Result<i32, ScenarioError> {
@@ -159,3 +156,5 @@ pub(super) fn exit_code(file: &Source<'_>, code: &Spanned<i32>) -> Result<i32, S
         .error(code.span.clone(), problem, "here")
         .with_help("exit codes are 0 to 255, or negative ones of Windows"))
 }
+=======
+>>>>>>> scenario

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use towtank_model::objects::{ConditionStatus, PodPhase};
 use towtank_model::server::Propagation;
 
-use super::cluster::exit_code;
 use super::scope::Scope;
 use super::{Source, expect};
 use crate::FileLoader;
@@ -270,14 +269,14 @@ impl Actions<'_> {
                 return Ok(Action::Fail { pods, exit_code: 1, container: None, condition: None });
             }
         };
-        let code = fail.exit_code.map(|code| Ok((exit_code(self.file, &code)?, code.span))).transpose()?;
-        if let Some((0, span)) = code {
+        // Any other code will do: those of Windows are negative.
+        if let Some(Spanned { value: 0, span }) = fail.exit_code {
             return Err(self.invalid(span, "a container that ends with code 0 succeeds", "use `succeed`"));
         }
         let condition = fail.condition.map(|condition| self.condition(condition)).transpose()?;
         Ok(Action::Fail {
             pods: self.pods(fail.pod, fail.pods, span)?,
-            exit_code: code.map_or(1, |(code, _)| code),
+            exit_code: fail.exit_code.map_or(1, |code| code.value),
             container: fail.container.map(|container| container.value),
             condition,
         })
