@@ -144,17 +144,3 @@ fn on_term(file: &Source<'_>, written: Option<Spanned<raw::OnTerm>>) -> Result<O
         }),
     }
 }
-<<<<<<< HEAD
-
-/// An exit code as a process can have it; on Windows it can be negative.
-pub(super) fn exit_code(file: &Source<'_>, code: &Spanned<i32>) -> Result<i32, ScenarioError> {
-    if code.value <= 255 {
-        return Ok(code.value);
-    }
-    let problem = Problem::Invalid(format!("{} is no exit code", code.value));
-    Err(file
-        .error(code.span.clone(), problem, "here")
-        .with_help("exit codes are 0 to 255, or negative ones of Windows"))
-}
-=======
->>>>>>> scenario
