@@ -243,7 +243,7 @@ impl Subject {
 /// The parts of a cell that are compared.
 fn claimed_parts(command: TableCommand, column: &str, cell: &str) -> impl Iterator<Item = Range<usize>> {
     let words: Vec<Range<usize>> = match column {
-        "RESTARTS" => vec![0..cell.find(' ').unwrap_or(cell.len())],
+        "RESTARTS" => std::iter::once(0..cell.find(' ').unwrap_or(cell.len())).collect(),
         _ => {
             let mut at = 0;
             let word = |word: &str| {

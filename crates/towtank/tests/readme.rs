@@ -24,7 +24,9 @@ fn shown(readme: &str) -> Vec<Shown> {
             (false, "```console") => inside = true,
             (true, "```") => inside = false,
             (true, text) => match (text.strip_prefix("$ "), found.last_mut()) {
-                (Some(command), _) => found.push(Shown { command: command.to_owned(), output: Vec::new(), line }),
+                (Some(command), _) => {
+                    found.push(Shown { command: command.to_owned(), output: Vec::new(), line })
+                }
                 (None, Some(last)) => last.output.push(text.to_owned()),
                 (None, None) => panic!("README line {line}: output before the first command"),
             },
@@ -47,7 +49,9 @@ fn run(command: &str) -> Vec<String> {
 fn matches(pattern: &[String], lines: &[String]) -> bool {
     match pattern.split_first() {
         None => lines.is_empty(),
-        Some((first, rest)) if first.trim() == "…" => (0..=lines.len()).any(|skip| matches(rest, &lines[skip..])),
+        Some((first, rest)) if first.trim() == "…" => {
+            (0..=lines.len()).any(|skip| matches(rest, &lines[skip..]))
+        }
         Some((first, rest)) => lines.first() == Some(first) && matches(rest, &lines[1..]),
     }
 }

@@ -37,7 +37,7 @@ impl Job {
         self.status.true_condition(kind)
     }
 
-    /// Complete or Failed is True ([J31] `IsJobFinished`).
+    /// Complete or Failed is True (upstream `IsJobFinished`).
     pub fn is_finished(&self) -> bool {
         self.status.is_finished()
     }

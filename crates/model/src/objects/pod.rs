@@ -208,12 +208,12 @@ impl Pod {
         self.deletion.is_some()
     }
 
-    /// Neither ended nor being deleted ([J31] `IsPodActive`). Pending, Running and Unknown all count.
+    /// Neither ended nor being deleted (upstream `IsPodActive`). Pending, Running and Unknown all count.
     pub const fn is_active(&self) -> bool {
         !self.status.phase.is_terminal() && self.deletion.is_none()
     }
 
-    /// Being deleted and not ended ([J31] `IsPodTerminating`).
+    /// Being deleted and not ended (upstream `IsPodTerminating`).
     pub const fn is_terminating(&self) -> bool {
         !self.status.phase.is_terminal() && self.deletion.is_some()
     }

@@ -123,7 +123,7 @@ fn a_failed_deletion_is_expected_no_more() {
     assert!(outcome.events().iter().all(|event| event.starts_with("FailedDelete: Error deleting: ")));
 }
 
-/// A suspended Job without active pods still replaces what was expected (FACTS on spec section 1.6).
+/// A suspended Job without active pods still replaces what was expected (spec section 1.6).
 #[test]
 fn suspending_expects_even_no_deletion() {
     let mut suspended = job(2, Some(5), false);
