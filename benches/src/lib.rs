@@ -1,6 +1,8 @@
 //! What the benches share: workloads that are the same for everything that is compared. See README.md for what each bench
 //! measures and how to run it.
 
+pub mod cluster;
+
 use std::rc::Rc;
 use std::time::Duration;
 

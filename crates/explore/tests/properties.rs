@@ -29,5 +29,5 @@ fn rules_have_names_of_their_own_and_verbs_are_many() {
     let names: BTreeSet<&str> = invariants::ALL.iter().map(|invariant| invariant.name).collect();
     assert_eq!(names.len(), invariants::ALL.len());
     assert!(names.len() >= 20, "{} rules", names.len());
-    assert!(VERB_KINDS >= 10);
+    const { assert!(VERB_KINDS >= 10) };
 }

@@ -11,8 +11,8 @@ use towtank_model::server::{Actor, Change, Fact, TraceEntry, Verb, Versions};
 use towtank_model::time::Time;
 use towtank_model::version::KubernetesVersion;
 use towtank_scenario::ast::{
-    Action, Claim, Clause, ClusterSpec, Expectation, JobClaim, RefusedClaim, Scenario, SourceFile, Spanned, Step,
-    VersionRange, When,
+    Action, Claim, Clause, ClusterSpec, Expectation, JobClaim, RefusedClaim, Scenario, SourceFile, Spanned,
+    Step, VersionRange, When,
 };
 use towtank_scenario::observation::{JobView, Observation};
 
@@ -235,7 +235,9 @@ fn at_is_exact_and_may_not_have_passed() {
 #[test]
 fn holds_looks_at_every_instant_and_goes_on_from_its_end() {
     let script = [(1_000, 1), (2_000, 0), (3_000, 1), (3_500, 0), (20_000, 4)];
-    let one = |length| vec![expect(When::Within(S(1)), vec![active(1)]), expect(When::Holds(length), vec![active(1)])];
+    let one = |length| {
+        vec![expect(When::Within(S(1)), vec![active(1)]), expect(When::Holds(length), vec![active(1)])]
+    };
     assert_eq!(code(&play(&script, one(Duration::from_millis(999)))), "passed");
     let run = play(&script, one(S(1)));
     let Some(FailureCause::StoppedHolding { held, .. }) = run.failure.map(|failure| failure.cause) else {
@@ -301,7 +303,8 @@ fn a_refusal_must_be_expected_and_an_expected_one_must_come() {
     };
     let mut refusing = Scripted::new(&[]);
     refusing.refuses = true;
-    let story = |clause| scenario(vec![step("create", Action::Observe, vec![expect(When::Now, vec![clause])])]);
+    let story =
+        |clause| scenario(vec![step("create", Action::Observe, vec![expect(When::Now, vec![clause])])]);
     assert_eq!(code(&play_in(&mut refusing, &story(active(0)))), "refused");
     assert_eq!(code(&play_in(&mut refusing, &story(claim("Forbidden")))), "passed");
     assert_eq!(code(&play_in(&mut refusing, &story(claim("Invalid")))), "not-held");
@@ -335,7 +338,8 @@ fn what_tests_nothing_fails() {
     let elsewhere = Expectation { versions: Some(old), ..expect(When::Now, vec![active(0)]) };
     assert_eq!(code(&play(&[], vec![elsewhere.clone()])), "nothing-expected");
     assert_eq!(code(&play(&[], Vec::new())), "nothing-expected");
-    let mut outside = scenario(vec![step("only", Action::Observe, vec![elsewhere, expect(When::Now, vec![active(0)])])]);
+    let mut outside =
+        scenario(vec![step("only", Action::Observe, vec![elsewhere, expect(When::Now, vec![active(0)])])]);
     outside.versions = VersionRange { first: KubernetesVersion::NEWEST, last: KubernetesVersion::NEWEST };
     assert_eq!(code(&play_in(&mut Scripted::new(&[]), &outside)), "never-evaluated");
     let mut silent = Scripted::new(&[]);
@@ -347,7 +351,8 @@ fn what_tests_nothing_fails() {
 #[test]
 fn a_world_that_does_not_come_to_rest_is_stopped() {
     let script: Vec<(u64, i64)> = (1..200).map(|millis| (millis, i64::from(millis % 2 == 0))).collect();
-    let story = scenario(vec![step("only", Action::Observe, vec![expect(When::Within(S(1)), vec![active(7)])])]);
+    let story =
+        scenario(vec![step("only", Action::Observe, vec![expect(When::Within(S(1)), vec![active(7)])])]);
     let limits = Limits { instants_max: 100, ..Limits::default() };
     let setting = Setting { version: KubernetesVersion::NEWEST, seed: 7 };
     let run = runner::play(&story, &mut Scripted::new(&script), setting, limits);

@@ -170,6 +170,11 @@ impl IndexSet {
         self.runs.iter().map(|&(first, last)| (last - first) as usize + 1).sum()
     }
 
+    /// The greatest index.
+    pub fn last(&self) -> Option<u32> {
+        self.runs.last().map(|&(_, last)| last)
+    }
+
     /// There is no index.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()

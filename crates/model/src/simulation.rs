@@ -10,10 +10,8 @@ use crate::cluster::{
 };
 use crate::engine::{EventQueue, RandomStreams};
 use crate::job::{ControllerConfig, ControllerEvent, JobController, WatchKind};
-use crate::objects::{ConditionStatus, Job, ObjectKey, Pod, Uid};
-use crate::server::{
-    Actor, ApiError, Change, JobManifest, PodManifest, PodPatch, Propagation, Server, TraceEntry,
-};
+use crate::objects::{ConditionStatus, Job, NodeId, ObjectKey, Pod, PodStatus, Uid};
+use crate::server::{Actor, ApiError, JobManifest, PodManifest, PodPatch, Propagation, Server, TraceEntry};
 use crate::time::Time;
 use crate::version::Features;
 
@@ -54,7 +52,7 @@ pub struct SimulationConfig {
     pub explains: bool,
     /// The Job controller's process.
     pub controller: ControllerConfig,
-    /// Nodes, and what runs on them.
+    /// Nodes, their timing, and what the workload does.
     pub cluster: ClusterConfig,
     /// See [`SimulationError::Livelock`].
     pub events_per_instant_max: u64,
@@ -124,9 +122,11 @@ impl Simulation {
             generation: 0,
             handled: 0,
         };
-        // The store is empty, so that no node can be refused.
-        let _ = simulation.act(|cluster, ctx| cluster.start(ctx));
         simulation.start_controller();
+        let (mut ctx, _, cluster) = simulation.parts();
+        // Only a name that is taken is refused, and the store is empty.
+        let _ = cluster.start(&mut ctx);
+        simulation.spread();
         simulation
     }
 
@@ -143,6 +143,11 @@ impl Simulation {
     /// The Job controller.
     pub const fn controller(&self) -> &JobController {
         &self.controller
+    }
+
+    /// Scheduler, kubelets, and the controllers of nodes and pods.
+    pub const fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// Grows with every change of the stored state.
@@ -217,16 +222,12 @@ impl Simulation {
                 return;
             }
             self.generation += changes.len() as u64;
+            let (mut ctx, controller, cluster) = self.parts();
             for change in &changes {
-                self.observe(change);
+                controller.observe(change, &mut ctx);
+                cluster.observe(change, &mut ctx);
             }
         }
-    }
-
-    fn observe(&mut self, change: &Change) {
-        let (mut ctx, controller, cluster) = self.parts();
-        controller.observe(change, &mut ctx);
-        cluster.observe(change, &mut ctx);
     }
 
     fn parts(&mut self) -> (Context<'_>, &mut JobController, &mut Cluster) {
@@ -240,7 +241,21 @@ impl Simulation {
     }
 
     /// Carries out a step of the user and shows the components what it changed.
-    fn act<T>(&mut self, action: impl FnOnce(&mut Cluster, &mut Context<'_>) -> T) -> T {
+    fn act<T>(
+        &mut self,
+        action: impl FnOnce(&mut Context<'_>) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let (mut ctx, _, _) = self.parts();
+        let result = action(&mut ctx);
+        self.spread();
+        result
+    }
+
+    /// The same for a step that goes to the cluster's components.
+    fn act_on<T>(
+        &mut self,
+        action: impl FnOnce(&mut Cluster, &mut Context<'_>) -> Result<T, ActionError>,
+    ) -> Result<T, ActionError> {
         let (mut ctx, _, cluster) = self.parts();
         let result = action(cluster, &mut ctx);
         self.spread();
@@ -253,43 +268,83 @@ impl Simulation {
 impl Simulation {
     /// Creates a Job.
     pub fn create_job(&mut self, key: ObjectKey, manifest: &JobManifest) -> Result<Arc<Job>, ApiError> {
-        self.act(|_, ctx| ctx.server.create_job(ctx.now, Actor::User, key, manifest))
+        self.act(|ctx| ctx.server.create_job(ctx.now, Actor::User, key, manifest))
     }
 
     /// Changes the fields of a Job that the manifest gives.
     pub fn update_job(&mut self, key: &ObjectKey, manifest: &JobManifest) -> Result<Arc<Job>, ApiError> {
-        self.act(|_, ctx| ctx.server.update_job(ctx.now, Actor::User, key, manifest))
+        self.act(|ctx| ctx.server.update_job(ctx.now, Actor::User, key, manifest))
     }
 
     /// Deletes a Job.
     pub fn delete_job(&mut self, key: &ObjectKey, propagation: Propagation) -> Result<(), ApiError> {
-        self.act(|_, ctx| ctx.server.delete_job(ctx.now, Actor::User, key, propagation))
+        self.act(|ctx| ctx.server.delete_job(ctx.now, Actor::User, key, propagation))
     }
 
     /// Creates a bare pod.
     pub fn create_pod(&mut self, key: ObjectKey, manifest: &PodManifest) -> Result<Arc<Pod>, ApiError> {
-        self.act(|_, ctx| ctx.server.create_pod(ctx.now, Actor::User, key, manifest))
+        self.act(|ctx| ctx.server.create_pod(ctx.now, Actor::User, key, manifest))
     }
 
     /// Deletes a pod; 0 seconds of grace is `kubectl delete --force`.
     pub fn delete_pod(&mut self, uid: Uid, grace_period_s: Option<u32>) -> Result<(), ApiError> {
-        self.act(|_, ctx| ctx.server.delete_pod(ctx.now, Actor::User, uid, grace_period_s))
+        self.act(|ctx| ctx.server.delete_pod(ctx.now, Actor::User, uid, grace_period_s))
     }
 
     /// Evicts a pod through the eviction API.
     pub fn evict_pod(&mut self, uid: Uid) -> Result<(), ApiError> {
-        self.act(|_, ctx| ctx.server.evict_pod(ctx.now, Actor::User, uid))
+        self.act(|ctx| ctx.server.evict_pod(ctx.now, Actor::User, uid))
     }
 
     /// Edits a pod's labels or finalizers.
     pub fn patch_pod(&mut self, uid: Uid, patch: &PodPatch) -> Result<Arc<Pod>, ApiError> {
-        self.act(|_, ctx| ctx.server.patch_pod(ctx.now, Actor::User, uid, patch))
+        self.act(|ctx| ctx.server.patch_pod(ctx.now, Actor::User, uid, patch))
+    }
+
+    /// Binds a pod to a node by hand, where no scheduler does it.
+    pub fn bind_pod(&mut self, uid: Uid, node: NodeId) -> Result<(), ApiError> {
+        self.act(|ctx| ctx.server.bind_pod(ctx.now, Actor::Scheduler, uid, node))
+    }
+
+    /// Reports a pod's status by hand, where no kubelet does it.
+    pub fn update_pod_status(
+        &mut self,
+        uid: Uid,
+        change: impl FnOnce(&mut PodStatus),
+    ) -> Result<Arc<Pod>, ApiError> {
+        self.act(|ctx| ctx.server.update_pod_status(ctx.now, Actor::Kubelet, uid, change))
     }
 
     /// From now on nothing can be created in this namespace.
     pub fn terminate_namespace(&mut self, namespace: &str) {
         self.server.terminate_namespace(namespace);
         self.spread();
+    }
+
+    /// Sends a signal to the main process of a pod's first container.
+    pub fn signal(&mut self, pod: Uid, signal: Signal) -> Result<(), ActionError> {
+        self.act_on(|cluster, ctx| cluster.signal(pod, signal, ctx))
+    }
+
+    /// Containers of a pod end with a code; the kubelet sets `condition` (type and status) with its next report.
+    pub fn exit(
+        &mut self,
+        pod: Uid,
+        containers: ContainerChoice<'_>,
+        exit_code: i32,
+        condition: Option<(Arc<str>, ConditionStatus)>,
+    ) -> Result<(), ActionError> {
+        self.act_on(|cluster, ctx| cluster.exit(pod, containers, exit_code, condition, ctx))
+    }
+
+    /// Writes a pod's status by hand; meant for clusters with [`ClusterConfig::manual_pods`].
+    pub fn set_phase(&mut self, pod: Uid, wanted: &ManualStatus) -> Result<(), ActionError> {
+        self.act_on(|cluster, ctx| cluster.set_phase(pod, wanted, ctx))
+    }
+
+    /// Does something to the node of this name.
+    pub fn set_node(&mut self, name: &str, change: NodeChange) -> Result<(), ActionError> {
+        self.act_on(|cluster, ctx| cluster.set_node(name, change, ctx))
     }
 
     /// Ends the Job controller's process.
@@ -321,31 +376,5 @@ impl Simulation {
         let (mut ctx, controller, _) = self.parts();
         controller.release(kind, &mut ctx);
         self.spread();
-    }
-
-    /// Sends a signal to the main process of a pod's first container.
-    pub fn signal(&mut self, pod: Uid, signal: Signal) -> Result<(), ActionError> {
-        self.act(|cluster, ctx| cluster.signal(pod, signal, ctx))
-    }
-
-    /// Containers of a pod end with a code; the kubelet sets `condition` with its next report.
-    pub fn exit(
-        &mut self,
-        pod: Uid,
-        containers: ContainerChoice<'_>,
-        exit_code: i32,
-        condition: Option<(Arc<str>, ConditionStatus)>,
-    ) -> Result<(), ActionError> {
-        self.act(|cluster, ctx| cluster.exit(pod, containers, exit_code, condition, ctx))
-    }
-
-    /// Sets a pod's status by hand (see [`ClusterConfig::manual_pods`]).
-    pub fn set_phase(&mut self, pod: Uid, status: &ManualStatus) -> Result<(), ActionError> {
-        self.act(|cluster, ctx| cluster.set_phase(pod, status, ctx))
-    }
-
-    /// Does something to a node.
-    pub fn set_node(&mut self, name: &str, change: NodeChange) -> Result<(), ActionError> {
-        self.act(|cluster, ctx| cluster.set_node(name, change, ctx))
     }
 }

@@ -92,7 +92,7 @@ impl CelExpression {
 pub(crate) fn compile(text: &str, has_job: bool) -> Result<CelExpression, CelError> {
     if text.len() > TEXT_MAX {
         return Err(CelError {
-            span: 0..text.len(),
+            span: TEXT_MAX..TEXT_MAX + 1,
             problem: Problem::Limit(format!("a condition may have {TEXT_MAX} characters")),
             help: "split it into several expectations".to_owned(),
         });
@@ -166,7 +166,9 @@ fn syntax_error(text: &str, errors: &cel::ParseErrors) -> CelError {
     let rest = text.get(line_start..).unwrap_or_default();
     let at = line_start + rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at);
     let reason = first.msg.strip_prefix("Syntax error: ").unwrap_or(&first.msg).to_owned();
-    CelError { span: at..at + 1, problem: Problem::CelSyntax(reason), help: types::HELP.to_owned() }
+    let is_single_equals = reason.starts_with("token recognition error at: '=");
+    let help = if is_single_equals { "compare with `==`" } else { types::HELP };
+    CelError { span: at..at + 1, problem: Problem::CelSyntax(reason), help: help.to_owned() }
 }
 
 #[cfg(test)]

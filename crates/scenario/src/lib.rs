@@ -62,7 +62,7 @@
 //! let mistaken = text.replace("for: 5m", "for: 5");
 //! let error = towtank_scenario::parse("downsize.yaml", &mistaken, &NoFiles).unwrap_err();
 //! assert_eq!(error.problem(), &Problem::MissingUnit("5".to_owned()));
-//! assert_eq!(error.position(), (46, 24));
+//! assert_eq!(error.position(), (45, 24));
 //! # Ok::<(), towtank_scenario::ScenarioError>(())
 //! ```
 //!

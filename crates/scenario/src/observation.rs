@@ -59,6 +59,10 @@ pub struct PodView {
     pub conditions: Vec<String>,
     /// Exit code of the first container that has ended; null before.
     pub exit_code: Option<i64>,
+    /// Annotation `batch.kubernetes.io/job-index-failure-count`; null without it.
+    pub failure_count: Option<i64>,
+    /// Annotation `batch.kubernetes.io/job-index-ignored-failure-count`; null without it.
+    pub ignored_failure_count: Option<i64>,
     /// Labels as `key=value`, sorted, without those that the API server adds for the Job.
     pub labels: Vec<String>,
     /// Seconds since it was created.
@@ -176,6 +180,8 @@ impl Observation {
             pods: vec![PodView {
                 index: Some(0),
                 exit_code: Some(0),
+                failure_count: Some(0),
+                ignored_failure_count: Some(0),
                 conditions: vec![String::new()],
                 labels: vec![String::new()],
                 ..PodView::default()

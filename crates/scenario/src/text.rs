@@ -124,6 +124,11 @@ pub(crate) fn canonical_index_set(text: &str) -> Result<String, TextError> {
     }
 }
 
+/// The largest index of a canonical index set: its last number.
+pub(crate) fn last_index(text: &str) -> Option<u32> {
+    text.rsplit([',', '-']).next()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -69,7 +69,8 @@ impl Failure {
 
 /// A message at its place in the file, as `rustc` would print it.
 pub(crate) fn rendered(error: &ScenarioError) -> String {
-    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode()).with_width(WIDTH).with_links(false);
+    let handler =
+        GraphicalReportHandler::new_themed(GraphicalTheme::unicode()).with_width(WIDTH).with_links(false);
     let mut text = String::new();
     match handler.render_report(&mut text, error) {
         Ok(()) => text,

@@ -54,15 +54,15 @@ pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn search(directory: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    let unreadable = |error| {
-        Failure::Usage(format!("cannot read the directory `{}`: {error}", directory.display()))
-    };
+    let unreadable =
+        |error| Failure::Usage(format!("cannot read the directory `{}`: {error}", directory.display()));
     if depth > DEPTH_MAX {
         let message = format!("`{}` is more than {DEPTH_MAX} directories deep", directory.display());
         return Err(Failure::Usage(message));
     }
     let entries = fs::read_dir(directory).map_err(unreadable)?;
-    let mut entries = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    let mut entries =
+        entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
     entries.sort();
     for path in entries {
         if path.is_dir() {

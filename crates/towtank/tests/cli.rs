@@ -21,7 +21,8 @@ impl Project {
 
     fn with(self, file: &str, text: &str) -> Self {
         let path = self.directory.join(file);
-        fs::create_dir_all(path.parent().expect("it lies in the project")).expect("the directory can be made");
+        fs::create_dir_all(path.parent().expect("it lies in the project"))
+            .expect("the directory can be made");
         fs::write(path, text).expect("the file can be written");
         self
     }
@@ -102,7 +103,8 @@ fn a_failing_one_shows_the_place_the_difference_and_how_to_replay_it() {
     let project = Project::new("failing").with("three.yaml", &scenario(WRONG_TABLE));
     let text = project.towtank(&["run", "three.yaml", "--kubernetes", "1.36"]);
     insta::assert_snapshot!(text);
-    let replay = text.lines().find_map(|line| line.trim().strip_prefix("replay: towtank ")).expect("there is one");
+    let replay =
+        text.lines().find_map(|line| line.trim().strip_prefix("replay: towtank ")).expect("there is one");
     let again = project.towtank(&replay.split(' ').collect::<Vec<_>>());
     assert_eq!(again, text, "the replay line plays exactly the same run");
 }
@@ -125,9 +127,23 @@ fn versions_that_fail_alike_are_told_once() {
 #[test]
 fn json_is_stable_and_versioned() {
     let project = Project::new("json").with("three.yaml", &scenario(FINISH));
-    insta::assert_snapshot!(project.towtank(&["run", "three.yaml", "--kubernetes", "1.36", "--format", "json"]));
+    insta::assert_snapshot!(project.towtank(&[
+        "run",
+        "three.yaml",
+        "--kubernetes",
+        "1.36",
+        "--format",
+        "json"
+    ]));
     let failing = Project::new("json-failing").with("three.yaml", &scenario(WRONG_TABLE));
-    insta::assert_snapshot!(failing.towtank(&["run", "three.yaml", "--kubernetes", "1.36", "--format", "json"]));
+    insta::assert_snapshot!(failing.towtank(&[
+        "run",
+        "three.yaml",
+        "--kubernetes",
+        "1.36",
+        "--format",
+        "json"
+    ]));
 }
 
 #[test]
@@ -140,7 +156,8 @@ fn junit_has_one_case_per_run() {
 #[test]
 fn a_directory_receives_the_report_and_the_traces_of_failures() {
     let project = Project::new("output").with("three.yaml", &scenario(WRONG_TABLE));
-    let text = project.towtank(&["run", "three.yaml", "--kubernetes", "1.36", "-o", "out", "--format", "json"]);
+    let text =
+        project.towtank(&["run", "three.yaml", "--kubernetes", "1.36", "-o", "out", "--format", "json"]);
     insta::assert_snapshot!(text);
     let mut files: Vec<String> = fs::read_dir(project.directory.join("out"))
         .expect("it was made")
@@ -154,7 +171,8 @@ fn a_directory_receives_the_report_and_the_traces_of_failures() {
 fn check_reads_and_plays_nothing() {
     let project = Project::new("check").with("scenarios/three.yaml", &scenario(WRONG_TABLE));
     insta::assert_snapshot!(project.towtank(&["check"]));
-    let project = Project::new("check-bad").with("three.yaml", &scenario("        - within: 60\n          job: {active: 1}"));
+    let project = Project::new("check-bad")
+        .with("three.yaml", &scenario("        - within: 60\n          job: {active: 1}"));
     insta::assert_snapshot!(project.towtank(&["check", "three.yaml"]));
 }
 

@@ -88,14 +88,16 @@ struct Subject {
 impl Subject {
     fn new(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).expect("the file was found");
-        let scenario = towtank_scenario::load(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let scenario =
+            towtank_scenario::load(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Self { path: path.to_owned(), text, scenario }
     }
 
     fn tally(&self) -> Tally {
         let mut tally = Tally::default();
-        let expectations =
-            (0..).zip(&self.scenario.steps).flat_map(|(step, it)| (0..).zip(&it.expect).map(move |e| (step, e)));
+        let expectations = (0..)
+            .zip(&self.scenario.steps)
+            .flat_map(|(step, it)| (0..).zip(&it.expect).map(move |e| (step, e)));
         for (step, (position, expectation)) in expectations {
             let versions = self.ends_of(expectation);
             for digit in self.digits_of(expectation) {
@@ -116,7 +118,8 @@ impl Subject {
     fn ends_of(&self, expectation: &Expectation) -> Vec<KubernetesVersion> {
         let range: VersionRange = expectation.versions.unwrap_or(self.scenario.versions);
         let versions = session::versions(&self.scenario, range);
-        let mut ends: Vec<KubernetesVersion> = versions.clone().next().into_iter().chain(versions.last()).collect();
+        let mut ends: Vec<KubernetesVersion> =
+            versions.clone().next().into_iter().chain(versions.last()).collect();
         ends.dedup();
         ends
     }
@@ -141,7 +144,9 @@ impl Subject {
         let run = session::play_model(&self.scenario, version, SEED).expect("the scenario can be set up");
         let outcome = run.steps[step].expectations[position].outcome;
         let Outcome::Held { latency: Some(latency), .. } = outcome else {
-            tally.count(false, || format!("{}: does not pass unedited in {version}", self.place(expectation.span.start)));
+            tally.count(false, || {
+                format!("{}: does not pass unedited in {version}", self.place(expectation.span.start))
+            });
             return;
         };
         if latency < LESS {
@@ -156,8 +161,11 @@ impl Subject {
             text.replace_range(bound.clone(), &format!("{:.6}s", bound_now.as_secs_f64()));
             text
         };
-        let is_exact = self.passes(&with_bound(latency), version) && !self.passes(&with_bound(latency - LESS), version);
-        tally.count(is_exact, || format!("{}: bound is not {latency:?} in {version}", self.place(bound.start)));
+        let is_exact =
+            self.passes(&with_bound(latency), version) && !self.passes(&with_bound(latency - LESS), version);
+        tally.count(is_exact, || {
+            format!("{}: bound is not {latency:?} in {version}", self.place(bound.start))
+        });
     }
 
     /// The value after `key` within `span`, a plain scalar.
@@ -195,13 +203,17 @@ impl Subject {
         for row in &table.rows {
             let mut at = row.span.start;
             for (column, cell) in table.columns.iter().zip(&row.cells) {
-                let Some(offset) = self.text.get(at..row.span.end).and_then(|rest| rest.find(cell.as_str())) else {
+                let Some(offset) = self.text.get(at..row.span.end).and_then(|rest| rest.find(cell.as_str()))
+                else {
                     continue;
                 };
                 let start = at + offset;
                 at = start + cell.len();
                 if table::is_compared(column) {
-                    ranges.extend(claimed_parts(table.command, column, cell).map(|part| start + part.start..start + part.end));
+                    ranges.extend(
+                        claimed_parts(table.command, column, cell)
+                            .map(|part| start + part.start..start + part.end),
+                    );
                 }
             }
         }
@@ -242,7 +254,8 @@ fn claimed_parts(command: TableCommand, column: &str, cell: &str) -> impl Iterat
             cell.split_inclusive([' ', '/']).map(word).collect()
         }
     };
-    let has_names = (column == "NAME" && command == TableCommand::Pods) || ["OBJECT", "MESSAGE"].contains(&column);
+    let has_names =
+        (column == "NAME" && command == TableCommand::Pods) || ["OBJECT", "MESSAGE"].contains(&column);
     let without_suffix = move |word: Range<usize>, cell: &str| {
         let text = &cell[word.clone()];
         let masked = if has_names { table::masked_name(text, &[]) } else { text.to_owned() };
@@ -258,7 +271,8 @@ fn files() -> Vec<PathBuf> {
             if path.is_dir() {
                 find(&path, files);
             } else if path.extension().is_some_and(|extension| extension == "yaml")
-                && std::fs::read_to_string(&path).is_ok_and(|text| text.lines().any(|line| line == "kind: Scenario"))
+                && std::fs::read_to_string(&path)
+                    .is_ok_and(|text| text.lines().any(|line| line == "kind: Scenario"))
             {
                 files.push(path);
             }

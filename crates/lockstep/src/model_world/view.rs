@@ -151,6 +151,8 @@ fn pod_view(
             ContainerState::Terminated(termination) => Some(i64::from(termination.exit_code)),
             ContainerState::Waiting(_) | ContainerState::Running => None,
         }),
+        failure_count: pod.index_failure_count.map(i64::from),
+        ignored_failure_count: pod.index_ignored_failure_count.map(i64::from),
         labels: labels.map(|(key, value)| format!("{key}={value}")).collect(),
         age: seconds(now - pod.creation_time),
     }

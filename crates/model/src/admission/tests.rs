@@ -2,6 +2,7 @@
 //! one with a neighbour that is accepted.
 
 mod create;
+mod policies;
 mod status;
 mod update;
 

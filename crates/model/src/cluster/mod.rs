@@ -9,6 +9,7 @@ mod capacity;
 mod conditions;
 mod garbage;
 mod kubelet;
+mod manual;
 mod node_lifecycle;
 mod placement;
 mod pod_gc;
@@ -23,20 +24,19 @@ use std::sync::Arc;
 
 pub use garbage::GarbageCollector;
 pub use kubelet::Kubelets;
+pub use manual::ManualStatus;
 pub use node_lifecycle::NodeLifecycle;
 pub use pod_gc::{PodGc, TERMINATED_PODS_MAX};
 pub use scheduler::Scheduler;
 pub use timing::{DEFAULT_TOLERATION, TimingProfile, node_monitor_grace};
 pub use workload::{Behaviour, OnTerm, WorkloadRule};
 
+use conditions::Words;
 use placement::Placement;
 use workload::Workload;
 
 use crate::engine::{Purpose, Stamp};
-use crate::objects::{
-    ConditionStatus, ContainerState, ContainerStatus, Labels, NodeId, OUT_OF_SERVICE_TAINT, PodPhase, READY,
-    Taint, TaintEffect, Termination, Uid,
-};
+use crate::objects::{ConditionStatus, Labels, NodeId, OUT_OF_SERVICE_TAINT, Taint, TaintEffect, Uid};
 use crate::server::{Actor, ApiError, Change};
 use crate::simulation::{Context, Event};
 
@@ -206,19 +206,6 @@ pub enum NodeChange {
     ShutDown,
 }
 
-/// A state of a pod that a user sets by hand.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ManualStatus {
-    /// `status.phase`.
-    pub phase: PodPhase,
-    /// Exit code of all containers; absent: 0 when Succeeded, 1 when Failed.
-    pub exit_code: Option<i32>,
-    /// A condition to set with it: type and status.
-    pub condition: Option<(Arc<str>, ConditionStatus)>,
-    /// The Ready condition; left as it is when absent, except that a pod that has ended is not ready.
-    pub ready: Option<bool>,
-}
-
 /// A user's action that cannot be done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ActionError {
@@ -240,6 +227,7 @@ pub enum ActionError {
 #[derive(Clone, Debug)]
 pub struct Cluster {
     config: ClusterConfig,
+    words: Words,
     placement: Placement,
     /// Names of the machines that were asked for during the run.
     joining: Vec<Arc<str>>,
@@ -259,14 +247,16 @@ impl Cluster {
     /// A cluster without nodes; [`Cluster::start`] adds them.
     pub fn new(config: ClusterConfig) -> Self {
         let timing = config.timing;
+        let words = Words::default();
         Self {
             placement: Placement::default(),
             joining: Vec::new(),
-            scheduler: Scheduler::new(timing, config.tie_break),
-            kubelets: Kubelets::new(timing, Workload::new(config.workload.clone())),
-            node_lifecycle: NodeLifecycle::new(timing, config.control_plane_nodes),
-            pod_gc: PodGc::new(config.terminated_pods_max),
+            scheduler: Scheduler::new(timing, config.tie_break, words.clone()),
+            kubelets: Kubelets::new(timing, Workload::new(config.workload.clone()), words.clone()),
+            node_lifecycle: NodeLifecycle::new(timing, config.control_plane_nodes, words.clone()),
+            pod_gc: PodGc::new(config.terminated_pods_max, words.clone()),
             garbage_collector: GarbageCollector::new(timing),
+            words,
             config,
         }
     }
@@ -407,38 +397,11 @@ impl Cluster {
         wanted: &ManualStatus,
         ctx: &mut Context<'_>,
     ) -> Result<(), ActionError> {
-        let now = ctx.now;
-        let stored = ctx.server.pod(pod).cloned();
-        let spec = stored.map(|pod| Arc::clone(&pod.spec));
+        let (now, words) = (ctx.now, &self.words);
+        let spec = ctx.server.pod(pod).map(|pod| Arc::clone(&pod.spec));
         ctx.server.update_pod_status(now, Actor::User, pod, |status| {
-            status.phase = wanted.phase;
-            let default_code = i32::from(wanted.phase == PodPhase::Failed);
-            let state = match wanted.phase {
-                PodPhase::Succeeded | PodPhase::Failed => Some(ContainerState::Terminated(Termination {
-                    exit_code: wanted.exit_code.unwrap_or(default_code),
-                    finished_at: Some(now.truncated_to_second()),
-                })),
-                PodPhase::Running => Some(ContainerState::Running),
-                PodPhase::Pending | PodPhase::Unknown => None,
-            };
-            if let (Some(state), Some(spec)) = (state, &spec) {
-                let container = |container: &crate::objects::Container| ContainerStatus {
-                    name: Arc::clone(&container.name),
-                    restart_count: 0,
-                    ready: wanted.ready.unwrap_or(false),
-                    state: state.clone(),
-                };
-                status.containers = spec.containers.iter().map(container).collect();
-            }
-            let has_ready = status.conditions.iter().any(|condition| &*condition.kind == READY);
-            let no_longer = wanted.phase.is_terminal() && has_ready;
-            if let Some(ready) = wanted.ready.or_else(|| no_longer.then_some(false)) {
-                let ready = if ready { ConditionStatus::True } else { ConditionStatus::False };
-                conditions::set(&mut status.conditions, READY, ready, "", now);
-            }
-            if let Some((kind, value)) = &wanted.condition {
-                conditions::set(&mut status.conditions, kind, *value, "", now);
-            }
+            let containers = spec.as_deref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
+            wanted.write_to(status, containers, words, now);
         })?;
         Ok(())
     }

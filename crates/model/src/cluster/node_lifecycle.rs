@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::ClusterEvent;
-use super::conditions;
+use super::conditions::Words;
 use super::placement::Placement;
 use super::taints::{Patience, patience};
 use super::timing::{TimingProfile, node_monitor_grace};
@@ -33,8 +33,6 @@ const SLOW_EVICTION_INTERVAL: Duration = Duration::from_secs(100);
 const SMALL_CLUSTER_NODES_MAX: usize = 50;
 /// Percentage of lost nodes from which a cluster counts as mostly lost (`--unhealthy-zone-threshold`).
 const UNHEALTHY_PERCENT: usize = 55;
-/// Reason of the condition DisruptionTarget (KEP-3329).
-const DELETION_BY_TAINT_MANAGER: &str = "DeletionByTaintManager";
 
 /// How willing the controller is to evict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +65,7 @@ struct Eviction {
 #[derive(Clone, Debug)]
 pub struct NodeLifecycle {
     timing: &'static TimingProfile,
+    words: Words,
     /// Nodes that never hold pods and are always Ready; they count in the share of lost nodes.
     control_plane_nodes: usize,
     health: BTreeMap<NodeId, Health>,
@@ -81,9 +80,10 @@ pub struct NodeLifecycle {
 }
 
 impl NodeLifecycle {
-    pub(super) fn new(timing: &'static TimingProfile, control_plane_nodes: u32) -> Self {
+    pub(super) fn new(timing: &'static TimingProfile, control_plane_nodes: u32, words: Words) -> Self {
         Self {
             timing,
+            words,
             control_plane_nodes: control_plane_nodes as usize,
             health: BTreeMap::new(),
             to_taint: Vec::new(),
@@ -286,10 +286,10 @@ impl NodeLifecycle {
         }
     }
 
-    /// Plans the pod's eviction, or calls it off.
+    /// Plans the pod's eviction, or calls it off. Pods that have ended are deleted like the others, and pods that are
+    /// being deleted get the condition.
     fn consider(&mut self, pod: &Pod, node: &Node, ctx: &mut Context<'_>) {
-        let patience = if pod.is_active() { patience(&pod.spec, &node.taints) } else { Patience::Endless };
-        let (since, due) = match (patience, self.evictions.get(&pod.uid)) {
+        let (since, due) = match (patience(&pod.spec, &node.taints), self.evictions.get(&pod.uid)) {
             (Patience::Endless, _) => {
                 self.evictions.remove(&pod.uid);
                 return;
@@ -314,10 +314,10 @@ impl NodeLifecycle {
         }
         self.evictions.remove(&uid);
         let now = ctx.now;
-        let features = *ctx.server.features();
+        let (features, words) = (*ctx.server.features(), &self.words);
         let marked = ctx.server.update_pod_status(now, Actor::NodeLifecycle, uid, |status| {
-            let reason = DELETION_BY_TAINT_MANAGER;
-            conditions::set_disruption_target(&mut status.conditions, &features, reason, now);
+            let reason = &words.deletion_by_taint_manager;
+            words.set_disruption_target(&mut status.conditions, &features, reason, now);
         });
         if marked.is_ok() {
             // Refused only when the pod is gone by now.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ClusterEvent;
-use super::conditions;
+use super::conditions::Words;
 use super::placement::Placement;
 use crate::engine::{Stamp, Timer};
 use crate::objects::{NodeId, OUT_OF_SERVICE_TAINT, Pod, PodPhase, Uid};
@@ -22,8 +22,6 @@ const PERIOD: Duration = Duration::from_secs(20);
 const QUARANTINE: Duration = Duration::from_secs(40);
 /// Ended pods that may stay (`--terminated-pod-gc-threshold`).
 pub const TERMINATED_PODS_MAX: usize = 12_500;
-/// Reason of the condition DisruptionTarget (KEP-3329).
-const DELETION_BY_POD_GC: &str = "DeletionByPodGC";
 /// `status.reason` of pods that a kubelet evicted for want of resources.
 const EVICTED: &str = "Evicted";
 
@@ -31,6 +29,7 @@ const EVICTED: &str = "Evicted";
 #[derive(Clone, Debug)]
 pub struct PodGc {
     terminated_pods_max: usize,
+    words: Words,
     /// Stored pods whose phase is terminal.
     terminated: usize,
     /// Pods bound to nodes that do not exist.
@@ -45,9 +44,10 @@ pub struct PodGc {
 }
 
 impl PodGc {
-    pub(super) fn new(terminated_pods_max: usize) -> Self {
+    pub(super) fn new(terminated_pods_max: usize, words: Words) -> Self {
         Self {
             terminated_pods_max,
+            words,
             terminated: 0,
             orphans: BTreeSet::new(),
             missing: BTreeMap::new(),
@@ -140,11 +140,11 @@ impl PodGc {
         }
         self.collect_terminated(ctx);
         for uid in std::mem::take(&mut self.stranded) {
-            collect(uid, false, ctx);
+            collect(uid, None, ctx);
         }
         self.collect_orphans(ctx);
         for uid in std::mem::take(&mut self.unbound) {
-            collect(uid, false, ctx);
+            collect(uid, None, ctx);
         }
         if !self.orphans.is_empty() {
             self.look_soon(ctx);
@@ -158,7 +158,7 @@ impl PodGc {
             let Some(node) = ctx.server.pod(uid).and_then(|pod| pod.node) else { continue };
             let since = self.missing.get(&node).copied().unwrap_or(now);
             if now.since(since) >= QUARANTINE {
-                collect(uid, true, ctx);
+                collect(uid, Some(&self.words), ctx);
             } else {
                 missing.insert(node, since);
                 self.orphans.insert(uid);
@@ -181,21 +181,23 @@ impl PodGc {
             .collect();
         ended.sort_unstable();
         for (.., uid) in ended.into_iter().take(surplus) {
-            collect(uid, false, ctx);
+            collect(uid, None, ctx);
         }
     }
 }
 
-/// Gives a pod the phase Failed unless it has ended, then deletes it without grace. Finalizers may still hold it.
-fn collect(uid: Uid, is_disruption: bool, ctx: &mut Context<'_>) {
+/// Gives a pod the phase Failed unless it has ended, as a disruption if so asked, then deletes it without grace.
+/// Finalizers may still hold it.
+fn collect(uid: Uid, disruption: Option<&Words>, ctx: &mut Context<'_>) {
     let now = ctx.now;
     let features = *ctx.server.features();
     let Some(pod) = ctx.server.pod(uid) else { return };
     if !pod.status.phase.is_terminal() {
         let failed = ctx.server.update_pod_status(now, Actor::PodGc, uid, |status| {
             status.phase = PodPhase::Failed;
-            if is_disruption {
-                conditions::set_disruption_target(&mut status.conditions, &features, DELETION_BY_POD_GC, now);
+            if let Some(words) = disruption {
+                let reason = &words.deletion_by_pod_gc;
+                words.set_disruption_target(&mut status.conditions, &features, reason, now);
             }
         });
         if failed.is_err() {

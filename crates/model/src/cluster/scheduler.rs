@@ -13,17 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::capacity::{Capacity, cpu_request_milli};
-use super::conditions;
+use super::conditions::{self, Words};
 use super::timing::TimingProfile;
 use super::{ClusterEvent, TieBreak};
 use crate::engine::{Purpose, Stamp, Timer};
-use crate::objects::{ConditionStatus, NodeId, POD_SCHEDULED, Pod, PodSpec, Uid};
+use crate::objects::{ConditionStatus, NodeId, Pod, PodSpec, Uid};
 use crate::server::{Actor, Change, Versions};
 use crate::simulation::{Context, Event};
 use crate::time::Time;
-
-/// Reason of the condition PodScheduled while no node takes the pod.
-const UNSCHEDULABLE: &str = "Unschedulable";
 
 /// Lines, in the order in which they were opened.
 type LineId = u32;
@@ -59,6 +56,7 @@ enum Place {
 pub struct Scheduler {
     timing: &'static TimingProfile,
     tie_break: TieBreak,
+    words: Words,
     capacity: Capacity,
     places: BTreeMap<Uid, Place>,
     lines: BTreeMap<LineId, Line>,
@@ -76,10 +74,11 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    pub(super) fn new(timing: &'static TimingProfile, tie_break: TieBreak) -> Self {
+    pub(super) fn new(timing: &'static TimingProfile, tie_break: TieBreak, words: Words) -> Self {
         Self {
             timing,
             tie_break,
+            words,
             capacity: Capacity::default(),
             places: BTreeMap::new(),
             lines: BTreeMap::new(),
@@ -279,7 +278,7 @@ impl Scheduler {
             }
         });
         for pod in unmarked {
-            mark_unschedulable(pod, ctx);
+            mark_unschedulable(pod, &self.words, ctx);
         }
     }
 
@@ -325,10 +324,11 @@ fn backoff((initial, longest): (Duration, Duration), failures: u32) -> Duration 
     initial.saturating_mul(2_u32.saturating_pow(failures)).min(longest)
 }
 
-fn mark_unschedulable(pod: Uid, ctx: &mut Context<'_>) {
+fn mark_unschedulable(pod: Uid, words: &Words, ctx: &mut Context<'_>) {
     let now = ctx.now;
     // A pod that is gone needs no condition.
     let _ = ctx.server.update_pod_status(now, Actor::Scheduler, pod, |status| {
-        conditions::set(&mut status.conditions, POD_SCHEDULED, ConditionStatus::False, UNSCHEDULABLE, now);
+        let (kind, reason) = (&words.pod_scheduled, &words.unschedulable);
+        conditions::set(&mut status.conditions, kind, ConditionStatus::False, reason, now);
     });
 }

@@ -27,6 +27,12 @@ impl Behaviour {
     };
 }
 
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 /// What a process does at SIGTERM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnTerm {
@@ -115,5 +121,87 @@ impl Workload {
             .get(&pod)
             .and_then(|id| self.rules.get(usize::from(id.0)))
             .map_or(DEFAULT, |rule| &rule.behaviour)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::{ObjectKey, OwnerReference, PodIndex, PodSpec, PodStatus, RestartPolicy};
+    use crate::time::Time;
+
+    fn pod(uid: u32, job: Option<(&str, u32)>, index: Option<u32>) -> Pod {
+        let owner =
+            |(name, uid): (&str, u32)| OwnerReference { is_job: true, name: name.into(), uid: Uid(uid) };
+        Pod {
+            key: ObjectKey::new("default", format!("p{uid}")),
+            uid: Uid(uid),
+            resource_version: 1,
+            labels: Arc::default(),
+            owner: job.map(owner),
+            index: index.map_or(PodIndex::Absent, PodIndex::At),
+            index_failure_count: None,
+            index_ignored_failure_count: None,
+            tracked: false,
+            foreign_finalizers: Arc::new([]),
+            creation_time: Time::ZERO,
+            deletion: None,
+            spec: Arc::new(PodSpec {
+                restart_policy: RestartPolicy::Never,
+                containers: Vec::new(),
+                init_containers: Vec::new(),
+                termination_grace_period_s: 30,
+                node_selector: crate::objects::Labels::new(),
+                tolerations: Vec::new(),
+                scheduling_gates: Vec::new(),
+            }),
+            node: None,
+            status: PodStatus::default(),
+        }
+    }
+
+    fn rule(
+        job: Option<&str>,
+        indexes: Option<&str>,
+        incarnation: Option<u32>,
+        exit_code: i32,
+    ) -> WorkloadRule {
+        WorkloadRule {
+            job: job.map(Into::into),
+            indexes: indexes.map(|text| IndexSet::parse_below(text, 100)),
+            incarnation,
+            behaviour: Behaviour { exit_code, ..Behaviour::DEFAULT },
+        }
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_decides() {
+        let rules = vec![
+            rule(Some("a"), Some("1,3-4"), Some(2), 10),
+            rule(Some("a"), Some("1,3-4"), None, 20),
+            rule(None, None, Some(2), 30),
+            rule(Some("a"), None, None, 40),
+        ];
+        let mut workload = Workload::new(rules);
+        // Job and its uid, index, exit code; in order of creation.
+        let pods = [
+            (Some(("a", 1)), Some(1), 20),
+            (Some(("a", 1)), Some(2), 40),
+            (Some(("a", 1)), Some(1), 10),
+            (Some(("a", 1)), Some(2), 30),
+            (Some(("a", 1)), Some(1), 20),
+            (Some(("b", 2)), Some(1), 0),
+            (Some(("b", 2)), Some(1), 30),
+            // The Job was deleted and made again: its pods count anew.
+            (Some(("a", 3)), Some(3), 20),
+            (None, None, 0),
+        ];
+        for (uid, &(job, index, _)) in (0..).zip(&pods) {
+            workload.created(&pod(uid, job, index));
+        }
+        let codes = (0..9).map(|uid| workload.of(Uid(uid)).exit_code);
+        assert!(codes.eq(pods.iter().map(|pod| pod.2)));
+        workload.forget(Uid(0));
+        assert_eq!(workload.of(Uid(0)), &Behaviour::DEFAULT);
     }
 }

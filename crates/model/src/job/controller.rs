@@ -72,7 +72,7 @@ impl JobController {
             running: Vec::new(),
             orphans: Orphans::new(0, &config, &features),
             client,
-            ttl: TtlController::new(0, config.workers, ttl_client),
+            ttl: TtlController::new(0, ttl_client),
             syncs: 0,
             config,
         }
@@ -121,7 +121,7 @@ impl JobController {
         self.running.clear();
         self.orphans = Orphans::new(self.incarnation, &self.config, &self.features);
         self.client.crash(now);
-        self.ttl.crash(self.incarnation, self.config.workers, now);
+        self.ttl.crash(self.incarnation, now);
     }
 
     /// Stops the deliveries of a watch; changes queue up.

@@ -30,7 +30,7 @@ pub use config::ControllerConfig;
 pub use controller::JobController;
 pub use faults::{CallKind, Fault, FaultPlan};
 pub use informer::WatchKind;
-pub use queue::WorkQueue;
+pub use queue::{RetryDelays, WorkQueue};
 
 /// A work queue of the Job controller's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::queue::WorkQueue;
+use super::queue::{RetryDelays, WorkQueue};
 use super::{ControllerEvent, QueueId};
 use crate::simulation::{Context, Event};
 
@@ -23,10 +23,11 @@ pub(super) struct Pool {
 impl Pool {
     /// An empty queue whose workers have not started.
     pub(super) fn new(id: QueueId, incarnation: u32, workers: u32) -> Self {
+        let delays = if id == QueueId::Ttl { RetryDelays::DEFAULT } else { RetryDelays::JOBS };
         Self {
             id,
             incarnation,
-            queue: WorkQueue::default(),
+            queue: WorkQueue::new(delays),
             idle: (0..workers.max(1)).rev().collect(),
             is_work_scheduled: false,
             is_started: false,

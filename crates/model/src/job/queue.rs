@@ -9,10 +9,25 @@ use std::time::Duration;
 
 use crate::time::Time;
 
-/// Delay after the first error of a key (1.28 and later).
-const RETRY_DELAY_MIN: Duration = Duration::from_secs(1);
-/// Delay that doubling does not exceed.
-const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
+/// How long keys wait after errors: the limiter of a queue (`ItemExponentialFailureRateLimiter`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryDelays {
+    /// Delay after the first error of a key; each further one doubles it.
+    pub min: Duration,
+    /// Delay that doubling does not exceed.
+    pub max: Duration,
+}
+
+impl RetryDelays {
+    /// Of the queues of the Job controller, from 1.28 on.
+    pub const JOBS: Self = Self { min: Duration::from_secs(1), max: Duration::from_secs(60) };
+    /// Of controllers that set nothing special (`DefaultControllerRateLimiter`), without its limit over all keys.
+    pub const DEFAULT: Self = Self { min: Duration::from_millis(5), max: Duration::from_secs(1_000) };
+
+    fn after(self, failures: u32) -> Duration {
+        self.min.saturating_mul(2_u32.saturating_pow(failures)).min(self.max)
+    }
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
@@ -27,8 +42,9 @@ struct Entry {
 }
 
 /// A delaying, rate-limited set-queue.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct WorkQueue {
+    delays: RetryDelays,
     /// By key.
     entries: Vec<Entry>,
     /// Keys that are dirty and not being processed, first come first served.
@@ -36,6 +52,11 @@ pub struct WorkQueue {
 }
 
 impl WorkQueue {
+    /// An empty queue.
+    pub const fn new(delays: RetryDelays) -> Self {
+        Self { delays, entries: Vec::new(), ready: VecDeque::new() }
+    }
+
     /// Adds a key. A key that is already there is not added twice; one that is being processed is processed once more
     /// when the worker is done with it.
     pub fn add(&mut self, key: u32) {
@@ -66,14 +87,15 @@ impl WorkQueue {
         Some(until)
     }
 
-    /// Adds a key after the delay that its errors have earned it: 1 s, doubled by each further error up to 60 s.
+    /// Adds a key after the delay that its errors have earned it.
     /// Returns when [`WorkQueue::due`] has to be called, as [`WorkQueue::add_after`] does.
     #[must_use]
     pub fn add_rate_limited(&mut self, now: Time, key: u32) -> Option<Time> {
+        let delays = self.delays;
         let entry = self.entry(key);
-        let delay = RETRY_DELAY_MIN * 2_u32.pow(entry.failures.min(6));
+        let delay = delays.after(entry.failures);
         entry.failures = entry.failures.saturating_add(1);
-        self.add_after(now, key, delay.min(RETRY_DELAY_MAX))
+        self.add_after(now, key, delay)
     }
 
     /// A key's delay is over at `now`; a call for a delay that an earlier one has replaced changes nothing.
@@ -144,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_key_is_queued_once_and_in_order() {
-        let mut queue = WorkQueue::default();
+        let mut queue = WorkQueue::new(RetryDelays::JOBS);
         for key in [5, 1, 5, 2, 1] {
             queue.add(key);
         }
@@ -153,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_key_added_while_processed_comes_again_after_done() {
-        let mut queue = WorkQueue::default();
+        let mut queue = WorkQueue::new(RetryDelays::JOBS);
         queue.add(KEY);
         assert_eq!(queue.take(), Some(KEY));
         queue.add(KEY);
@@ -167,7 +189,7 @@ mod tests {
 
     #[test]
     fn only_the_earliest_delay_counts() {
-        let mut queue = WorkQueue::default();
+        let mut queue = WorkQueue::new(RetryDelays::JOBS);
         let now = Time::from_secs(10);
         assert_eq!(queue.add_after(now, KEY, secs(5)), Some(Time::from_secs(15)));
         assert_eq!(queue.add_after(now, KEY, secs(7)), None, "later than the one that waits");
@@ -181,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_direct_add_leaves_the_waiting_entry() {
-        let mut queue = WorkQueue::default();
+        let mut queue = WorkQueue::new(RetryDelays::JOBS);
         assert_eq!(queue.add_after(Time::ZERO, KEY, secs(1)), Some(Time::from_secs(1)));
         assert_eq!(queue.add_after(Time::ZERO, KEY, secs(0)), None);
         assert_eq!(queue.take(), Some(KEY));
@@ -193,7 +215,7 @@ mod tests {
     /// Upstream `TestJobApiBackoffReset`, with the whole ladder.
     #[test]
     fn errors_double_the_delay_until_success_forgets_them() {
-        let mut queue = WorkQueue::default();
+        let mut queue = WorkQueue::new(RetryDelays::JOBS);
         let mut now = Time::ZERO;
         for delay in [1, 2, 4, 8, 16, 32, 60, 60] {
             assert_eq!(queue.add_rate_limited(now, KEY), Some(now + secs(delay)));

@@ -15,6 +15,9 @@ use crate::server::ApiError;
 use crate::simulation::Context;
 use crate::time::Time;
 
+/// Keys worked on at the same time (`--concurrent-ttl-after-finished-syncs`).
+const WORKERS: u32 = 5;
+
 /// The controller of time to live.
 #[derive(Debug)]
 pub(super) struct TtlController {
@@ -25,13 +28,13 @@ pub(super) struct TtlController {
 }
 
 impl TtlController {
-    pub(super) fn new(incarnation: u32, workers: u32, client: Client) -> Self {
-        Self { pool: Pool::new(QueueId::Ttl, incarnation, workers), client, running: Vec::new() }
+    pub(super) fn new(incarnation: u32, client: Client) -> Self {
+        Self { pool: Pool::new(QueueId::Ttl, incarnation, WORKERS), client, running: Vec::new() }
     }
 
     /// The process is gone.
-    pub(super) fn crash(&mut self, incarnation: u32, workers: u32, now: Time) {
-        self.pool = Pool::new(QueueId::Ttl, incarnation, workers);
+    pub(super) fn crash(&mut self, incarnation: u32, now: Time) {
+        self.pool = Pool::new(QueueId::Ttl, incarnation, WORKERS);
         self.client.crash(now);
         self.running.clear();
     }
@@ -77,8 +80,7 @@ impl TtlController {
             }
             Ok(_) => self.pool.finish(worker, key, false, ctx),
             Err(error) => {
-                // A Job that was gone already when it was read is no error; one that went since then is, upstream too,
-                // and the retry finds nothing.
+                // A Job that went between the read and the deletion is an error upstream, whose retry finds nothing.
                 let is_gone = matches!(error, ApiError::NotFound { .. });
                 self.pool.finish(worker, key, !is_gone, ctx);
             }

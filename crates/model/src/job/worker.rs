@@ -31,7 +31,7 @@ pub(super) struct Running {
 #[derive(Debug)]
 enum Stage {
     Claiming(Claim, bool),
-    Syncing(SyncPass),
+    Syncing(Box<SyncPass>),
 }
 
 /// A call that was made and what follows its answer.
@@ -134,7 +134,7 @@ impl JobController {
                     Ok(None) => return self.pool.finish(worker, running.key.0, true, ctx),
                     Ok(Some(pods)) => {
                         let pass = self.begin(running.key, &running.job, pods, satisfied, ctx.random);
-                        Running { stage: Stage::Syncing(pass), ..running }
+                        Running { stage: Stage::Syncing(Box::new(pass)), ..running }
                     }
                     Err(claim) => {
                         let stage = Stage::Claiming(claim, satisfied);
@@ -287,10 +287,11 @@ impl JobController {
         }
     }
 
-    /// Posts an Event, which takes a token of the client's bucket too.
+    /// Records an Event. If it is written, that takes a token of the client's bucket too.
     fn record(&mut self, draft: EventDraft, ctx: &mut Context<'_>) {
-        self.client.charge(ctx.now);
-        ctx.server.record(ctx.now, Actor::JobController, draft);
+        if ctx.server.record(ctx.now, Actor::JobController, draft) {
+            self.client.charge(ctx.now);
+        }
     }
 }
 

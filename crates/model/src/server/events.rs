@@ -98,33 +98,37 @@ impl EventLog {
         self.records.get(self.first..).unwrap_or_default()
     }
 
-    fn record(&mut self, now: Time, actor: Actor, draft: EventDraft, has_budget_per_type: bool) {
+    fn record(&mut self, now: Time, actor: Actor, draft: EventDraft, has_budget_per_type: bool) -> bool {
         let budget_key = (actor, draft.job, has_budget_per_type && draft.is_warning);
         let has_budget = self.budgets.entry(budget_key).or_insert_with(|| Budget::full(now)).spend(now);
         let similar = self.similar.entry((actor, draft.job, draft.is_warning, draft.reason)).or_default();
         let is_single = similar.is_single(now, &draft.message);
-        let message = if is_single { draft.message } else { format!("{COMBINED}{}", draft.message) };
-        let seen = similar.seen.entry(is_single.then(|| message.clone())).or_insert(Seen {
+        let seen = similar.seen.entry(is_single.then(|| draft.message.clone())).or_insert(Seen {
             count: 0,
             first_time: now,
             number: None,
         });
         seen.count += 1;
         if !has_budget {
-            return;
+            return false;
         }
-        let record = seen.number.and_then(|number| self.records.get_mut(number.checked_sub(self.cut)?));
-        if let Some(record) = record {
+        let message = if is_single { draft.message } else { format!("{COMBINED}{}", draft.message) };
+        let position = seen.number.and_then(|number| number.checked_sub(self.cut));
+        if let Some(record) = position
+            .filter(|&position| position >= self.first)
+            .and_then(|position| self.records.get_mut(position))
+        {
             record.count = seen.count;
             record.last_time = now;
             record.draft.message = message;
-            return;
+            return true;
         }
         seen.number = Some(self.cut + self.records.len());
         let (count, first_time) = (seen.count, seen.first_time);
         let draft = EventDraft { message, ..draft };
         self.records.push(EventRecord { draft, actor, count, first_time, last_time: now });
         self.drop_oldest(now);
+        true
     }
 
     /// Keeps to [`EVENTS_MAX`]; what is dropped is cut off in one go now and then.
@@ -171,8 +175,9 @@ impl Server {
     }
 
     /// Records an Event. Equal Events are counted, similar ones combined, and too many held back, as client-go does.
-    pub fn record(&mut self, now: Time, actor: Actor, draft: EventDraft) {
+    /// Returns whether it is written, which costs the component a request.
+    pub fn record(&mut self, now: Time, actor: Actor, draft: EventDraft) -> bool {
         self.trace_event(now, actor, &draft);
-        self.events.record(now, actor, draft, self.features.version.minor() >= EVENT_BUDGET_PER_TYPE_SINCE);
+        self.events.record(now, actor, draft, self.features.version.minor() >= EVENT_BUDGET_PER_TYPE_SINCE)
     }
 }

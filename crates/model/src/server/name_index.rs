@@ -34,6 +34,12 @@ fn tag_of(name: &impl Hash) -> u32 {
 }
 
 impl NameIndex {
+    /// The number of entries.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     /// The id of this name, by asking which ids have it.
     pub(super) fn get(&self, name: &impl Hash, has_name: impl Fn(u32) -> bool) -> Option<u32> {
         let slot = self.find(tag_of(name), has_name)?;
@@ -140,7 +146,7 @@ mod tests {
                     let found = index.get(&name, |id| names[id as usize] == name);
                     prop_assert_eq!(found, model.get(&name).copied());
                 }
-                prop_assert_eq!(index.len, model.len());
+                prop_assert_eq!(index.len(), model.len());
             }
         }
     }

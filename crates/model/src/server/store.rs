@@ -42,6 +42,12 @@ impl<T: Stored> Table<T> {
         self.by_name(name).is_some()
     }
 
+    /// How many names are taken.
+    #[cfg(test)]
+    pub(super) fn names_len(&self) -> usize {
+        self.names.len()
+    }
+
     /// All objects, by id.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
         self.rows.iter().flatten()

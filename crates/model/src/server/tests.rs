@@ -100,6 +100,7 @@ fn tables_are_read_by_uid_and_by_name_in_order_of_creation() {
 
     server.delete_job(Time::ZERO, Actor::User, &key("b"), Propagation::Background).unwrap();
     assert_eq!((server.job(Uid(0)), server.job_by_key(&key("b"))), (None, None));
+    assert_eq!(server.jobs.names_len(), 1, "no name is left behind");
     assert_eq!(created(&mut server, "b").uid, Uid(2), "a uid is never used twice");
     assert_eq!(server.job(Uid(99)), None);
 }

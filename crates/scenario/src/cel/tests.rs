@@ -33,7 +33,7 @@ fn conditions_without_a_meaning_are_refused_where_they_are_wrong() {
         ("pods.exists(p, p.indx == 2)", "indx", "the CEL expression is wrong: unknown field `indx`"),
         ("false && pod.ready", "pod", "the CEL expression is wrong: unknown variable `pod`"),
         ("pods.index == 2", "index", "the CEL expression is wrong: a list has no field `index`"),
-        ("pods.exist(p, p.ready)", "(", "the CEL expression is wrong: unknown function `exist`"),
+        ("pods.exist(p, p.ready)", "exist", "the CEL expression is wrong: unknown function `exist`"),
         ("size(pods)", "size(pods)", "the CEL expression is wrong: it yields a number, not true or false"),
         ("job.active == \"2\"", "==", "the CEL expression is wrong: a number is compared with a text"),
         (

@@ -231,7 +231,11 @@ impl Checker<'_> {
                         .filter(|name| !name.starts_with('@')),
                 ),
             };
-            return self.wrong(expression, &format!("unknown function `{name}`"), &help);
+            return Err(self.error(
+                self.name_span(expression, name),
+                &format!("unknown function `{name}`"),
+                &help,
+            ));
         }
         let mut types = Vec::with_capacity(operands.len());
         for operand in &operands {
@@ -358,6 +362,15 @@ impl Checker<'_> {
         match self.text.get(dot..).and_then(|rest| rest.find(&select.field)) {
             Some(offset) => dot + offset..dot + offset + select.field.len(),
             None => self.span(expression),
+        }
+    }
+
+    /// The name of a function; the parser remembers the bracket behind it.
+    fn name_span(&self, expression: &IdedExpr, name: &str) -> Range<usize> {
+        let span = self.span(expression);
+        match self.text.get(..span.end).and_then(|text| text.rfind(name)) {
+            Some(start) => start..start + name.len(),
+            None => span,
         }
     }
 

@@ -10,6 +10,7 @@ use super::Source;
 use super::scope::Scope;
 use crate::ast::{ClusterSpec, Spanned, VersionRange, WorkloadRule};
 use crate::error::{Problem, ScenarioError, suggest};
+use crate::yaml::Node;
 use crate::{raw, text};
 
 /// Nodes that a cluster may have.
@@ -22,6 +23,7 @@ const TIMINGS: &[(&str, &str)] = &[("instant", "instant"), ("kind", "kind"), ("g
 /// What the cluster is, with the defaults filled in.
 pub(super) fn spec(
     file: &Source<'_>,
+    root: &Node,
     raw: raw::Cluster,
     versions: VersionRange,
 ) -> Result<ClusterSpec, ScenarioError> {
@@ -42,7 +44,7 @@ pub(super) fn spec(
         cores_per_node: or(raw.cores_per_node, 10),
         pods_per_node: or(raw.pods_per_node, 110),
         timing: timing.to_owned(),
-        feature_gates: feature_gates(file, raw.feature_gates.unwrap_or_default(), versions)?,
+        feature_gates: feature_gates(file, root, raw.feature_gates.unwrap_or_default(), versions)?,
         controller_qps: qps,
         controller_burst: or(raw.controller_burst, 30),
         manual_pods: raw.pods.is_some_and(|mode| mode.value == raw::PodMode::Manual),
@@ -52,6 +54,7 @@ pub(super) fn spec(
 /// Gates that every version of the scenario knows and lets be set.
 fn feature_gates(
     file: &Source<'_>,
+    root: &Node,
     gates: BTreeMap<String, Spanned<bool>>,
     versions: VersionRange,
 ) -> Result<Vec<(String, bool)>, ScenarioError> {
@@ -76,7 +79,9 @@ fn feature_gates(
             }
             _ => suggest(name, Gate::ALL.into_iter().map(Gate::name)),
         };
-        return Err(file.error(value.span.clone(), problem, "cannot be set").with_help(help));
+        let written = root.get("spec").and_then(|spec| spec.get("cluster")?.get("featureGates")?.entry(name));
+        let place = written.map_or(&value.span, |(key, _)| &key.span);
+        return Err(file.error(place.clone(), problem, "cannot be set").with_help(help));
     }
     Ok(gates.into_iter().map(|(name, value)| (name, value.value)).collect())
 }
@@ -91,11 +96,18 @@ pub(super) fn workloads(
 }
 
 fn workload(file: &Source<'_>, scope: &Scope, rule: raw::Workload) -> Result<WorkloadRule, ScenarioError> {
-    if let Some(job) = &rule.job {
-        scope.job(file, job)?;
-    }
+    let facts = rule.job.as_ref().map(|job| scope.job(file, job).map(|facts| (job, facts))).transpose()?;
     if let Some(indexes) = &rule.indexes {
-        file.read(indexes, text::index_set)?;
+        let set = file.read(indexes, text::index_set)?;
+        if let Some((job, facts)) = facts
+            && let Some(index) =
+                text::last_index(&set.to_string()).filter(|index| *index >= facts.completions_max)
+        {
+            let problem = Problem::IndexOutOfRange { job: job.value.clone(), index };
+            return Err(file
+                .error(indexes.span.clone(), problem, "no pod ever has all of these")
+                .with_help(facts.range_in_words()));
+        }
     }
     let incarnation = rule.incarnation.as_ref().map(|it| file.positive(it, "incarnations")).transpose()?;
     let runs_for = rule.runs_for.as_ref().map(|it| file.read(it, text::duration)).transpose()?;
@@ -111,7 +123,7 @@ fn workload(file: &Source<'_>, scope: &Scope, rule: raw::Workload) -> Result<Wor
         incarnation,
         behaviour: Behaviour {
             runs_for,
-            exit_code: rule.exit_code.map(|code| exit_code(file, &code)).transpose()?.unwrap_or(0),
+            exit_code: rule.exit_code.map_or(0, |code| code.value),
             on_term: on_term(file, rule.on_term)?,
         },
     })
@@ -127,21 +139,8 @@ fn on_term(file: &Source<'_>, written: Option<Spanned<raw::OnTerm>>) -> Result<O
             Err(file.error(span, problem, "here").with_help(help))
         }
         Some(Spanned { value: raw::OnTerm::Exit(exit), .. }) => Ok(OnTerm::Exit {
-            exit_code: exit
-                .exit_code
-                .map(|code| exit_code(file, &code))
-                .transpose()?
-                .unwrap_or(SIGTERM_EXIT_CODE),
+            exit_code: exit.exit_code.map_or(SIGTERM_EXIT_CODE, |code| code.value),
             after: exit.after.map(|after| file.read(&after, text::duration)).transpose()?.unwrap_or_default(),
         }),
     }
-}
-
-/// An exit code as a process can have it.
-pub(super) fn exit_code(file: &Source<'_>, code: &Spanned<i32>) -> Result<i32, ScenarioError> {
-    if (0..=255).contains(&code.value) {
-        return Ok(code.value);
-    }
-    let problem = Problem::Invalid(format!("{} is no exit code", code.value));
-    Err(file.error(code.span.clone(), problem, "here").with_help("exit codes are 0 to 255"))
 }

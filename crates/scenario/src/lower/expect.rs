@@ -248,9 +248,7 @@ impl Reader<'_> {
         facts: &super::scope::JobFacts,
     ) -> Result<String, ScenarioError> {
         let text = self.file.read(written, text::canonical_index_set)?;
-        // The last run holds the largest index.
-        let last = text.rsplit([',', '-']).next().and_then(|last| last.parse::<u32>().ok());
-        match last {
+        match text::last_index(&text) {
             Some(index) if index >= facts.completions_max => {
                 let problem = Problem::IndexOutOfRange { job: job.to_owned(), index };
                 Err(self

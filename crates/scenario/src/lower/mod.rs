@@ -58,7 +58,7 @@ pub(crate) fn scenario(source: &Arc<SourceFile>, loader: &dyn FileLoader) -> Res
         None => file.all_versions(),
     };
     check_steps(&file, &raw.spec.steps)?;
-    let cluster = cluster::spec(&file, raw.spec.cluster.unwrap_or_default(), versions)?;
+    let cluster = cluster::spec(&file, root, raw.spec.cluster.unwrap_or_default(), versions)?;
     let applied = steps::manifests(&file, root, &raw.spec.steps.value, loader)?;
     let scope = scope::Scope::new(&file, root, &cluster, &raw.spec.steps.value, &applied)?;
     let workloads = cluster::workloads(&file, &scope, raw.spec.workloads.unwrap_or_default())?;
@@ -78,8 +78,7 @@ pub(crate) fn scenario(source: &Arc<SourceFile>, loader: &dyn FileLoader) -> Res
 /// Says early that a file is something else, before its fields are looked at.
 fn check_kind(file: &Source<'_>, root: &Node) -> Result<(), ScenarioError> {
     if !matches!(root.kind, Kind::Map(_)) {
-        let problem =
-            Problem::WrongType { expected: "a mapping".to_owned(), found: "something else".to_owned() };
+        let problem = Problem::WrongType { expected: "a mapping".to_owned(), found: root.in_words() };
         return Err(file
             .error(root.span.clone(), problem, "a scenario is a mapping")
             .with_help(format!("begin with `apiVersion: {API_VERSION}` and `kind: Scenario`")));

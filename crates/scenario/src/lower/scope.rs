@@ -1,6 +1,6 @@
 //! What exists in a scenario: Jobs, pods and nodes that some step makes, and the indexes that a Job can ever have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use towtank_model::objects::CompletionMode;
 
@@ -31,7 +31,7 @@ pub(crate) struct Scope {
     nodes: u32,
     /// Names of nodes that steps add.
     added_nodes: Vec<String>,
-    namespaces: Vec<String>,
+    namespaces: BTreeSet<String>,
     /// `spec.cluster.pods` is `manual`.
     pub(crate) is_manual: bool,
 }
@@ -50,7 +50,7 @@ impl Scope {
             pods: BTreeMap::new(),
             nodes: cluster.nodes,
             added_nodes: Vec::new(),
-            namespaces: vec!["default".to_owned()],
+            namespaces: BTreeSet::from(["default".to_owned()]),
             is_manual: cluster.manual_pods,
         };
         for (position, (step, applied)) in steps.iter().zip(applied).enumerate() {
@@ -78,7 +78,7 @@ impl Scope {
 
     fn add(&mut self, step: usize, object: &Manifest) -> Result<(), (Problem, String)> {
         let (Manifest::Job(key, _) | Manifest::Pod(key, _)) = object;
-        self.namespaces.push(key.namespace.to_string());
+        self.namespaces.insert(key.namespace.to_string());
         match object {
             Manifest::Job(key, job) => {
                 if !self.jobs.contains_key(&*key.name) && job.template.is_none() {
@@ -277,7 +277,11 @@ impl Scope {
                     return Ok(PodRef::Named(name.value));
                 }
                 let problem = Problem::NoSuch { what: "pod", name: name.value.clone() };
-                let help = suggest(&name.value, self.pods.keys().map(String::as_str));
+                let help = match self.pods.len() {
+                    0 => "no step applies a pod; pods of Jobs are named by `job` and `index` or `number`"
+                        .to_owned(),
+                    _ => suggest(&name.value, self.pods.keys().map(String::as_str)),
+                };
                 Err(file.error(name.span, problem, "no step before applies it").with_help(help))
             }
             _ => Err(invalid("these fields together do not name a pod")),

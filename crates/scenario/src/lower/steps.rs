@@ -6,7 +6,6 @@ use std::sync::Arc;
 use towtank_model::objects::{ConditionStatus, PodPhase};
 use towtank_model::server::Propagation;
 
-use super::cluster::exit_code;
 use super::scope::Scope;
 use super::{Source, expect};
 use crate::FileLoader;
@@ -43,7 +42,7 @@ pub(super) fn manifests(
             Kind::Map(_) => Ok(vec![one(file.source, node)?]),
             _ => {
                 let expected = "a file, a manifest or a list of manifests".to_owned();
-                let problem = Problem::WrongType { expected, found: "something else".to_owned() };
+                let problem = Problem::WrongType { expected, found: node.in_words() };
                 Err(file
                     .error(node.span.clone(), problem, "here")
                     .with_help("write for example `apply: job.yaml`"))
@@ -62,8 +61,7 @@ fn one(
         _ => None,
     };
     let Some(first_key) = first_key else {
-        let problem =
-            Problem::WrongType { expected: "a manifest".to_owned(), found: "something else".to_owned() };
+        let problem = Problem::WrongType { expected: "a manifest".to_owned(), found: node.in_words() };
         return Err(ScenarioError::new(source, node.span.clone(), problem, "here")
             .with_help("a manifest begins with `apiVersion` and `kind`"));
     };
@@ -271,14 +269,14 @@ impl Actions<'_> {
                 return Ok(Action::Fail { pods, exit_code: 1, container: None, condition: None });
             }
         };
-        let code = fail.exit_code.map(|code| Ok((exit_code(self.file, &code)?, code.span))).transpose()?;
-        if let Some((0, span)) = code {
+        // Any other code will do: those of Windows are negative.
+        if let Some(Spanned { value: 0, span }) = fail.exit_code {
             return Err(self.invalid(span, "a container that ends with code 0 succeeds", "use `succeed`"));
         }
         let condition = fail.condition.map(|condition| self.condition(condition)).transpose()?;
         Ok(Action::Fail {
             pods: self.pods(fail.pod, fail.pods, span)?,
-            exit_code: code.map_or(1, |(code, _)| code),
+            exit_code: fail.exit_code.map_or(1, |code| code.value),
             container: fail.container.map(|container| container.value),
             condition,
         })

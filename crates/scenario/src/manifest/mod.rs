@@ -56,8 +56,7 @@ pub(crate) fn read(source: &Arc<SourceFile>, node: &Node) -> Result<Manifest, Sc
 /// Checks a merge patch of a Job's spec against the fields of the API, and reads what it sets.
 pub(crate) fn read_patch(source: &Arc<SourceFile>, node: &Node) -> Result<JobManifest, ScenarioError> {
     if !matches!(node.kind, Kind::Map(_)) {
-        let problem =
-            Problem::WrongType { expected: "a mapping".to_owned(), found: "something else".to_owned() };
+        let problem = Problem::WrongType { expected: "a mapping".to_owned(), found: node.in_words() };
         return Err(ScenarioError::new(source, node.span.clone(), problem, "here")
             .with_help("write the fields of the Job's spec that change: `spec: {parallelism: 3}`"));
     }
@@ -123,11 +122,11 @@ impl<'a> Place<'a> {
     /// A text field at the top of the manifest.
     fn text(&self, field: &str) -> Result<&'a str, ScenarioError> {
         let missing = || self.missing(field, "", "a manifest begins with `apiVersion` and `kind`");
-        match &self.node.get(field).ok_or_else(missing)?.kind {
+        let node = self.node.get(field).ok_or_else(missing)?;
+        match &node.kind {
             Kind::Text(text) => Ok(text),
             _ => {
-                let problem =
-                    Problem::WrongType { expected: "a text".into(), found: "something else".into() };
+                let problem = Problem::WrongType { expected: "a text".to_owned(), found: node.in_words() };
                 Err(self.error(field, problem, "here").with_help("write for example `kind: Job`"))
             }
         }

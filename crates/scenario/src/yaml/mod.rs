@@ -4,6 +4,7 @@
 //! `1.30` is a version and not the number 1.3. [`de`] turns a tree into typed values.
 
 pub(crate) mod de;
+mod mismatch;
 
 use std::fmt;
 use std::ops::Range;
@@ -97,6 +98,42 @@ impl Node {
         node.span.clone()
     }
 
+    /// Lets the place of everything in `{…}` and `[…]` end with its bracket; the parser only says where it begins.
+    fn close(&mut self, text: &str) {
+        match &mut self.kind {
+            Kind::Seq(items) => items.iter_mut().for_each(|item| item.close(text)),
+            Kind::Map(entries) => entries.iter_mut().for_each(|(_, value)| value.close(text)),
+            _ => return,
+        }
+        let last = match &self.kind {
+            Kind::Seq(items) => items.last(),
+            Kind::Map(entries) => entries.last().map(|(_, value)| value),
+            _ => None,
+        };
+        self.span.end = last.map_or(self.span.end, |last| last.span.end.max(self.span.end));
+        let is_flow = text.get(self.span.start..).is_some_and(|rest| rest.starts_with(['{', '[']));
+        let rest = text.get(self.span.end..).unwrap_or_default();
+        let blanks = rest.len() - rest.trim_start_matches(|c: char| c.is_whitespace() || c == ',').len();
+        if is_flow && rest[blanks..].starts_with(['}', ']']) {
+            self.span.end += blanks + 1;
+        }
+    }
+
+    /// The value in words, for messages.
+    pub(crate) fn in_words(&self) -> String {
+        match &self.kind {
+            Kind::Null => "nothing".to_owned(),
+            Kind::Bool(value) => format!("the boolean `{value}`"),
+            Kind::Int(value) => format!("the number `{value}`"),
+            Kind::UInt(value) => format!("the number `{value}`"),
+            Kind::Float(value) => format!("the number `{value}`"),
+            Kind::Text(value) if value.len() <= 40 && !value.contains('\n') => format!("the text `{value}`"),
+            Kind::Text(_) => "a text".to_owned(),
+            Kind::Seq(_) => "a list".to_owned(),
+            Kind::Map(_) => "a mapping".to_owned(),
+        }
+    }
+
     /// The same value as JSON. Numbers that JSON cannot write become null.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         match &self.kind {
@@ -123,7 +160,10 @@ pub(crate) fn documents(source: &Arc<SourceFile>) -> Result<Vec<Node>, ScenarioE
     }
     let nodes: Vec<Located> = serde_saphyr::from_multiple_with_options(&source.text, options())
         .map_err(|error| refusal(source, error.without_snippet()))?;
-    Ok(nodes.into_iter().map(|node| node.0).filter(|node| !matches!(node.kind, Kind::Null)).collect())
+    let mut nodes: Vec<Node> = nodes.into_iter().map(|node| node.0).collect();
+    nodes.retain(|node| !matches!(node.kind, Kind::Null));
+    nodes.iter_mut().for_each(|node| node.close(&source.text));
+    Ok(nodes)
 }
 
 /// How the parser is bounded.
@@ -168,13 +208,9 @@ fn refusal(source: &Arc<SourceFile>, error: &serde_saphyr::Error) -> ScenarioErr
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. }
         | Error::AliasReplayCounterOverflow { .. }
-        | Error::RecursiveReferencesRequireWeakTypes { .. } => {
-            let help = format!(
-                "a file may have {NODES_MAX} values, {DEPTH_MAX} levels, and aliases that stand for \
-                 {ALIAS_NODES_MAX} values in all, none of which contains itself"
-            );
-            ScenarioError::new(source, at, Problem::Limit(text), "the limit is exceeded here").with_help(help)
-        }
+        | Error::RecursiveReferencesRequireWeakTypes { .. } => limit(source, at, text),
+        // Limits of the scanner, and those hit while an alias is expanded, come as plain messages.
+        _ if text.contains("limit exceeded") => limit(source, at, text),
         Error::UnsupportedTag { tag, .. } => {
             ScenarioError::new(source, before(source, at, tag), Problem::Yaml(text), "here")
                 .with_help("a text that begins with `!` is a tag in YAML: quote it with `'…'`")
@@ -182,6 +218,16 @@ fn refusal(source: &Arc<SourceFile>, error: &serde_saphyr::Error) -> ScenarioErr
         _ => ScenarioError::new(source, at, Problem::Yaml(text), "here")
             .with_help("quote texts that contain `: `, ` #`, or begin with one of `{[*&!|>'\"%@`"),
     }
+}
+
+/// The message that a limit is exceeded.
+fn limit(source: &Arc<SourceFile>, at: Range<usize>, text: String) -> ScenarioError {
+    let text =
+        if text.contains("recursive references") { "a value contains itself".to_owned() } else { text };
+    ScenarioError::new(source, at, Problem::Limit(text), "the limit is exceeded here").with_help(format!(
+        "a file may have {NODES_MAX} values, {DEPTH_MAX} levels, and aliases that stand for {ALIAS_NODES_MAX} values \
+         in all, none of which contains itself"
+    ))
 }
 
 /// The last `word` before `at`: the parser tells where a tagged value begins, behind its tag.
@@ -225,16 +271,7 @@ struct Located(Node);
 impl<'de> Deserialize<'de> for Located {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = serde_saphyr::Spanned::<Body>::deserialize(deserializer)?;
-        let (mut span, kind) = (bytes(&spanned.defined), spanned.value.0);
-        let last = match &kind {
-            Kind::Seq(items) => items.last(),
-            Kind::Map(entries) => entries.last().map(|(_, value)| value),
-            _ => None,
-        };
-        if let Some(last) = last {
-            span.end = span.end.max(last.span.end);
-        }
-        Ok(Self(Node { span, kind }))
+        Ok(Self(Node { span: bytes(&spanned.defined), kind: spanned.value.0 }))
     }
 }
 

@@ -61,7 +61,10 @@ fn find_step(scenario: &Scenario, wanted: &str) -> Result<usize, Failure> {
     })
 }
 
-fn find_version(scenario: &Scenario, wanted: Option<KubernetesVersion>) -> Result<KubernetesVersion, Failure> {
+fn find_version(
+    scenario: &Scenario,
+    wanted: Option<KubernetesVersion>,
+) -> Result<KubernetesVersion, Failure> {
     let range = scenario.versions;
     match wanted {
         None => Ok(range.last),

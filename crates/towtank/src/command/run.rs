@@ -135,7 +135,12 @@ fn rendered(reports: &[ScenarioReport], format: Format) -> Result<String, Failur
 }
 
 /// Writes the report, and the trace of every run that failed.
-fn write_all(directory: &Path, text: &str, reports: &[ScenarioReport], format: Format) -> Result<(), Failure> {
+fn write_all(
+    directory: &Path,
+    text: &str,
+    reports: &[ScenarioReport],
+    format: Format,
+) -> Result<(), Failure> {
     let write = |name: &str, text: &str| {
         let path = directory.join(name);
         fs::write(&path, text)
@@ -149,7 +154,8 @@ fn write_all(directory: &Path, text: &str, reports: &[ScenarioReport], format: F
         Format::Junit => write("junit.xml", text)?,
     }
     for run in reports.iter().flat_map(|report| &report.runs).filter(|run| !run.passed()) {
-        let name = format!("{}.{}.{}.{}.trace.txt", file_name(&run.scenario), run.world, run.version, run.seed);
+        let name =
+            format!("{}.{}.{}.{}.trace.txt", file_name(&run.scenario), run.world, run.version, run.seed);
         let mut lines = String::new();
         for line in trace_text::lines(&run.trace) {
             // Writing to a string cannot fail.

@@ -244,6 +244,9 @@ fn template_changes() -> Vec<(&'static str, PodTemplate)> {
     ]
 }
 
+/// Its name, manifest and status, and what may change in 1.35 and in 1.36.
+type Premise<'a> = (&'a str, &'a JobManifest, JobStatus, &'a [&'a str], &'a [&'a str]);
+
 /// `TestValidateJobUpdate` on templates with the premises of `TestJobStrategy_ValidateUpdate`.
 #[test]
 fn template_mutability() {
@@ -252,8 +255,7 @@ fn template_mutability() {
     let at_rest =
         JobStatus { conditions: true_conditions(&[JobConditionType::Suspended]), ..started.clone() };
     let stopping = JobStatus { active: 1, ..at_rest.clone() };
-    // Premise, manifest, status, and what may change in 1.35 and in 1.36.
-    let premises: [(&str, &JobManifest, JobStatus, &[&str], &[&str]); 5] = [
+    let premises: [Premise<'_>; 5] = [
         ("running", &plain(), started.clone(), &[], &[]),
         ("never started", &suspended, JobStatus::default(), &["scheduling"], &["scheduling", "resources"]),
         ("started once", &suspended, started, &[], &[]),

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use self::container::{Fate, Run};
 use self::work::{PodWork, Stage, StopReason};
+use super::conditions::Words;
 use super::placement::Placement;
 use super::timing::TimingProfile;
 use super::workload::Workload;
@@ -71,14 +72,15 @@ impl Default for Host {
 pub struct Kubelets {
     timing: &'static TimingProfile,
     workload: Workload,
+    words: Words,
     hosts: Vec<Host>,
     /// Pods until their end has been reported and, when they are being deleted, their object is deleted.
     pods: BTreeMap<Uid, Box<PodWork>>,
 }
 
 impl Kubelets {
-    pub(super) fn new(timing: &'static TimingProfile, workload: Workload) -> Self {
-        Self { timing, workload, hosts: Vec::new(), pods: BTreeMap::new() }
+    pub(super) fn new(timing: &'static TimingProfile, workload: Workload, words: Words) -> Self {
+        Self { timing, workload, words, hosts: Vec::new(), pods: BTreeMap::new() }
     }
 
     /// Follows what happens to pods.
@@ -208,30 +210,25 @@ impl Kubelets {
 
     /// The pod has changed: a report is due.
     fn report(&mut self, uid: Uid, ctx: &mut Context<'_>) {
-        let Some(work) = self.pods.get_mut(&uid) else { return };
-        work.is_dirty = true;
+        let Some(work) = self.pods.get(&uid) else { return };
         if !work.report_timer.is_armed() {
             self.arm_after(uid, PodTimer::Report, self.timing.status_report, ctx);
         }
     }
 
     fn write_report(&mut self, uid: Uid, ctx: &mut Context<'_>) {
-        let Some(work) = self.pods.get_mut(&uid) else { return };
-        work.is_dirty = false;
+        let Some(work) = self.pods.get(&uid) else { return };
         let now = ctx.now;
-        let features = *ctx.server.features();
+        let (features, words) = (*ctx.server.features(), &self.words);
         let written = ctx.server.update_pod_status(now, Actor::Kubelet, uid, |status| {
-            work.write_to(status, &features, now);
+            work.write_to(status, words, &features, now);
         });
         let is_over = work.stage == Stage::Ended;
         match written {
             Ok(pod) if is_over => self.reported_end(&pod, ctx),
             Ok(_) => {}
             Err(ApiError::NotFound { .. }) => self.forget(uid),
-            Err(_) => {
-                work.is_dirty = true;
-                self.arm(uid, PodTimer::Report, now + RETRY, ctx);
-            }
+            Err(_) => self.arm(uid, PodTimer::Report, now + RETRY, ctx),
         }
     }
 

@@ -4,16 +4,11 @@ use std::sync::Arc;
 
 use super::container::{ContainerRun, KILLED, Role, Run};
 use super::work::{PodWork, Stage};
-use crate::cluster::conditions;
+use crate::cluster::conditions::{self, Words};
 use crate::objects::ConditionStatus;
-use crate::objects::{Container, ContainerState, ContainerStatus, PodPhase, PodStatus, READY, Termination};
+use crate::objects::{Container, ContainerState, ContainerStatus, PodPhase, PodStatus, Termination};
 use crate::time::Time;
 use crate::version::Features;
-
-/// `status.reason` of pods that the kubelet ended because its node shuts down.
-const SHUTDOWN_REASON: &str = "Terminated";
-/// Reason of their condition DisruptionTarget (KEP-3329).
-const TERMINATION_BY_KUBELET: &str = "TerminationByKubelet";
 
 impl PodWork {
     /// `status.phase` (`getPhase` of the kubelet, and its rule that a pod that has ended is Succeeded or Failed).
@@ -42,39 +37,40 @@ impl PodWork {
     }
 
     /// Writes what the kubelet knows into a status; conditions of others stay.
-    pub(super) fn write_to(&self, status: &mut PodStatus, features: &Features, now: Time) {
+    pub(super) fn write_to(&self, status: &mut PodStatus, words: &Words, features: &Features, now: Time) {
         status.phase = self.phase();
         status.start_time = status.start_time.or(Some(self.start_time.truncated_to_second()));
         let inits = self.spec.init_containers.len();
         let (init, main) = self.containers.split_at(inits.min(self.containers.len()));
-        status.init_containers = self.statuses(&self.spec.init_containers, init);
-        status.containers = self.statuses(&self.spec.containers, main);
-        let (ready, reason) = self.ready_condition();
-        conditions::set(&mut status.conditions, READY, ready, reason, now);
+        status.init_containers = self.statuses(&self.spec.init_containers, init, words);
+        status.containers = self.statuses(&self.spec.containers, main, words);
+        let (ready, reason) = self.ready_condition(words);
+        conditions::set(&mut status.conditions, &words.ready, ready, reason, now);
         if let Some((kind, value)) = &self.exit_condition {
-            conditions::set(&mut status.conditions, kind, *value, "", now);
+            conditions::set(&mut status.conditions, kind, *value, &words.none, now);
         }
         if self.stage == Stage::Ended && self.is_shut_down {
-            status.reason = SHUTDOWN_REASON.into();
-            conditions::set_disruption_target(&mut status.conditions, features, TERMINATION_BY_KUBELET, now);
+            status.reason = Arc::clone(&words.terminated);
+            let reason = &words.termination_by_kubelet;
+            words.set_disruption_target(&mut status.conditions, features, reason, now);
         }
     }
 
-    fn ready_condition(&self) -> (ConditionStatus, &'static str) {
+    fn ready_condition<'a>(&self, words: &'a Words) -> (ConditionStatus, &'a Arc<str>) {
         match self.phase() {
-            PodPhase::Succeeded => (ConditionStatus::False, "PodCompleted"),
-            PodPhase::Failed => (ConditionStatus::False, "PodFailed"),
-            _ if self.is_ready() => (ConditionStatus::True, ""),
-            _ => (ConditionStatus::False, "ContainersNotReady"),
+            PodPhase::Succeeded => (ConditionStatus::False, &words.pod_completed),
+            PodPhase::Failed => (ConditionStatus::False, &words.pod_failed),
+            _ if self.is_ready() => (ConditionStatus::True, &words.none),
+            _ => (ConditionStatus::False, &words.containers_not_ready),
         }
     }
 
-    fn statuses(&self, specs: &[Container], runs: &[ContainerRun]) -> Vec<ContainerStatus> {
+    fn statuses(&self, specs: &[Container], runs: &[ContainerRun], words: &Words) -> Vec<ContainerStatus> {
         let status = |(spec, run): (&Container, &ContainerRun)| ContainerStatus {
             name: Arc::clone(&spec.name),
             restart_count: run.restarts,
             ready: self.is_container_ready(run),
-            state: self.state_of(run),
+            state: self.state_of(run, words),
         };
         specs.iter().zip(runs).map(status).collect()
     }
@@ -92,23 +88,27 @@ impl PodWork {
         }
     }
 
-    fn state_of(&self, container: &ContainerRun) -> ContainerState {
+    fn state_of(&self, container: &ContainerRun, words: &Words) -> ContainerState {
         let is_over = self.stage == Stage::Ended;
         match container.run {
             Run::Running { .. } | Run::Exited(_) if !is_over => ContainerState::Running,
             Run::Ended(exit) | Run::Exited(exit) => terminated(exit.code, Some(exit.at)),
             Run::BackingOff(exit) if is_over => terminated(exit.code, Some(exit.at)),
-            Run::BackingOff(_) => ContainerState::Waiting("CrashLoopBackOff".into()),
+            Run::BackingOff(_) => waiting(&words.crash_loop_back_off),
             // A container of which nothing is known when the pod has ended counts as lost.
             Run::Waiting | Run::Running { .. } if is_over && self.is_initialized() => {
                 terminated(KILLED, None)
             }
             Run::Waiting | Run::Running { .. } if self.spec.init_containers.is_empty() => {
-                ContainerState::Waiting("ContainerCreating".into())
+                waiting(&words.container_creating)
             }
-            Run::Waiting | Run::Running { .. } => ContainerState::Waiting("PodInitializing".into()),
+            Run::Waiting | Run::Running { .. } => waiting(&words.pod_initializing),
         }
     }
+}
+
+fn waiting(reason: &Arc<str>) -> ContainerState {
+    ContainerState::Waiting(Arc::clone(reason))
 }
 
 fn terminated(exit_code: i32, at: Option<Time>) -> ContainerState {

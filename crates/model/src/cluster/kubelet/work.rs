@@ -62,8 +62,6 @@ pub(super) struct PodWork {
     pub(super) stop: Option<Stop>,
     pub(super) stop_timer: Timer,
     pub(super) report_timer: Timer,
-    /// The last report no longer tells the truth.
-    pub(super) is_dirty: bool,
     /// A condition that a user asked the kubelet to set with a container's end.
     pub(super) exit_condition: Option<(Arc<str>, ConditionStatus)>,
     /// Ended by graceful node shutdown.
@@ -88,7 +86,6 @@ impl PodWork {
             stop: None,
             stop_timer: Timer::default(),
             report_timer: Timer::default(),
-            is_dirty: false,
             exit_condition: None,
             is_shut_down: false,
         }

@@ -156,17 +156,24 @@ fn a_user_can_end_containers_with_a_condition() {
     assert_eq!(exit(&mut bench, ContainerChoice::First, None), Err(ActionError::NotRunning));
 }
 
+/// Recorded: 0.7 s for one pod and 8.2 s for 30 on two nodes of kind; published: 2.5 s for four and 119.4 s for 246 on
+/// one node, the controller's time included.
 #[test]
 fn pods_that_start_together_wait_for_their_node() {
-    for (pods, fastest_ms, slowest_ms) in [(1, 500, 950), (30, 5_500, 7_500)] {
-        let mut bench = Bench::new(profile("kind", 2));
+    for (timing, nodes, pods, fastest_ms, slowest_ms) in [
+        ("kind", 2, 1, 500, 950),
+        ("kind", 2, 30, 5_500, 7_500),
+        ("gke", 1, 4, 2_000, 3_000),
+        ("gke", 1, 246, 115_000, 130_000),
+    ] {
+        let mut bench = Bench::new(ClusterConfig { pods_max: 250, ..profile(timing, nodes) });
         let template = Arc::new(spec(RestartPolicy::Never));
         let pods: Vec<Uid> =
             (0..pods).map(|number| bench.create_shared(&format!("p{number}"), &template)).collect();
-        bench.run_for_secs(60);
+        bench.run_for_secs(600);
         let ready = pods.iter().map(|&pod| bench.when(pod, Pod::is_ready).unwrap().as_micros() / 1_000);
         let last = ready.max().unwrap();
-        assert!((fastest_ms..slowest_ms).contains(&last), "{} pods took {last} ms", pods.len());
+        assert!((fastest_ms..slowest_ms).contains(&last), "{timing}: {} pods took {last} ms", pods.len());
     }
 }
 

@@ -12,7 +12,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::engine::{EventQueue, RandomStreams};
-use crate::objects::{Container, ObjectKey, Pod, PodSpec, RestartPolicy, Toleration};
+use crate::objects::{
+    Container, ContainerState, ContainerStatus, ObjectKey, Pod, PodPhase, PodSpec, READY, RestartPolicy,
+    Termination, Toleration,
+};
 use crate::server::{PodManifest, Server, Versions};
 use crate::time::Time;
 use crate::version::{Features, KubernetesVersion};

@@ -123,6 +123,7 @@ fn a_cluster_that_is_mostly_lost_evicts_nobody() {
     for (nodes, lost, control_plane_nodes, evicts) in [
         (1, 1, 1, true),
         (1, 1, 0, false),
+        (2, 2, 1, true),
         (3, 2, 1, true),
         (4, 3, 1, false),
         (5, 3, 1, true),
@@ -263,12 +264,14 @@ fn graceful_shutdown_ends_pods_without_deleting_them() {
         bench.run_for_secs(100);
         bench.node("node-0", NodeChange::ShutDown);
         let late = bench.create("late", spec(RestartPolicy::Never));
-        bench.run_for_secs(1_000);
+        bench.run_for_secs(200);
         let ended = bench.pod(pod).unwrap();
         assert_eq!((ended.status.phase, ended.is_deleting()), (phase, false));
         assert_eq!(bench.when(pod, |pod| pod.status.phase.is_terminal()), Some(secs(103)));
         assert_eq!(reason(ended, DISRUPTION_TARGET), Some("TerminationByKubelet"));
         assert_eq!(bench.phase(late), Some(PodPhase::Pending), "the node takes no more");
+        bench.run_for_secs(1_000);
+        assert_eq!(bench.gone_at(pod), Some(secs(400)), "a node that stays away loses its ended pods too");
         assert!(bench.events.is_empty());
     }
 }
@@ -283,4 +286,16 @@ fn nodes_join_after_their_time() {
     assert_eq!(bench.server.nodes().count(), 2);
     let refused = bench.act(|cluster, ctx| cluster.set_node("nowhere", NodeChange::Down, ctx));
     assert_eq!(refused, Err(ActionError::NoSuchNode("nowhere".to_owned())));
+}
+
+#[test]
+fn a_no_execute_taint_takes_ended_pods_too() {
+    let (mut bench, pod) = bench_with_pod(36, spec(RestartPolicy::Never));
+    bench.act(|cluster, ctx| cluster.exit(pod, ContainerChoice::All, 0, None, ctx)).unwrap();
+    bench.run_for_secs(1);
+    bench.node("node-0", NodeChange::OutOfService);
+    bench.run_for_secs(1);
+    assert_eq!(bench.gone_at(pod), Some(secs(101)));
+    assert_eq!(bench.last(pod).status.phase, PodPhase::Succeeded);
+    assert_eq!(reason(bench.last(pod), DISRUPTION_TARGET), Some("DeletionByTaintManager"));
 }

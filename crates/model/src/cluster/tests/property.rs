@@ -222,8 +222,6 @@ fn check_end(bench: &mut Bench, created: &[Uid]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
     #[test]
     fn stories_of_pods_and_nodes_keep_every_rule(
         story in verbs(),

@@ -3,6 +3,7 @@
 //! A pod is counted in three steps, each of which survives a crash: its uid (or its index) is written to the status,
 //! its finalizer is removed, and the uid is replaced by an increment of the counter.
 
+use super::census::Census;
 use super::contract::Snapshot;
 use super::decide::Verdict;
 use super::findings::{Notes, Rule, Subject};
@@ -15,6 +16,8 @@ use crate::time::Time;
 pub(super) struct Account<'a> {
     /// What the controller knows.
     pub(super) snapshot: &'a Snapshot,
+    /// The pods, sorted.
+    pub(super) census: &'a Census,
     /// Pods that the status named as uncounted when the sync began.
     pub(super) recorded: &'a Recorded,
     /// The indexes of an Indexed Job.
@@ -53,7 +56,7 @@ impl Account<'_> {
         let uncounted = status.uncounted.get_or_insert_default();
         let mut accounted = Accounted::default();
         if !uncounted.is_empty() {
-            accounted.changed = count_released(status, &tracked_pods(self.snapshot));
+            accounted.changed = count_released(status, &tracked_pods(self.snapshot, self.census));
         }
         self.release_pods(status, &mut accounted, notes);
         accounted.changed |= self.write_indexes(status);
@@ -66,13 +69,13 @@ impl Account<'_> {
         let mut ended: Vec<usize> =
             (0..pods.len()).filter(|&position| self.may_release(position, notes)).collect();
         if self.indexes.is_some() {
-            ended.sort_by_key(|&position| pods[position].index.get());
+            ended.sort_by_key(|&position| self.census.facts[position].index);
         }
         let Some(uncounted) = &mut status.uncounted else { return };
         let mut new_indexes = 0;
         for (done, &position) in ended.iter().enumerate() {
             let pod = &pods[position];
-            let entry = self.entry(pod, notes);
+            let entry = self.entry(position, notes);
             match entry {
                 Entry::Index => new_indexes += 1,
                 Entry::Succeeded => uncounted.succeeded.push(pod.uid),
@@ -94,61 +97,60 @@ impl Account<'_> {
 
     /// Whether the finalizer of the pod may go (upstream `canRemoveFinalizer`).
     fn may_release(&self, position: usize, notes: &mut Notes) -> bool {
-        let pod = &self.snapshot.pods[position];
-        if !self.snapshot.is_tracked(pod) {
+        let facts = self.census.facts[position];
+        if !facts.is_tracked {
             return false;
         }
         let is_over = self.snapshot.job.deletion_time.is_some() || self.verdict.is_some();
-        if is_over || pod.status.phase == PodPhase::Succeeded {
+        if is_over || facts.phase == PodPhase::Succeeded {
             return true;
         }
-        if !self.snapshot.is_failed(pod) {
+        if !facts.is_failed {
             return false;
         }
         let held = |indexes: &Indexes| {
-            pod.index.get().and_then(|index| indexes.held.get(&index)).is_some_and(|&held| held == position)
+            facts.index.and_then(|index| indexes.held.get(&index)).is_some_and(|&held| held == position)
         };
         let is_held = self.indexes.is_some_and(held);
         if is_held {
-            notes.add(|| (Subject::Pod(pod.uid), Rule::PodHeld, String::new()));
+            notes.add(|| (Subject::Pod(self.snapshot.pods[position].uid), Rule::PodHeld, String::new()));
         }
         !is_held
     }
 
     /// What a pod that loses its finalizer counts for.
-    fn entry(&self, pod: &Pod, notes: &mut Notes) -> Entry {
-        let (snapshot, uid) = (self.snapshot, pod.uid);
-        let countable = snapshot.is_countable(pod);
+    fn entry(&self, position: usize, notes: &mut Notes) -> Entry {
+        let (pod, facts) = (&self.snapshot.pods[position], self.census.facts[position]);
+        let uid = pod.uid;
         let mut note = |rule, entry| {
             notes.add(|| (Subject::Pod(uid), rule, detail_of(pod)));
             entry
         };
-        if pod.status.phase == PodPhase::Succeeded && !self.recorded.failed(uid) {
+        if facts.phase == PodPhase::Succeeded && !self.recorded.failed(uid) {
             return match self.indexes {
-                Some(_) if !countable => note(Rule::EndedOutOfRange, Entry::Nothing),
+                Some(_) if !facts.is_countable => note(Rule::EndedOutOfRange, Entry::Nothing),
                 Some(indexes) => {
-                    let is_new = pod.index.get().is_some_and(|index| !indexes.previous.contains(index));
+                    let is_new = facts.index.is_some_and(|index| !indexes.previous.contains(index));
                     note(Rule::PodSucceeded, if is_new { Entry::Index } else { Entry::Nothing })
                 }
                 None if self.recorded.succeeded(uid) => Entry::Nothing,
                 None => note(Rule::PodSucceeded, Entry::Succeeded),
             };
         }
-        let is_failed = snapshot.is_failed(pod);
-        if !is_failed && !self.fails_unfinished_pods() {
+        if !facts.is_failed && !self.fails_unfinished_pods() {
             let rule = if self.verdict.is_some() { Rule::SurvivorNotFailed } else { Rule::PodReleased };
             return note(rule, Entry::Nothing);
         }
-        if !countable {
+        if !facts.is_countable {
             return note(Rule::EndedOutOfRange, Entry::Nothing);
         }
         if self.recorded.failed(uid) {
             return Entry::Nothing;
         }
-        if !snapshot.is_failure_counted(pod) {
+        if !self.snapshot.is_failure_counted(pod) {
             return note(Rule::PodFailureIgnored, Entry::Nothing);
         }
-        note(if is_failed { Rule::PodFailed } else { Rule::UnfinishedPodFails }, Entry::Failed)
+        note(if facts.is_failed { Rule::PodFailed } else { Rule::UnfinishedPodFails }, Entry::Failed)
     }
 
     /// The decision makes failures of pods that have not ended. Up to 1.30 any decision does.

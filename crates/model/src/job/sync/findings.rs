@@ -117,6 +117,8 @@ pub enum Rule {
     DeletedDecided,
     /// One sync either deletes or creates pods; deletion comes first.
     DeletionFirst,
+    /// Of the active pods those that are wanted and have an index of their own stay.
+    PodKept,
     /// As many pods are wanted as parallelism says, but no more than completions are missing.
     PodsWanted,
     /// After the first success of a Job without completions, no pods are created or deleted.
@@ -172,7 +174,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 52] = [
         Self::StartTimeSet,
         Self::ExpectationsUnmet,
         Self::JobBeingDeleted,
@@ -200,6 +202,7 @@ impl Rule {
         Self::DeletedSuspended,
         Self::DeletedDecided,
         Self::DeletionFirst,
+        Self::PodKept,
         Self::PodsWanted,
         Self::SuccessKeepsPods,
         Self::SlotsHeld,
@@ -256,6 +259,7 @@ impl Rule {
             Self::DeletedSuspended => "KEP-2232",
             Self::DeletedDecided => "job controller: deleteActivePods",
             Self::DeletionFirst => "job controller: manageJob",
+            Self::PodKept => "job controller: activePodsForRemoval",
             Self::PodsWanted => "job controller: manageJob",
             Self::SuccessKeepsPods => "job controller: manageJob",
             Self::SlotsHeld => "KEP-3939",
@@ -347,6 +351,7 @@ impl Rule {
             Self::DeletedSuspended => "all active pods of a suspended Job are deleted, and are no failures",
             Self::DeletedDecided => "when a Job has been decided, all its active pods are deleted",
             Self::DeletionFirst => "one sync either deletes or creates pods; deletion comes first",
+            Self::PodKept => "of the active pods those that are wanted and have an index of their own stay",
             Self::PodsWanted => {
                 "as many pods are wanted as parallelism says, but no more than completions are missing"
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::backoff::{failure_count, finish_time};
-use super::census::Census;
+use super::census::{Census, Facts};
 use super::contract::Snapshot;
 use super::findings::{Notes, Rule, Subject};
 use super::ranking;
@@ -22,6 +22,8 @@ pub(super) struct Indexes {
     pub(super) succeeded: IndexSet,
     /// Failed for good; only with `backoffLimitPerIndex`.
     pub(super) failed: Option<IndexSet>,
+    /// Of active pods, in range or not.
+    pub(super) active: IndexSet,
     /// Failed pods whose finalizer stays until their replacement carries their failure count on, by index.
     pub(super) held: BTreeMap<u32, usize>,
 }
@@ -32,16 +34,17 @@ impl Indexes {
         let completions = snapshot.indexed_completions()?;
         let status = &snapshot.job.status;
         let previous = IndexSet::parse_below(&status.completed_indexes, completions);
-        let succeeded = with_pods(&previous, snapshot, |position| {
-            snapshot.pods[position].status.phase == PodPhase::Succeeded
-        });
+        let succeeded = with_pods(&previous, census, |_, facts| facts.phase == PodPhase::Succeeded);
         note_forgotten(snapshot, completions, notes);
         let failed = snapshot.backoff_limit_per_index().map(|_| {
             let text = status.failed_indexes.as_deref().unwrap_or("");
             let previous = IndexSet::parse_below(text, completions);
-            with_pods(&previous, snapshot, |position| snapshot.is_index_failed_by(&snapshot.pods[position]))
+            with_pods(&previous, census, |position, facts| {
+                facts.is_failed && snapshot.is_index_failed_by(&snapshot.pods[position])
+            })
         });
-        let mut indexes = Self { previous, succeeded, failed, held: BTreeMap::new() };
+        let active = set_of(census.indexes_where(|_, facts| facts.is_active));
+        let mut indexes = Self { previous, succeeded, failed, active, held: BTreeMap::new() };
         if indexes.failed.is_some() {
             indexes.held = indexes.held_pods(snapshot, census);
         }
@@ -57,21 +60,19 @@ impl Indexes {
     /// Per index that is neither active nor decided, the failed pod that the replacement takes over from: the one with
     /// the most failures before it and the latest end (upstream `TestGetPodsWithDelayedDeletionPerIndex`).
     fn held_pods(&self, snapshot: &Snapshot, census: &Census) -> BTreeMap<u32, usize> {
-        let active = indexes_of(snapshot, census.active.iter().copied());
         let features = &snapshot.features;
         let mut held: BTreeMap<u32, usize> = BTreeMap::new();
-        for (position, pod) in snapshot.pods.iter().enumerate() {
-            if !snapshot.is_tracked(pod) || !snapshot.is_failed(pod) {
+        for (position, facts) in census.facts.iter().enumerate() {
+            let Some(index) = facts.index_in_range().filter(|_| facts.is_tracked && facts.is_failed) else {
                 continue;
-            }
-            let Some(index) = snapshot.index_in_range(pod) else { continue };
+            };
             let is_decided = self.succeeded.contains(index)
                 || self.failed.as_ref().is_some_and(|failed| failed.contains(index));
-            if is_decided || active.contains(index) {
+            if is_decided || self.active.contains(index) {
                 continue;
             }
             let slot = held.entry(index).or_insert(position);
-            let current = &snapshot.pods[*slot];
+            let (current, pod) = (&snapshot.pods[*slot], &snapshot.pods[position]);
             if failure_count(current) <= failure_count(pod)
                 && finish_time(current, features) <= finish_time(pod, features)
             {
@@ -81,15 +82,18 @@ impl Indexes {
         held
     }
 
+    /// Whether every active pod has an index in range to itself.
+    pub(super) fn fits(&self, snapshot: &Snapshot, census: &Census) -> bool {
+        let completions = snapshot.indexed_completions().unwrap_or(0);
+        self.active.len() == census.active.len() && self.active.last().is_none_or(|last| last < completions)
+    }
+
     /// The lowest indexes, at most `max`, that are neither active, succeeded nor failed, nor (when only ended pods are
     /// replaced) terminating (upstream `TestFirstPendingIndexes`).
     pub(super) fn first_pending(&self, snapshot: &Snapshot, census: &Census, max: usize) -> Vec<u32> {
-        let active = indexes_of(snapshot, census.active.iter().copied());
-        let mut taken = self.succeeded.union(&active);
+        let mut taken = self.succeeded.union(&self.active);
         if snapshot.replaces_ended_pods_only() && census.terminating > 0 {
-            let terminating =
-                (0..snapshot.pods.len()).filter(|&position| snapshot.pods[position].is_terminating());
-            taken = taken.union(&indexes_of(snapshot, terminating));
+            taken = taken.union(&set_of(census.indexes_where(|_, facts| facts.is_terminating)));
         }
         if let Some(failed) = &self.failed {
             taken = taken.union(failed);
@@ -125,19 +129,15 @@ fn note_forgotten(snapshot: &Snapshot, completions: u32, notes: &mut Notes) {
 
 /// `previous` and the in-range indexes of the pods with the finalizer for which `has_it` holds. That a sync before has
 /// patched the finalizer away does not matter here: only what the cache shows.
-fn with_pods(previous: &IndexSet, snapshot: &Snapshot, has_it: impl Fn(usize) -> bool) -> IndexSet {
-    let found = (0..snapshot.pods.len()).filter(|&position| {
-        let pod = &snapshot.pods[position];
-        pod.tracked && snapshot.index_in_range(pod).is_some() && has_it(position)
+fn with_pods(previous: &IndexSet, census: &Census, has_it: impl Fn(usize, &Facts) -> bool) -> IndexSet {
+    let found = census.indexes_where(|position, facts| {
+        facts.has_finalizer && facts.is_countable && has_it(position, facts)
     });
-    let found = indexes_of(snapshot, found);
-    if found.is_empty() { previous.clone() } else { previous.union(&found) }
+    if found.is_empty() { previous.clone() } else { previous.union(&set_of(found)) }
 }
 
-/// The indexes that these pods carry, in range or not.
-fn indexes_of(snapshot: &Snapshot, positions: impl Iterator<Item = usize>) -> IndexSet {
-    let mut indexes: Vec<u32> =
-        positions.filter_map(|position| snapshot.pods[position].index.get()).collect();
+/// The set of these indexes, in any order.
+fn set_of(mut indexes: Vec<u32>) -> IndexSet {
     if !indexes.is_sorted() {
         indexes.sort_unstable();
     }
@@ -160,7 +160,7 @@ pub(super) enum Misfit {
 /// group comes after the pods out of range.
 pub(super) fn split_misfits(snapshot: &Snapshot, census: &Census) -> (Vec<(usize, Misfit)>, Vec<usize>) {
     let completions = snapshot.indexed_completions().unwrap_or(0);
-    let index_of = |position: usize| snapshot.pods[position].index.get();
+    let index_of = |position: usize| census.facts[position].index;
     let mut positions = census.active.clone();
     if !positions.is_sorted_by_key(|&position| index_of(position)) {
         positions.sort_by_key(|&position| index_of(position));

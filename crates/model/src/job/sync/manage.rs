@@ -1,6 +1,7 @@
 //! How many pods there should be, and which are created or deleted for it (spec sections 3.4 and 6; upstream
 //! `manageJob`).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::backoff::{counted_failures, ignored_failures, remaining_for_index, requeue_delay};
@@ -60,7 +61,7 @@ impl Stock<'_> {
         let active = self.census.active.len();
         if self.snapshot.job.spec.suspend {
             let victims = self.victims(active);
-            note_victims(
+            note_pods(
                 self.snapshot,
                 victims.iter().map(|&(position, _)| (position, Rule::DeletedSuspended)),
                 notes,
@@ -71,7 +72,8 @@ impl Stock<'_> {
         let mut victims = self.victims(active.saturating_sub(want));
         victims.truncate(self.snapshot.limits.create_delete_max);
         if !victims.is_empty() {
-            note_victims(self.snapshot, victims.iter().copied(), notes);
+            note_pods(self.snapshot, victims.iter().copied(), notes);
+            self.note_survivors(&victims, notes);
             let terminating = self.blocking_terminating();
             if want > active + terminating - victims.len().min(active) {
                 notes.add(|| (Subject::Job, Rule::DeletionFirst, format!("{} to delete", victims.len())));
@@ -79,6 +81,15 @@ impl Stock<'_> {
             return Plan::Delete(victims.into_iter().map(|(position, _)| position).collect());
         }
         self.creations(want, notes)
+    }
+
+    /// Tells which pods stay when others go.
+    fn note_survivors(&self, victims: &[(usize, Rule)], notes: &mut Notes) {
+        let survivors = notes.when_on(|| {
+            let gone: BTreeSet<usize> = victims.iter().map(|&(position, _)| position).collect();
+            self.census.active.iter().copied().filter(|position| !gone.contains(position)).collect()
+        });
+        note_pods(self.snapshot, survivors.into_iter().map(|position| (position, Rule::PodKept)), notes);
     }
 
     /// How many pods should be active.
@@ -106,7 +117,7 @@ impl Stock<'_> {
 
     /// At least `surplus` active pods that have to go, each with the reason, in upstream's order.
     fn victims(&self, surplus: usize) -> Vec<(usize, Rule)> {
-        if self.indexes.is_none() && surplus == 0 {
+        if surplus == 0 && self.indexes.is_none_or(|indexes| indexes.fits(self.snapshot, self.census)) {
             return Vec::new();
         }
         let (mut victims, mut rest) = if self.indexes.is_some() {
@@ -224,8 +235,8 @@ const fn rule_of(misfit: Misfit) -> Rule {
     }
 }
 
-fn note_victims(snapshot: &Snapshot, victims: impl Iterator<Item = (usize, Rule)>, notes: &mut Notes) {
-    for (position, rule) in victims {
+fn note_pods(snapshot: &Snapshot, pods: impl Iterator<Item = (usize, Rule)>, notes: &mut Notes) {
+    for (position, rule) in pods {
         notes.add(|| {
             let pod = &snapshot.pods[position];
             let detail = pod.index.get().map_or_else(String::new, |index| format!("index {index}"));

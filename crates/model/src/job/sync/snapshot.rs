@@ -63,17 +63,6 @@ impl Snapshot {
             && (self.finalizers_expected_gone.is_empty() || !self.finalizers_expected_gone.contains(&pod.uid))
     }
 
-    /// The pod's index when it lies below `completions`; `None` in NonIndexed Jobs.
-    pub(super) fn index_in_range(&self, pod: &Pod) -> Option<u32> {
-        let completions = self.indexed_completions()?;
-        pod.index.get().filter(|&index| index < completions)
-    }
-
-    /// The pod can be counted at all: in Indexed Jobs its index must be in range.
-    pub(super) fn is_countable(&self, pod: &Pod) -> bool {
-        !self.job.spec.is_indexed() || self.index_in_range(pod).is_some()
-    }
-
     /// The pod's failure fails its index for good (upstream `TestIsIndexFailed`).
     pub(super) fn is_index_failed_by(&self, pod: &Pod) -> bool {
         let Some(limit) = self.backoff_limit_per_index() else { return false };

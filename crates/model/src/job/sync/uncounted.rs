@@ -1,5 +1,6 @@
 //! Pods that have ended and wait to be counted: `status.uncountedTerminatedPods` (KEP-2307).
 
+use super::census::Census;
 use super::contract::Snapshot;
 use crate::objects::{JobStatus, Uid, UncountedPods};
 
@@ -60,9 +61,9 @@ pub(super) fn count_released(status: &mut JobStatus, tracked: &[Uid]) -> bool {
 }
 
 /// The uids of the pods that still have the finalizer, ascending.
-pub(super) fn tracked_pods(snapshot: &Snapshot) -> Vec<Uid> {
-    let mut uids: Vec<Uid> =
-        snapshot.pods.iter().filter(|pod| snapshot.is_tracked(pod)).map(|pod| pod.uid).collect();
+pub(super) fn tracked_pods(snapshot: &Snapshot, census: &Census) -> Vec<Uid> {
+    let rows = snapshot.pods.iter().zip(&census.facts);
+    let mut uids: Vec<Uid> = rows.filter(|(_, facts)| facts.is_tracked).map(|(pod, _)| pod.uid).collect();
     uids.sort_unstable();
     uids
 }

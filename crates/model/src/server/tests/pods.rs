@@ -205,20 +205,39 @@ fn the_last_finalizer_lets_a_pod_go_only_when_its_grace_period_is_0() {
 
 #[test]
 fn eviction_sets_the_condition_and_deletes() {
+    for minor in 28..=37 {
+        let mut server = server(minor);
+        let job = created(&mut server, "a");
+        let uid = pod_of(&mut server, &job, Time::ZERO).uid;
+        server.bind_pod(Time::ZERO, Actor::Scheduler, uid, NODE).unwrap();
+        changes(&mut server);
+        server.evict_pod(Time::from_millis(3_500), Actor::User, uid).unwrap();
+        let pod = server.pod(uid).unwrap();
+        let condition = pod.condition(DISRUPTION_TARGET).unwrap();
+        assert_eq!((condition.status, &*condition.reason), (ConditionStatus::True, "EvictionByEvictionAPI"));
+        assert_eq!(condition.last_transition_time, Time::from_secs(3));
+        assert_eq!(pod.deletion.map(|deletion| deletion.grace_period_s), Some(30));
+        assert_eq!(changes(&mut server), ["~pod", "~pod"], "1.{minor}");
+        server.evict_pod(Time::from_secs(9), Actor::User, uid).unwrap();
+        assert_eq!(changes(&mut server), [""; 0], "nothing new");
+    }
+}
+
+/// Pods that have ended get the condition too, and go at once.
+#[test]
+fn eviction_of_a_pod_that_has_ended() {
     let mut server = server(36);
     let job = created(&mut server, "a");
     let uid = pod_of(&mut server, &job, Time::ZERO).uid;
     server.bind_pod(Time::ZERO, Actor::Scheduler, uid, NODE).unwrap();
+    set_phase(&mut server, uid, PodPhase::Succeeded);
+    untrack(&mut server, uid);
     changes(&mut server);
-    server.evict_pod(Time::from_millis(3_500), Actor::User, uid).unwrap();
-    let pod = server.pod(uid).unwrap();
-    let condition = pod.condition(DISRUPTION_TARGET).unwrap();
-    assert_eq!((condition.status, &*condition.reason), (ConditionStatus::True, "EvictionByEvictionAPI"));
-    assert_eq!(condition.last_transition_time, Time::from_secs(3));
-    assert_eq!(pod.deletion.map(|deletion| deletion.grace_period_s), Some(30));
-    assert_eq!(changes(&mut server), ["~pod", "~pod"]);
-    server.evict_pod(Time::from_secs(9), Actor::User, uid).unwrap();
-    assert_eq!(changes(&mut server), [""; 0], "nothing new");
+    server.evict_pod(Time::ZERO, Actor::User, uid).unwrap();
+    assert_eq!(
+        (changes(&mut server), server.pod(uid)),
+        (["~pod", "~pod", "-pod"].map(String::from).to_vec(), None)
+    );
 }
 
 #[test]

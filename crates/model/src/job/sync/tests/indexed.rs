@@ -74,6 +74,8 @@ fn failed(uid: u32, index: u32, failures: i32) -> Pod {
 fn is_index_failed() {
     let mut fail_index = per_index(1, 2);
     fail_index.spec.pod_failure_policy = Some(Arc::new(super::policies::exit_codes(&[("FailIndex", &[3])])));
+    let mut ignore = per_index(1, 2);
+    ignore.spec.pod_failure_policy = Some(Arc::new(super::policies::exit_codes(&[("Ignore", &[3])])));
     let rows = [
         (
             "failed pod not exceeding backoffLimitPerIndex, when backoffLimitPerIndex=1",
@@ -94,6 +96,7 @@ fn is_index_failed() {
             true,
         ),
         ("matching FailIndex pod failure policy", fail_index, failed(1, 0, 0).exited(3, NOW), true),
+        ("an ignored failure does not fail its index", ignore, failed(1, 0, 1).exited(3, NOW), false),
     ];
     for (name, job, pod, expected) in rows {
         for minor in 29..=37 {
@@ -185,11 +188,11 @@ fn first_pending_indexes() {
     ];
     for (name, count, completions, words, succeeded, failed, expected) in rows {
         let snapshot = snapshot(36, job(1, Some(completions), true), pods(words));
-        let (_, census) = indexes(&snapshot);
+        let (found, census) = indexes(&snapshot);
         let indexes = Indexes {
             succeeded: IndexSet::parse_below(succeeded, 100),
             failed: failed.map(|text| IndexSet::parse_below(text, 100)),
-            ..Indexes::default()
+            ..found
         };
         assert_eq!(indexes.first_pending(&snapshot, &census, count), expected, "{name}");
     }
@@ -338,8 +341,13 @@ fn surplus_pods_go_by_rank() {
         running(6).ready(since(10)),
         running(7).ready(since(10)),
     ];
+    // The indexes run against the ranks, so that only ranks can bring about the order; the last two are full ties.
+    let indexes = [20, 19, 18, 17, 16, 15, 1, 2];
     for keep in 0..=8_u32 {
         let mut all = ranked.clone();
+        for (pod, index) in all.iter_mut().zip(indexes) {
+            pod.index = PodIndex::At(index);
+        }
         all.reverse();
         all.swap(0, 1);
         let mut job = job(i32::try_from(keep).unwrap_or_default(), Some(100), true);

@@ -9,12 +9,14 @@ use crate::version::{Features, KubernetesVersion};
 
 mod backoff;
 mod build;
+mod controller_cases;
 mod controller_sync;
 mod drive;
 mod findings;
 mod indexed;
 mod on_failure;
 mod policies;
+mod policy_sync;
 mod properties;
 mod sequence;
 mod track;
