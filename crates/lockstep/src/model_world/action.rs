@@ -12,6 +12,7 @@ use towtank_scenario::ast::{
 };
 
 use super::identity::Identities;
+use super::template;
 use crate::world::{Refusal, RefusedField};
 
 /// Takes an action at the present instant.
@@ -67,8 +68,15 @@ pub(super) fn perform(
             simulation.terminate_namespace(namespace);
             Ok(())
         }
-        Action::PatchJob { job, manifest, .. } => {
-            answer(simulation.update_job(&job_key(simulation, job), manifest).map(drop))
+        Action::PatchJob { job, spec, manifest } => {
+            let key = job_key(simulation, job);
+            let mut manifest = JobManifest::clone(manifest);
+            if let (Some(given), Some(patch)) = (&manifest.template, spec.get("template"))
+                && let Some(stored) = simulation.server().job_by_key(&key)
+            {
+                manifest.template = Some(Arc::new(template::merge(&stored.spec.template, given, patch)));
+            }
+            answer(simulation.update_job(&key, &manifest).map(drop))
         }
         Action::Signal { pods, signal } => {
             let signal = match signal {

@@ -2,6 +2,7 @@
 
 mod action;
 mod identity;
+mod template;
 mod view;
 
 use std::sync::Arc;

@@ -123,6 +123,9 @@ pub enum TieBreak {
     NodeOrder,
 }
 
+/// Label by which every kubelet registers its node's name.
+pub const HOSTNAME_LABEL: &str = "kubernetes.io/hostname";
+
 /// What a cluster is made of.
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
@@ -408,7 +411,8 @@ impl Cluster {
 
     fn create_node(&mut self, name: &str, ctx: &mut Context<'_>) -> Result<(), ActionError> {
         let (cpu_milli, pods_max) = (self.config.cpu_milli, self.config.pods_max);
-        ctx.server.create_node(ctx.now, Actor::User, name, Labels::new(), cpu_milli, pods_max)?;
+        let labels = Labels::from([(HOSTNAME_LABEL.into(), name.into())]);
+        ctx.server.create_node(ctx.now, Actor::User, name, labels, cpu_milli, pods_max)?;
         Ok(())
     }
 }
