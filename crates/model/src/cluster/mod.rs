@@ -123,9 +123,6 @@ pub enum TieBreak {
     NodeOrder,
 }
 
-/// Label by which every kubelet registers its node's name.
-pub const HOSTNAME_LABEL: &str = "kubernetes.io/hostname";
-
 /// What a cluster is made of.
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
