@@ -10,7 +10,10 @@ pub(super) fn merge(stored: &PodTemplate, given: &PodTemplate, patch: &Value) ->
     let metadata = patch.get("metadata");
     PodTemplate {
         labels: merge_map(&stored.labels, metadata.and_then(|metadata| metadata.get("labels"))),
-        annotations: merge_map(&stored.annotations, metadata.and_then(|metadata| metadata.get("annotations"))),
+        annotations: merge_map(
+            &stored.annotations,
+            metadata.and_then(|metadata| metadata.get("annotations")),
+        ),
         finalizers: match metadata.and_then(|metadata| metadata.get("finalizers")) {
             Some(_) => given.finalizers.clone(),
             None => stored.finalizers.clone(),

@@ -36,7 +36,9 @@ use placement::Placement;
 use workload::Workload;
 
 use crate::engine::{Purpose, Stamp};
-use crate::objects::{ConditionStatus, HOSTNAME_LABEL, Labels, NodeId, OUT_OF_SERVICE_TAINT, Taint, TaintEffect, Uid};
+use crate::objects::{
+    ConditionStatus, HOSTNAME_LABEL, Labels, NodeId, OUT_OF_SERVICE_TAINT, Taint, TaintEffect, Uid,
+};
 use crate::server::{Actor, ApiError, Change};
 use crate::simulation::{Context, Event};
 
