@@ -12,6 +12,7 @@ use towtank_scenario::ast::{
 };
 
 use super::identity::Identities;
+use super::patch;
 use crate::world::{Refusal, RefusedField};
 
 /// Takes an action at the present instant.
@@ -67,8 +68,11 @@ pub(super) fn perform(
             simulation.terminate_namespace(namespace);
             Ok(())
         }
-        Action::PatchJob { job, manifest, .. } => {
-            answer(simulation.update_job(&job_key(simulation, job), manifest).map(drop))
+        Action::PatchJob { job, spec, manifest } => {
+            let key = job_key(simulation, job);
+            let stored = simulation.server().job_by_key(&key);
+            let manifest = stored.map_or_else(|| (**manifest).clone(), |job| patch::merged(job, manifest, spec));
+            answer(simulation.update_job(&key, &manifest).map(drop))
         }
         Action::Signal { pods, signal } => {
             let signal = match signal {

@@ -408,7 +408,9 @@ impl Cluster {
 
     fn create_node(&mut self, name: &str, ctx: &mut Context<'_>) -> Result<(), ActionError> {
         let (cpu_milli, pods_max) = (self.config.cpu_milli, self.config.pods_max);
-        ctx.server.create_node(ctx.now, Actor::User, name, Labels::new(), cpu_milli, pods_max)?;
+        // The label that every kubelet puts on its own node.
+        let labels = Labels::from([("kubernetes.io/hostname".into(), name.into())]);
+        ctx.server.create_node(ctx.now, Actor::User, name, labels, cpu_milli, pods_max)?;
         Ok(())
     }
 }
