@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use towtank_lockstep::kubectl::{self, PrinterFeatures};
 use towtank_model::objects::{
-    ConditionStatus, Container, ContainerState, ContainerStatus, Deletion, ObjectKey, Pod, PodCondition, PodIndex,
-    PodPhase, PodSpec, PodStatus, READY, RestartPolicy, Termination, Uid,
+    ConditionStatus, Container, ContainerState, ContainerStatus, Deletion, ObjectKey, Pod, PodCondition,
+    PodIndex, PodPhase, PodSpec, PodStatus, READY, RestartPolicy, Termination, Uid,
 };
 use towtank_model::time::Time;
 use towtank_model::version::KubernetesVersion;
@@ -30,8 +30,11 @@ fn status(name: usize, ready: bool, restart_count: i32, state: ContainerState) -
 
 /// A pod with these containers; those of `init` come first.
 fn pod(phase: PodPhase, init: Vec<ContainerState>, main: Vec<(bool, i32, ContainerState)>) -> Pod {
-    let container =
-        |name: usize| Container { name: Arc::from(format!("c{name}").as_str()), cpu_request_milli: 0, is_sidecar: false };
+    let container = |name: usize| Container {
+        name: Arc::from(format!("c{name}").as_str()),
+        cpu_request_milli: 0,
+        is_sidecar: false,
+    };
     let is_ready = main.iter().any(|(ready, ..)| *ready);
     let ready = PodCondition {
         kind: Arc::from(READY),
@@ -65,7 +68,10 @@ fn pod(phase: PodPhase, init: Vec<ContainerState>, main: Vec<(bool, i32, Contain
         status: PodStatus {
             phase,
             conditions: vec![ready],
-            init_containers: (main.len()..).zip(init).map(|(it, state)| status(it, false, 1, state)).collect(),
+            init_containers: (main.len()..)
+                .zip(init)
+                .map(|(it, state)| status(it, false, 1, state))
+                .collect(),
             containers: (0..)
                 .zip(main)
                 .map(|(it, (ready, restarts, state))| status(it, ready, restarts, state))
@@ -86,18 +92,50 @@ fn status_ready_and_restarts() {
     let run = ContainerState::Running;
     for (case, pod, expected) in [
         ("not bound", pod(Pending, vec![], vec![(false, 0, waiting(""))]), ("0/1", "Pending", 0)),
-        ("pulling", pod(Pending, vec![], vec![(false, 0, waiting("ContainerCreating"))]), ("0/1", "ContainerCreating", 0)),
+        (
+            "pulling",
+            pod(Pending, vec![], vec![(false, 0, waiting("ContainerCreating"))]),
+            ("0/1", "ContainerCreating", 0),
+        ),
         ("running", pod(Running, vec![], vec![(true, 2, run.clone())]), ("1/1", "Running", 2)),
         ("not yet ready", pod(Running, vec![], vec![(false, 0, run.clone())]), ("0/1", "Running", 0)),
-        ("restarting", pod(Running, vec![], vec![(false, 3, waiting("CrashLoopBackOff"))]), ("0/1", "CrashLoopBackOff", 3)),
+        (
+            "restarting",
+            pod(Running, vec![], vec![(false, 3, waiting("CrashLoopBackOff"))]),
+            ("0/1", "CrashLoopBackOff", 3),
+        ),
         ("ended well", pod(Succeeded, vec![], vec![(false, 0, ended(0))]), ("0/1", "Completed", 0)),
         ("ended badly", pod(Failed, vec![], vec![(false, 0, ended(137))]), ("0/1", "Error", 0)),
-        ("one of two runs", pod(Running, vec![], vec![(false, 0, ended(0)), (true, 0, run.clone())]), ("1/2", "Running", 0)),
-        ("initializing", pod(Pending, vec![run.clone(), waiting("")], vec![(false, 0, waiting("PodInitializing"))]), ("0/1", "Init:0/2", 1)),
-        ("half initialized", pod(Pending, vec![ended(0), run.clone()], vec![(false, 0, waiting("PodInitializing"))]), ("0/1", "Init:1/2", 2)),
-        ("init failed", pod(Pending, vec![ended(1)], vec![(false, 0, waiting("PodInitializing"))]), ("0/1", "Init:Error", 1)),
-        ("initialized", pod(Pending, vec![ended(0)], vec![(false, 0, waiting("PodInitializing"))]), ("0/1", "PodInitializing", 0)),
-        ("init restarts are forgotten", pod(Running, vec![ended(0)], vec![(true, 0, run)]), ("1/1", "Running", 0)),
+        (
+            "one of two runs",
+            pod(Running, vec![], vec![(false, 0, ended(0)), (true, 0, run.clone())]),
+            ("1/2", "Running", 0),
+        ),
+        (
+            "initializing",
+            pod(Pending, vec![run.clone(), waiting("")], vec![(false, 0, waiting("PodInitializing"))]),
+            ("0/1", "Init:0/2", 1),
+        ),
+        (
+            "half initialized",
+            pod(Pending, vec![ended(0), run.clone()], vec![(false, 0, waiting("PodInitializing"))]),
+            ("0/1", "Init:1/2", 2),
+        ),
+        (
+            "init failed",
+            pod(Pending, vec![ended(1)], vec![(false, 0, waiting("PodInitializing"))]),
+            ("0/1", "Init:Error", 1),
+        ),
+        (
+            "initialized",
+            pod(Pending, vec![ended(0)], vec![(false, 0, waiting("PodInitializing"))]),
+            ("0/1", "PodInitializing", 0),
+        ),
+        (
+            "init restarts are forgotten",
+            pod(Running, vec![ended(0)], vec![(true, 0, run)]),
+            ("1/1", "Running", 0),
+        ),
     ] {
         let (ready, status, restarts) = columns(&pod, 36);
         assert_eq!((&*ready, &*status, restarts), expected, "{case}");
@@ -154,7 +192,8 @@ fn the_job_columns() {
         let status = kubectl::job_status(&job(conditions, deleting), printers(minor));
         assert_eq!(status, expected, "{conditions:?} in 1.{minor}");
     }
-    for (completions, parallelism, expected) in [(Some(4), 2, "1/4"), (None, 5, "1/1 of 5"), (None, 1, "1/1")] {
+    for (completions, parallelism, expected) in [(Some(4), 2, "1/4"), (None, 5, "1/1 of 5"), (None, 1, "1/1")]
+    {
         let job = JobView { completions, parallelism, succeeded: 1, ..JobView::default() };
         assert_eq!(kubectl::job_completions(&job), expected);
     }

@@ -19,8 +19,10 @@ pub enum IndexSetError {
     /// A token is no number.
     #[error("cannot convert string to integer for index: \"{0}\"")]
     NotANumber(String),
-    /// A token has more than one dash, or none of its parts.
-    #[error("the fragment \"{0}\" is neither an index nor an interval `first-last`")]
+    /// A token has more than one dash.
+    #[error(
+        "the fragment \"{0}\" violates the requirement that an index interval can have at most two parts separated by '-'"
+    )]
     NotAnInterval(String),
     /// A number is too large.
     #[error("too large index: \"{0}\"")]
@@ -96,15 +98,15 @@ impl IndexSet {
                 [first, last] => (number(first)?, Some(number(last)?)),
                 _ => return Err(IndexSetError::NotAnInterval(token.to_owned())),
             };
-            if let Some(previous) = previous
-                && first <= previous
-            {
-                return Err(IndexSetError::NotIncreasing { previous, current: first });
-            }
             if let Some(last) = last
                 && last <= first
             {
                 return Err(IndexSetError::NotIncreasing { previous: first, current: last });
+            }
+            if let Some(previous) = previous
+                && first <= previous
+            {
+                return Err(IndexSetError::NotIncreasing { previous, current: first });
             }
             let last = last.unwrap_or(first);
             set.append_run(first, last);
@@ -273,7 +275,18 @@ mod tests {
             Err(IndexSetError::NotIncreasing { previous: 1, current: 1 })
         );
         assert_eq!(IndexSet::validate("1,x", 5), Err(IndexSetError::NotANumber("x".into())));
-        assert_eq!(IndexSet::validate("1-2-3", 5), Err(IndexSetError::NotAnInterval("1-2-3".into())));
+        let error = IndexSetError::NotAnInterval("1-2-3".into());
+        assert_eq!(
+            error.to_string(),
+            "the fragment \"1-2-3\" violates the requirement that an index interval can have at most two parts \
+             separated by '-'"
+        );
+        assert_eq!(IndexSet::validate("1-2-3", 5), Err(error));
+        assert_eq!(
+            IndexSet::validate("4,3-2", 5),
+            Err(IndexSetError::NotIncreasing { previous: 3, current: 2 }),
+            "an interval is judged before its place"
+        );
     }
 
     #[test]

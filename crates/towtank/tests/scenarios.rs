@@ -77,7 +77,7 @@ fn play(name: &str, scenario: &Scenario, seed: u64) -> Result<(), Failed> {
     if seed == SEEDS[0] {
         let text = observation_trace::by_version(traces.iter().map(|(version, trace)| (*version, trace)));
         insta::with_settings!({
-            snapshot_path => root().join("snapshots"),
+            snapshot_path => root().join("snapshots/scenarios"),
             prepend_module_to_snapshot => false,
             omit_expression => true,
             description => scenario.about.clone(),

@@ -12,7 +12,7 @@ use towtank_scenario::ast::{
 };
 
 use super::identity::Identities;
-use super::patch;
+use super::template;
 use crate::world::{Refusal, RefusedField};
 
 /// Takes an action at the present instant.
@@ -70,8 +70,12 @@ pub(super) fn perform(
         }
         Action::PatchJob { job, spec, manifest } => {
             let key = job_key(simulation, job);
-            let stored = simulation.server().job_by_key(&key);
-            let manifest = stored.map_or_else(|| (**manifest).clone(), |job| patch::merged(job, manifest, spec));
+            let mut manifest = JobManifest::clone(manifest);
+            if let (Some(given), Some(patch)) = (&manifest.template, spec.get("template"))
+                && let Some(stored) = simulation.server().job_by_key(&key)
+            {
+                manifest.template = Some(Arc::new(template::merge(&stored.spec.template, given, patch)));
+            }
             answer(simulation.update_job(&key, &manifest).map(drop))
         }
         Action::Signal { pods, signal } => {

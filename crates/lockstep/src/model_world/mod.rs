@@ -2,7 +2,7 @@
 
 mod action;
 mod identity;
-mod patch;
+mod template;
 mod view;
 
 use std::sync::Arc;

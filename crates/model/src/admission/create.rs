@@ -128,7 +128,8 @@ fn validate_indexed(errors: &mut Vec<FieldError>, spec: &JobSpec) {
     }
     let max_failed = spec.max_failed_indexes.unwrap_or(0);
     let completions = spec.completions.unwrap_or(i32::MAX);
-    if max_failed > completions {
+    // Completions below zero are no reason to complain of a limit that is not there.
+    if spec.max_failed_indexes.is_some_and(|max_failed| max_failed > completions) {
         errors.push(FieldError::invalid(MAX_FAILED, "must be less than or equal to completions"));
     }
     if max_failed > INDEXED_MAX {

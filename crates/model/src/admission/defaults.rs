@@ -17,6 +17,10 @@ const BACKOFF_LIMIT: i32 = 6;
 /// `terminationGracePeriodSeconds` of a template that is not there at all.
 const TERMINATION_GRACE_PERIOD_S: u32 = 30;
 
+/// The minor version from which on `managedBy` is a field: earlier ones drop it like any other that they do not know. The
+/// two whose gate is off drop it from new Jobs only, and an update that sets it is refused.
+const MANAGED_BY_SINCE: u16 = 30;
+
 /// The labels that are generated for the pods of this Job.
 fn generated_labels(key: &ObjectKey, uid: Uid) -> [(&'static str, Arc<str>); 4] {
     let uid: Arc<str> = uid.to_string().into();
@@ -206,7 +210,7 @@ fn drop_disabled(spec: &mut JobSpec, old: Option<&JobSpec>, features: &Features)
     if !features.pod_failure_policy && old.is_none_or(|old| old.pod_failure_policy.is_none()) {
         spec.pod_failure_policy = None;
     }
-    if !features.managed_by && old.is_none() {
+    if !features.managed_by && (old.is_none() || features.version.minor() < MANAGED_BY_SINCE) {
         spec.managed_by = None;
     }
     if !features.success_policy && old.is_none_or(|old| old.success_policy.is_none()) {

@@ -36,7 +36,9 @@ use placement::Placement;
 use workload::Workload;
 
 use crate::engine::{Purpose, Stamp};
-use crate::objects::{ConditionStatus, Labels, NodeId, OUT_OF_SERVICE_TAINT, Taint, TaintEffect, Uid};
+use crate::objects::{
+    ConditionStatus, HOSTNAME_LABEL, Labels, NodeId, OUT_OF_SERVICE_TAINT, Taint, TaintEffect, Uid,
+};
 use crate::server::{Actor, ApiError, Change};
 use crate::simulation::{Context, Event};
 
@@ -408,8 +410,7 @@ impl Cluster {
 
     fn create_node(&mut self, name: &str, ctx: &mut Context<'_>) -> Result<(), ActionError> {
         let (cpu_milli, pods_max) = (self.config.cpu_milli, self.config.pods_max);
-        // The label that every kubelet puts on its own node.
-        let labels = Labels::from([("kubernetes.io/hostname".into(), name.into())]);
+        let labels = Labels::from([(HOSTNAME_LABEL.into(), name.into())]);
         ctx.server.create_node(ctx.now, Actor::User, name, labels, cpu_milli, pods_max)?;
         Ok(())
     }

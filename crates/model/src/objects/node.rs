@@ -40,6 +40,8 @@ pub struct Taint {
     pub time_added: Time,
 }
 
+/// Label that a kubelet puts on its node: the node's name.
+pub const HOSTNAME_LABEL: &str = "kubernetes.io/hostname";
 /// Taint of a node whose kubelet reports that it is not ready.
 pub const NOT_READY_TAINT: &str = "node.kubernetes.io/not-ready";
 /// Taint of a node whose kubelet is out of reach.

@@ -59,8 +59,13 @@ fn limits_of_indexed_jobs() {
         max_failed_indexes: None,
         ..sized(200_000, 50_000, None)
     };
-    let cases: [(&str, JobManifest, &[&str]); 13] = [
+    let cases: [(&str, JobManifest, &[&str]); 14] = [
         ("valid Indexed completion mode", indexed(2), &[]),
+        (
+            "no limit of failed indexes is above no completions",
+            indexed(-1),
+            &["spec.completions|Invalid|must be greater than or equal to 0"],
+        ),
         (
             "spec.completions: Required value: when completion mode is Indexed",
             JobManifest { completions: None, ..indexed(2) },

@@ -305,3 +305,16 @@ fn cleared_fields_are_defaulted_again() {
     let new = super::super::defaults::merged_job(&old, &change, &features(36)).spec;
     assert_eq!((new.backoff_limit, new.parallelism, new.active_deadline_seconds), (6, 1, None));
 }
+
+/// 1.28 and 1.29 have no such field; 1.30 and 1.31 have it with the gate off, and drop it from new Jobs only.
+#[test]
+fn managed_by_of_versions_without_the_gate() {
+    let change = JobManifest { managed_by: Some("acme.io/foo".into()), ..JobManifest::default() };
+    for (minor, is_refused) in [(28, false), (29, false), (30, true), (31, true)] {
+        let features = features(minor);
+        let job = admitted(&plain(), &features);
+        let errors = update_errors(&job, &change, &features);
+        let expected: &[&str] = if is_refused { &["spec.managedBy|Invalid|field is immutable"] } else { &[] };
+        assert_errors(&format!("1.{minor}"), &errors, expected);
+    }
+}
