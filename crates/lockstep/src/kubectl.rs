@@ -267,7 +267,10 @@ fn pod_row(pod: &PodView) -> Vec<String> {
 
 /// The name of a pod with its generated suffix masked: `work-3-*`, `work-*`, or a name of its own.
 pub fn pod_name(pod: &PodView) -> String {
+    // A pod that its Job has let go of keeps the name that was generated for it.
+    let is_released = pod.job.is_empty() && pod.number > 0;
     let generated = match pod.index {
+        _ if is_released => true,
         Some(index) => pod.name == format!("{}-{index}", pod.job),
         None => pod.name == pod.job,
     };

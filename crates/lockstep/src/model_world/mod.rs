@@ -162,19 +162,9 @@ impl World for ModelWorld {
 
     fn observe(&mut self) -> &Observation {
         let present = (self.generation(), self.now());
-        match self.observed {
-            Some(observed) if observed == present => {}
-            Some((generation, at)) if generation == present.0 => {
-                view::age(&mut self.observation, present.1 - at);
-            }
-            _ => {
-                self.viewer.fill(
-                    &mut self.observation,
-                    self.simulation.server(),
-                    &self.identities,
-                    present.1,
-                );
-            }
+        // Ages and the clock are shown too, so that an observation is of one instant only.
+        if self.observed != Some(present) {
+            self.viewer.fill(&mut self.observation, self.simulation.server(), &self.identities, present.1);
         }
         self.observed = Some(present);
         &self.observation

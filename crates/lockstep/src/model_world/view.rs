@@ -102,16 +102,9 @@ impl Viewer {
     }
 }
 
-/// Lets time pass over an observation in which nothing else has changed.
-pub(super) fn age(observation: &mut Observation, passed: Duration) {
-    let passed = seconds(passed);
-    observation.now += passed;
-    for pod in &mut observation.pods {
-        pod.age += passed;
-    }
-    for job in observation.jobs.iter_mut().filter(|job| job.exists) {
-        job.age += passed;
-    }
+/// Age as kubectl shows it: in whole seconds, because that is what a creation timestamp has.
+fn age(now: Time, creation_time: Time) -> f64 {
+    Duration::from_secs((now - creation_time).as_secs()).as_secs_f64()
 }
 
 fn pod_view(
@@ -123,10 +116,11 @@ fn pod_view(
 ) -> PodView {
     let identity = identities.of(pod.uid);
     let columns = kubectl::pod_columns(pod, printers);
+    let job = pod.owner.as_ref().filter(|owner| owner.is_job).map_or("", |owner| &*owner.name);
     let name = identity.map_or(&*pod.key.name, |identity| &identity.masked_name);
     let labels = pod.labels.iter().filter(|(key, _)| !GENERATED_LABELS.contains(&&***key));
     PodView {
-        job: identity.and_then(|identity| identity.job.as_deref()).unwrap_or("").to_owned(),
+        job: job.to_owned(),
         index: pod.index.get().map(i64::from),
         incarnation: identity.map_or(0, |identity| i64::from(identity.incarnation)),
         number: identity.map_or(0, |identity| i64::from(identity.number)),
@@ -154,7 +148,7 @@ fn pod_view(
         failure_count: pod.index_failure_count.map(i64::from),
         ignored_failure_count: pod.index_ignored_failure_count.map(i64::from),
         labels: labels.map(|(key, value)| format!("{key}={value}")).collect(),
-        age: seconds(now - pod.creation_time),
+        age: age(now, pod.creation_time),
     }
 }
 
@@ -197,7 +191,7 @@ fn job_view(job: &Job, now: Time) -> JobView {
         generation: i64::try_from(job.generation).unwrap_or(i64::MAX),
         uncounted_succeeded: uncounted.map_or(0, |pods| length(pods.succeeded.len())),
         uncounted_failed: uncounted.map_or(0, |pods| length(pods.failed.len())),
-        age: seconds(now - job.creation_time),
+        age: age(now, job.creation_time),
     }
 }
 
