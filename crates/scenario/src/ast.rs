@@ -5,6 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use towtank_model::cluster::{NodeChange, Signal};
+pub use towtank_model::job::WatchKind;
 use towtank_model::objects::{ConditionStatus, ObjectKey, PodPhase};
 use towtank_model::server::{JobManifest, PodManifest, Propagation};
 use towtank_model::version::KubernetesVersion;
@@ -223,7 +225,7 @@ pub enum Action {
     /// `cache: {hold: pods}` / `{release: jobs}`: the Job controller's watch of a kind stands still, or catches up.
     Cache {
         /// `pods` rather than `jobs`.
-        kind: CacheKind,
+        kind: WatchKind,
         /// Hold rather than release.
         hold: bool,
     },
@@ -235,36 +237,6 @@ pub enum Action {
     Observe,
 }
 
-/// Signals that a step can send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// SIGTERM.
-    Term,
-    /// SIGKILL.
-    Kill,
-}
-
-/// What happens to a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NodeChange {
-    /// Its kubelet falls silent.
-    Down,
-    /// Its kubelet is back.
-    Up,
-    /// The Node object is deleted.
-    Delete,
-    /// A node of this name joins.
-    Add,
-    /// `kubectl cordon`.
-    Cordon,
-    /// `kubectl uncordon`.
-    Uncordon,
-    /// The taint `node.kubernetes.io/out-of-service:NoExecute` is added.
-    OutOfService,
-    /// Its kubelet ends all its pods (graceful node shutdown).
-    ShutDown,
-}
-
 /// What happens to the controller's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControllerChange {
@@ -274,15 +246,6 @@ pub enum ControllerChange {
     Stop,
     /// Start.
     Start,
-}
-
-/// A cache of the Job controller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CacheKind {
-    /// Of pods.
-    Pods,
-    /// Of Jobs.
-    Jobs,
 }
 
 /// An object to apply.

@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use towtank_model::cluster::{self, ActionError, ContainerChoice, ManualStatus};
-use towtank_model::job::WatchKind;
+use towtank_model::cluster::{ActionError, ContainerChoice, ManualStatus};
 use towtank_model::objects::{ConditionStatus, ObjectKey, Pod, PodPhase, TRACKING_FINALIZER, Uid};
 use towtank_model::server::{ApiError, JobManifest, PodPatch};
 use towtank_model::simulation::Simulation;
-use towtank_scenario::ast::{
-    Action, CacheKind, ControllerChange, Manifest, NodeChange, PodRef, Signal, Spanned,
-};
+use towtank_scenario::ast::{Action, ControllerChange, Manifest, PodRef, Spanned};
 
 use super::identity::Identities;
 use super::template;
@@ -53,14 +50,10 @@ pub(super) fn perform(
             Ok(())
         }
         Action::Cache { kind, hold } => {
-            let kind = match kind {
-                CacheKind::Pods => WatchKind::Pods,
-                CacheKind::Jobs => WatchKind::Jobs,
-            };
             if *hold {
-                simulation.hold_cache(kind);
+                simulation.hold_cache(*kind);
             } else {
-                simulation.release_cache(kind);
+                simulation.release_cache(*kind);
             }
             Ok(())
         }
@@ -79,11 +72,7 @@ pub(super) fn perform(
             answer(simulation.update_job(&key, &manifest).map(drop))
         }
         Action::Signal { pods, signal } => {
-            let signal = match signal {
-                Signal::Term => cluster::Signal::Term,
-                Signal::Kill => cluster::Signal::Kill,
-            };
-            each(simulation, identities, pods, |simulation, pod| simulation.signal(pod, signal))
+            each(simulation, identities, pods, |simulation, pod| simulation.signal(pod, *signal))
         }
         Action::Succeed { pods } => {
             let manual = manual_status(PodPhase::Succeeded, None, None);
@@ -104,7 +93,7 @@ pub(super) fn perform(
             status.ready = Some(ready.unwrap_or(*phase == PodPhase::Running));
             each(simulation, identities, pods, |simulation, pod| simulation.set_phase(pod, &status))
         }
-        Action::Node { name, change } => act(simulation.set_node(name, node_change(*change))),
+        Action::Node { name, change } => act(simulation.set_node(name, *change)),
         Action::Wait(_) | Action::Observe => Ok(()),
     }
 }
@@ -184,19 +173,6 @@ const fn manual_status(
     condition: Option<(Arc<str>, ConditionStatus)>,
 ) -> ManualStatus {
     ManualStatus { phase, exit_code, condition, ready: None }
-}
-
-const fn node_change(change: NodeChange) -> cluster::NodeChange {
-    match change {
-        NodeChange::Down => cluster::NodeChange::Down,
-        NodeChange::Up => cluster::NodeChange::Up,
-        NodeChange::Delete => cluster::NodeChange::Delete,
-        NodeChange::Add => cluster::NodeChange::Add,
-        NodeChange::Cordon => cluster::NodeChange::Cordon,
-        NodeChange::Uncordon => cluster::NodeChange::Uncordon,
-        NodeChange::OutOfService => cluster::NodeChange::OutOfService,
-        NodeChange::ShutDown => cluster::NodeChange::ShutDown,
-    }
 }
 
 fn act(result: Result<(), ActionError>) -> Result<(), Refusal> {

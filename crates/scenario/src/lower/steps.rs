@@ -10,8 +10,8 @@ use super::scope::Scope;
 use super::{Source, expect};
 use crate::FileLoader;
 use crate::ast::{
-    Action, CacheKind, ControllerChange, Manifest, NodeChange, PodRef, Signal, SourceFile, Spanned, Step,
-    VersionRange,
+    Action, ControllerChange, Manifest, NodeChange, PodRef, Signal, SourceFile, Spanned, Step, VersionRange,
+    WatchKind,
 };
 use crate::error::{Problem, ScenarioError};
 use crate::yaml::{Kind, Node};
@@ -423,8 +423,8 @@ const fn cache(action: raw::CacheAction) -> Action {
         raw::CacheAction::Release(kind) => (kind, false),
     };
     let kind = match kind {
-        raw::CacheKind::Pods => CacheKind::Pods,
-        raw::CacheKind::Jobs => CacheKind::Jobs,
+        raw::CacheKind::Pods => WatchKind::Pods,
+        raw::CacheKind::Jobs => WatchKind::Jobs,
     };
     Action::Cache { kind, hold }
 }
