@@ -109,15 +109,25 @@ fn identity(pod: &PodView) -> PodIdentity<'_> {
 fn pod_lines(old: &[PodView], new: &[PodView], texts: &mut Vec<String>) {
     let before: BTreeMap<PodIdentity<'_>, &PodView> = old.iter().map(|pod| (identity(pod), pod)).collect();
     let after: BTreeMap<PodIdentity<'_>, &PodView> = new.iter().map(|pod| (identity(pod), pod)).collect();
+    // A bare pod that a Job adopts is known as a pod of that Job from then on.
+    let is_adopted = |was: &PodView, pod: &PodView| {
+        was.job.is_empty()
+            && !pod.job.is_empty()
+            && was.name == pod.name
+            && !before.contains_key(&identity(pod))
+    };
     let mut groups = PodGroups::default();
     for (known_as, pod) in &after {
         match before.get(known_as) {
             Some(was) => groups.add(pod, pod_change(was, pod)),
+            None if old.iter().any(|was| is_adopted(was, pod)) => {
+                groups.add(pod, format!("adopted, was {}", pod.name))
+            }
             None => groups.add(pod, format!("created {}", pod.status)),
         }
     }
     for (known_as, pod) in &before {
-        if !after.contains_key(known_as) {
+        if !after.contains_key(known_as) && !new.iter().any(|now| is_adopted(pod, now)) {
             groups.add(pod, format!("{}→gone", pod.status));
         }
     }
@@ -135,6 +145,11 @@ fn pod_change(old: &PodView, new: &PodView) -> String {
     let phases_tell = |pod: &PodView| pod.phase != pod.status;
     if old.phase != new.phase && (phases_tell(old) || phases_tell(new)) {
         changes.field("phase", &old.phase, &new.phase);
+    }
+    match (old.owner.is_empty(), new.owner.is_empty()) {
+        (false, true) => changes.add("released".to_owned()),
+        (true, false) => changes.add("adopted".to_owned()),
+        _ => {}
     }
     changes.field("ready", &old.ready_containers, &new.ready_containers);
     changes.field("restarts", old.restarts, new.restarts);

@@ -27,8 +27,10 @@ pub struct Observation {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodView {
-    /// Name of the Job that controls it; empty without one.
+    /// Name of the Job that it is known by: the first that controlled it; empty without one.
     pub job: String,
+    /// Name of the Job that controls it now; empty before adoption and after release.
+    pub owner: String,
     /// Completion index; null without one.
     pub index: Option<i64>,
     /// Which pod of its index this is, in order of creation, from 1; of a NonIndexed Job, the same as `number`.

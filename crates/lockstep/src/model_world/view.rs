@@ -116,11 +116,12 @@ fn pod_view(
 ) -> PodView {
     let identity = identities.of(pod.uid);
     let columns = kubectl::pod_columns(pod, printers);
-    let job = pod.owner.as_ref().filter(|owner| owner.is_job).map_or("", |owner| &*owner.name);
+    let owner = pod.owner.as_ref().filter(|owner| owner.is_job).map_or("", |owner| &*owner.name);
     let name = identity.map_or(&*pod.key.name, |identity| &identity.masked_name);
     let labels = pod.labels.iter().filter(|(key, _)| !GENERATED_LABELS.contains(&&***key));
     PodView {
-        job: job.to_owned(),
+        job: identity.and_then(|identity| identity.job.as_deref()).unwrap_or_default().to_owned(),
+        owner: owner.to_owned(),
         index: pod.index.get().map(i64::from),
         incarnation: identity.map_or(0, |identity| i64::from(identity.incarnation)),
         number: identity.map_or(0, |identity| i64::from(identity.number)),
