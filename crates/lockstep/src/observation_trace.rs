@@ -98,26 +98,33 @@ impl Recorder {
     }
 }
 
-/// What tells one pod from all others.
-type PodIdentity<'a> = (&'a str, Option<i64>, i64, &'a str);
+/// What tells one pod from all others, whoever controls it: the stem of its name, and which pod of its index or Job it is
+/// (0 for a pod that never had a Job, whose name is its own).
+type PodIdentity<'a> = (&'a str, Option<i64>, i64);
 
 fn identity(pod: &PodView) -> PodIdentity<'_> {
     let number = if pod.index.is_some() { pod.incarnation } else { pod.number };
-    (&pod.job, pod.index, number, &pod.name)
+    (&pod.name, pod.index, number)
 }
 
 fn pod_lines(old: &[PodView], new: &[PodView], texts: &mut Vec<String>) {
     let before: BTreeMap<PodIdentity<'_>, &PodView> = old.iter().map(|pod| (identity(pod), pod)).collect();
     let after: BTreeMap<PodIdentity<'_>, &PodView> = new.iter().map(|pod| (identity(pod), pod)).collect();
+    // An adopted pod gets its number with its Job.
+    let before_adoption = |pod: &PodView| before.get(&(pod.name.as_str(), pod.index, 0)).copied();
     let mut groups = PodGroups::default();
     for (known_as, pod) in &after {
-        match before.get(known_as) {
+        match before.get(known_as).copied().or_else(|| before_adoption(pod)) {
+            // A released pod is told of under the name that it had in its Job.
+            Some(was) if pod.job.is_empty() => groups.add(was, pod_change(was, pod)),
             Some(was) => groups.add(pod, pod_change(was, pod)),
             None => groups.add(pod, format!("created {}", pod.status)),
         }
     }
     for (known_as, pod) in &before {
-        if !after.contains_key(known_as) {
+        let is_adopted =
+            known_as.2 == 0 && new.iter().any(|now| now.name == pod.name && now.index == pod.index);
+        if !after.contains_key(known_as) && !is_adopted {
             groups.add(pod, format!("{}→gone", pod.status));
         }
     }
@@ -131,6 +138,9 @@ fn pod_change(old: &PodView, new: &PodView) -> String {
         if old.status == new.status { String::new() } else { format!("{}→{}", old.status, new.status) };
     if !status.is_empty() {
         changes.add(status);
+    }
+    if old.job != new.job {
+        changes.add(if new.job.is_empty() { "released" } else { "adopted" });
     }
     let phases_tell = |pod: &PodView| pod.phase != pod.status;
     if old.phase != new.phase && (phases_tell(old) || phases_tell(new)) {
