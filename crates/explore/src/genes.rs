@@ -11,7 +11,6 @@ use towtank_model::objects::{
 };
 use towtank_model::server::JobManifest;
 
-
 use crate::story::{Setting, Stage};
 
 /// Numbers drawn from one gene.
@@ -129,8 +128,7 @@ fn success_policy(gene: &mut Gene, completions: i32) -> Arc<SuccessPolicy> {
 }
 
 fn failure_policy(gene: &mut Gene) -> Arc<PodFailurePolicy> {
-    let action =
-        gene.one_of([PodFailureAction::Ignore, PodFailureAction::Count, PodFailureAction::FailJob]);
+    let action = gene.one_of([PodFailureAction::Ignore, PodFailureAction::Count, PodFailureAction::FailJob]);
     let matches =
         PodFailureMatch::ExitCodes { container_name: None, is_in: true, values: vec![1 + gene.small(3)] };
     Arc::new(PodFailurePolicy { rules: vec![PodFailureRule { action, matches }] })

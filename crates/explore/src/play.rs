@@ -98,8 +98,9 @@ impl<'a> Play<'a> {
     fn read(&mut self) -> Result<(), Broken> {
         let entries = self.simulation.take_trace();
         let now = self.simulation.now();
-        first(self.checker.read(&entries)).map_err(|violation| Broken::Violation(now, violation))?;
+        let read = self.checker.read(&entries);
         self.trace.extend(entries);
+        first(read).map_err(|violation| Broken::Violation(now, violation))?;
         Ok(())
     }
 

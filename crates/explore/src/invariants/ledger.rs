@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use towtank_model::index_set::IndexSet;
 use towtank_model::objects::{
-    ConditionStatus, ContainerState, Job, JobConditionType, JobStatus, ObjectKey, Pod,
-    PodReplacementPolicy, READY, ResourceVersion, Uid,
+    ConditionStatus, ContainerState, Job, JobConditionType, JobStatus, ObjectKey, Pod, PodReplacementPolicy,
+    READY, ResourceVersion, Uid, selector_matches,
 };
 use towtank_model::server::{Actor, ApiError, Change, TraceEntry, Verb, Versions};
 use towtank_model::time::Time;
@@ -31,8 +31,8 @@ pub(super) struct Ledger {
     pub(super) let_go: BTreeSet<Uid>,
     /// Pods whose labels a user has changed.
     pub(super) relabelled: BTreeSet<Uid>,
-    /// Pods that were named in `uncountedTerminatedPods`.
-    pub(super) counted: BTreeSet<Uid>,
+    /// Jobs with the pods that their `uncountedTerminatedPods` named.
+    pub(super) counted: BTreeSet<(Uid, Uid)>,
     /// Failures since the last success or restart, by Job.
     pub(super) failures: BTreeMap<Uid, Failures>,
     /// What the controller has done to a Job at the present instant since somebody else has done something.
@@ -65,6 +65,8 @@ pub(super) struct Sync {
     pub(super) last_index: Option<u32>,
     pub(super) has_created: bool,
     pub(super) has_deleted: bool,
+    /// Pods that had not ended and went with this sync's writes: it still counts them as terminating.
+    pub(super) gone: i32,
 }
 
 impl Ledger {
@@ -96,8 +98,14 @@ impl Ledger {
         self.jobs.get(&owner.uid).map(Arc::as_ref)
     }
 
+    /// The pods that a Job controls and selects.
     pub(super) fn pods_of(&self, job: Uid) -> impl Iterator<Item = &Pod> {
-        self.pods.values().map(Arc::as_ref).filter(move |pod| pod.is_owned_by_job(job))
+        let selector = self.jobs.get(&job).map(|job| Arc::clone(&job.spec.selector));
+        let is_selected = move |pod: &Pod| {
+            selector.as_ref().is_some_and(|selector| selector_matches(selector, &pod.labels))
+        };
+        let pods = self.pods.values().map(Arc::as_ref);
+        pods.filter(move |pod| pod.is_owned_by_job(job) && is_selected(pod))
     }
 
     /// How many of the Job's pods are like this.
@@ -180,7 +188,8 @@ impl Ledger {
             self.failures.insert(new.uid, Failures { count, latest });
         }
         if let Some(uncounted) = &new.status.uncounted {
-            self.counted.extend(uncounted.succeeded.iter().chain(&uncounted.failed));
+            let named = uncounted.succeeded.iter().chain(&uncounted.failed);
+            self.counted.extend(named.map(|pod| (new.uid, *pod)));
         }
     }
 
@@ -192,6 +201,9 @@ impl Ledger {
                 if by_controller && old.is_active() && is_let_go {
                     self.let_go.insert(old.uid);
                 }
+                if new.is_some_and(|new| new.tracked) {
+                    self.let_go.remove(&old.uid);
+                }
                 if entry.actor == Actor::User && new.is_some_and(|new| old.labels != new.labels) {
                     self.relabelled.insert(old.uid);
                 }
@@ -202,6 +214,8 @@ impl Ledger {
                     let mut sync = self.sync(owner.uid, entry.at);
                     let ends_active = old.is_active() && new.is_none_or(Pod::is_deleting);
                     sync.has_deleted |= ends_active;
+                    let is_counted = !old.status.phase.is_terminal() && !self.relabelled.contains(&old.uid);
+                    sync.gone += i32::from(new.is_none() && is_counted);
                     self.syncs.insert(owner.uid, sync);
                 }
             }
@@ -306,5 +320,8 @@ fn finish_time(pod: &Pod) -> Time {
             deletion.timestamp.saturating_sub(Duration::from_secs(deletion.grace_period_s.into()))
         })
     };
-    ends.and_then(|ends| ends.into_iter().max()).or_else(not_ready).or_else(asked).unwrap_or(pod.creation_time)
+    ends.and_then(|ends| ends.into_iter().max())
+        .or_else(not_ready)
+        .or_else(asked)
+        .unwrap_or(pod.creation_time)
 }

@@ -100,6 +100,8 @@ impl Checker {
     /// Says whether the controller sees the newest state from now on. Some rules hold only then.
     pub fn set_informed(&mut self, is_informed: bool) {
         self.ledger.is_informed = is_informed;
+        // What comes next at this instant is another sync, with another view.
+        self.ledger.syncs.clear();
         self.ledger.was_blind |= !is_informed;
     }
 

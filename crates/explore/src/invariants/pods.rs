@@ -2,29 +2,28 @@
 
 use std::time::Duration;
 
-use towtank_model::objects::{CompletionMode, Job, Pod};
+use towtank_model::objects::{CompletionMode, Job, Pod, PodPhase};
 use towtank_model::server::Verb;
 
-use super::ledger::{completed, completions, failed, is_decided};
+use super::ledger::{completed, completions, failed, int, is_decided};
 use super::{Check, Holds, Invariant, Write, holds};
 
 pub(super) const RULES: &[Invariant] = &[
     Invariant {
-        name: "a finished Job gets no pods",
-        source: "job controller syncJob: a finished Job is not synced",
-        check: Check::Pod(|write| for_created(write, |job, _| holds(!job.is_finished(), || job.key.to_string()))),
-    },
-    Invariant {
         name: "a decided Job gets no pods",
-        source: "job controller syncJob: the pods of a decided Job are deleted",
+        source: "job controller syncJob: the pods of a decided Job are deleted, and a finished one is not synced",
         check: Check::Pod(|write| {
-            for_created(write, |job, _| holds(!is_decided(&job.status), || format!("{:?}", job.status.conditions)))
+            for_created(write, |job, _| {
+                holds(!is_decided(&job.status), || format!("{:?}", job.status.conditions))
+            })
         }),
     },
     Invariant {
         name: "a suspended Job gets no pods",
         source: "KEP-2232",
-        check: Check::Pod(|write| for_created(write, |job, _| holds(!job.spec.suspend, || job.key.to_string()))),
+        check: Check::Pod(|write| {
+            for_created(write, |job, _| holds(!job.spec.suspend, || job.key.to_string()))
+        }),
     },
     Invariant {
         name: "a Job that is being deleted gets no pods",
@@ -98,10 +97,12 @@ pub(super) const RULES: &[Invariant] = &[
         check: Check::Pod(|write| {
             for_created(write, |job, _| {
                 let counts_terminating = write.ledger.replaces_only_ended(job);
-                let pods = 1 + write.ledger.count(job.uid, |pod| {
-                    pod.is_active() || (counts_terminating && pod.is_terminating())
-                });
-                let missing = job.spec.completions.map_or(i32::MAX, |count| count - job.status.succeeded);
+                let pods = 1 + write
+                    .ledger
+                    .count(job.uid, |pod| pod.is_active() || (counts_terminating && pod.is_terminating()));
+                let is_indexed = job.spec.is_indexed();
+                let succeeded = if is_indexed { int(completed(job).len()) } else { job.status.succeeded };
+                let missing = job.spec.completions.map_or(i32::MAX, |count| count - succeeded);
                 let wanted = job.spec.parallelism.min(missing);
                 holds(pods <= wanted, || format!("{pods} of {wanted}"))
             })
@@ -143,7 +144,13 @@ pub(super) const RULES: &[Invariant] = &[
                 if job.spec.backoff_limit_per_index.is_some() || job.spec.pod_failure_policy.is_some() {
                     return Ok(());
                 }
-                let Some(failures) = write.ledger.failures.get(&job.uid) else { return Ok(()) };
+                // A success that this sync sees is told only after the pods are created.
+                let is_forgiven =
+                    write.ledger.count(job.uid, |pod| pod.tracked && pod.status.phase == PodPhase::Succeeded)
+                        > 0;
+                let Some(failures) = write.ledger.failures.get(&job.uid).filter(|_| !is_forgiven) else {
+                    return Ok(());
+                };
                 let doublings = failures.count.saturating_sub(1).min(6);
                 let delay = (Duration::from_secs(10) * 2_u32.pow(doublings)).min(Duration::from_secs(600));
                 holds(write.at >= failures.latest + delay, || {

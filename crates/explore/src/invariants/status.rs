@@ -142,7 +142,7 @@ pub(super) const RULES: &[Invariant] = &[
         name: "one sync writes the status at most twice",
         source: "job controller trackJobStatusAndRemoveFinalizers: once before and once after the finalizers go",
         check: Check::Job(|write| {
-            let Some(job) = write.new.filter(|_| write.verb == Verb::UpdateStatus) else { return Ok(()) };
+            let Some(job) = write.new.filter(|_| write.is_informed_decision()) else { return Ok(()) };
             let before = write.ledger.sync(job.uid, write.at).status_writes;
             holds(before < 2, || format!("{} writes", before + 1))
         }),
@@ -156,20 +156,17 @@ fn tells_pods(write: &Write<'_, Job>) -> Holds {
         return Ok(());
     };
     let (ledger, status) = (write.ledger, &job.status);
-    // The pods of a Job that is being deleted stay with it, but are not counted, once their labels are gone.
-    let is_odd = job.deletion_time.is_some()
-        && ledger.pods_of(job.uid).any(|pod| ledger.relabelled.contains(&pod.uid));
-    if is_odd {
-        return Ok(());
-    }
     let count = |is_counted: fn(&Pod) -> bool| ledger.count(job.uid, is_counted);
     let active = count(Pod::is_active);
     let hides = ledger.features.active_zero_in_backoff && status.active == 0;
+    // Pods that a namespace on its way out refuses are taken for created (spec section 1.6).
+    let hides = hides || (ledger.is_namespace_ending && status.active > active);
     holds(status.active == active || hides, || format!("active {} of {active}", status.active))?;
     if !ledger.features.adjusts_counters_on_delete {
         return Ok(());
     }
-    let (ready, terminating) = (count(|pod| pod.is_active() && pod.is_ready()), count(Pod::is_terminating));
+    let ready = count(|pod| pod.is_active() && pod.is_ready());
+    let terminating = count(Pod::is_terminating) + ledger.sync(job.uid, write.at).gone;
     holds(status.ready == Some(ready), || format!("ready {:?} of {ready}", status.ready))?;
     holds(status.terminating == Some(terminating), || {
         format!("terminating {:?} of {terminating}", status.terminating)

@@ -29,7 +29,8 @@ pub(super) const RULES: &[Invariant] = &[
         check: Check::Job(|write| {
             let Some(job) = write.new else { return Ok(()) };
             let met = |kind| has(&job.status, kind);
-            let (success, failure) = (met(Complete) || met(SuccessCriteriaMet), met(Failed) || met(FailureTarget));
+            let (success, failure) =
+                (met(Complete) || met(SuccessCriteriaMet), met(Failed) || met(FailureTarget));
             holds(!(success && failure), || format!("{:?}", job.status.conditions))
         }),
     },
@@ -130,14 +131,16 @@ fn has_its_reason(write: &Write<'_, Job>) -> Holds {
             let failed = status.failed + int(uncounted_failed(status).len());
             failed > spec.backoff_limit || spec.template.spec.restart_policy == RestartPolicy::OnFailure
         }
-        "DeadlineExceeded" => spec.active_deadline_seconds.zip(status.start_time).is_some_and(|(limit, start)| {
-            write.at >= start + Duration::from_secs(limit.unsigned_abs())
-        }),
+        "DeadlineExceeded" => spec
+            .active_deadline_seconds
+            .zip(status.start_time)
+            .is_some_and(|(limit, start)| write.at >= start + Duration::from_secs(limit.unsigned_abs())),
         "MaxFailedIndexesExceeded" => spec.max_failed_indexes.is_some_and(|limit| failed_indexes > limit),
         "FailedIndexes" => failed_indexes > 0 && failed_indexes + done >= spec.completions.unwrap_or(0),
-        "PodFailurePolicy" => spec.pod_failure_policy.as_deref().is_some_and(|policy| {
-            policy.rules.iter().any(|rule| rule.action == PodFailureAction::FailJob)
-        }),
+        "PodFailurePolicy" => spec
+            .pod_failure_policy
+            .as_deref()
+            .is_some_and(|policy| policy.rules.iter().any(|rule| rule.action == PodFailureAction::FailJob)),
         _ => false,
     };
     holds(is_true, || format!("{reason:?} of {status:?}"))
