@@ -51,7 +51,8 @@ pub(super) const RULES: &[Invariant] = &[
     },
 ];
 
-/// Unfinished Jobs of which the controller is in charge and whose status it can write.
+/// Unfinished Jobs of which the controller is in charge and whose status it can write. (It waits for ever for pods that it
+/// believes to have created: in a namespace on its way out, and under a name that another Job had; spec section 1.6.)
 fn ruled(ledger: &Ledger) -> impl Iterator<Item = &Job> {
     let is_ruled = |job: &&Job| {
         !is_decided(&job.status)
@@ -60,6 +61,7 @@ fn ruled(ledger: &Ledger) -> impl Iterator<Item = &Job> {
             && !ledger.frozen.contains(&job.key)
             && !ledger.reused.contains(&job.key)
             && !ledger.was_blind
+            && !ledger.is_namespace_ending
     };
     ledger.jobs.values().map(Arc::as_ref).filter(is_ruled)
 }
@@ -67,7 +69,7 @@ fn ruled(ledger: &Ledger) -> impl Iterator<Item = &Job> {
 fn active_as_wanted(ledger: &Ledger, job: &Job) -> Holds {
     // A work queue that has seen a success gets no more pods.
     let is_ending_queue = job.spec.completions.is_none() && job.status.succeeded > 0;
-    if job.spec.suspend || is_ending_queue || ledger.is_namespace_ending {
+    if job.spec.suspend || is_ending_queue {
         return Ok(());
     }
     let holds_back = ledger.replaces_only_ended(job);
