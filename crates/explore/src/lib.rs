@@ -2,8 +2,11 @@
 //!
 //! A [`story::Story`] is a list of verbs that a user, a node or an accident could do to Jobs and their pods; the same story always
 //! comes from the same seed. [`invariants::Checker`] reads the trace of a run, write by write, and holds it against
-//! [`invariants::ALL`]: rules that no order of events may break. A story that breaks one is shrunk by proptest to the few
+//! [`invariants::all`]: rules that no order of events may break. A story that breaks one is shrunk by proptest to the few
 //! verbs that matter.
 
+mod genes;
 pub mod invariants;
+mod play;
 pub mod story;
+pub mod verbs;
