@@ -41,10 +41,17 @@ pub(crate) fn duration(text: &str) -> Result<Duration, TextError> {
         units = &units[position + 1..];
         rest = &after[letters..];
     }
-    let exact =
-        Duration::try_from_secs_f64(seconds).ok().filter(|exact| *exact <= DURATION_MAX && !text.is_empty());
+    if text.is_empty() {
+        return Err(wrong());
+    }
+    let exact = Duration::try_from_secs_f64(seconds).ok().filter(|exact| *exact <= DURATION_MAX);
+    let too_long = || {
+        let hours = DURATION_MAX.as_secs() / 3_600;
+        let limit = format!("a duration may be {hours} h long");
+        (Problem::Limit(limit), format!("write at most `{hours}h`"))
+    };
     // The model's clock has ticks of a microsecond.
-    exact.map(|exact| Duration::from_micros((exact.as_secs_f64() * 1e6).round() as u64)).ok_or_else(wrong)
+    exact.map(|exact| Duration::from_micros((exact.as_secs_f64() * 1e6).round() as u64)).ok_or_else(too_long)
 }
 
 /// Reads `>=1.31`, `<1.31`, `>1.30`, `<=1.33`, `1.28..1.30` (both included), `1.36`, or several with blanks between.

@@ -81,7 +81,7 @@ impl JobController {
         match &mut running.stage {
             Stage::Claiming(claim, _) => {
                 claim.take(&running.job, &reply);
-                self.note_own_write(&reply);
+                self.note_own_claim(&reply);
                 running.unanswered = 0;
             }
             Stage::Syncing(_) => self.answered(&mut running, ticket, reply, ctx),
@@ -181,7 +181,7 @@ impl JobController {
         while let Some(call) = claim.next_call(job) {
             let ticket = Ticket { queue: QueueId::Jobs, worker, slot: 0 };
             let Some(reply) = self.client.call(ticket, call, ctx) else { return Err(claim) };
-            self.note_own_write(&reply);
+            self.note_own_claim(&reply);
             claim.take(job, &reply);
         }
         Ok(claim.finish())
@@ -266,6 +266,13 @@ impl JobController {
                 }
                 Effect::Finished => {}
             }
+        }
+    }
+
+    /// Of the calls that claim pods, patches are writes; the live look at the Job is none.
+    fn note_own_claim(&mut self, reply: &Reply) {
+        if !matches!(reply, Ok(Payload::Job(_))) {
+            self.note_own_write(reply);
         }
     }
 

@@ -15,6 +15,8 @@ pub(super) const HELP: &str = "a condition is CEL over `pods`, `jobs`, `job`, `n
 
 /// Depth of the tree that is walked: a row of a hundred operators is a hundred deep.
 const DEPTH_MAX: usize = 200;
+/// Greatest depth of `exists`, `filter`, `map`, … within each other.
+const LOOPS_MAX: usize = 2;
 
 /// Functions with a fixed result.
 const FUNCTIONS: &[(&str, Type)] = &[
@@ -112,7 +114,7 @@ pub(super) fn check(program: &Program, text: &str, has_job: bool) -> Result<(), 
             _ => Vec::new(),
         };
     variables.retain(|(name, _)| has_job || name != "job");
-    let mut checker = Checker { program, text, variables, depth: 0 };
+    let mut checker = Checker { program, text, variables, depth: 0, loops: 0 };
     let root = program.expression();
     let found = checker.type_of(root)?;
     if found == Type::Bool || found.is_open() {
@@ -133,6 +135,8 @@ struct Checker<'a> {
     /// Variables in scope, the innermost last.
     variables: Vec<(String, Type)>,
     depth: usize,
+    /// Walks through lists around the present place.
+    loops: usize,
 }
 
 impl Checker<'_> {
@@ -324,6 +328,20 @@ impl Checker<'_> {
                 );
             }
         };
+        if self.loops == LOOPS_MAX {
+            return Err(CelError {
+                span: self.span(&comprehension.iter_range),
+                problem: Problem::Limit(format!("walks through lists may be nested {LOOPS_MAX} deep")),
+                help: "the cost grows with the number of pods to the power of the depth".to_owned(),
+            });
+        }
+        self.loops += 1;
+        let found = self.type_of_loop(comprehension, element);
+        self.loops -= 1;
+        found
+    }
+
+    fn type_of_loop(&mut self, comprehension: &ComprehensionExpr, element: Type) -> Result<Type, CelError> {
         let start = self.type_of(&comprehension.accu_init)?;
         let scope = self.variables.len();
         self.variables.push((comprehension.iter_var.clone(), element));

@@ -208,6 +208,9 @@ impl Actions<'_> {
                 return Err(self.invalid(span, "`scale` needs one of `to` and `parallelism`", help));
             }
         };
+        if parallelism > manifest::PARALLELISM_MAX {
+            return Err(manifest::too_many_pods(self.file.source, span));
+        }
         Ok(Action::Scale { job: scale.job.value, completions, parallelism })
     }
 

@@ -10,6 +10,7 @@ use towtank_model::objects::{
 use towtank_model::server::JobManifest;
 
 use super::{Place, labels, pod};
+use crate::ast::SourceFile;
 use crate::error::{Problem, ScenarioError};
 use crate::yaml::Node;
 
@@ -19,6 +20,15 @@ const STATUSES: &[(&str, ConditionStatus)] = &[
     ("Unknown", ConditionStatus::Unknown),
 ];
 
+/// Pods that a Job of a scenario may ask for at the same time.
+pub(crate) const PARALLELISM_MAX: i32 = 10_000;
+
+/// A run would take minutes, and nobody would read its tables.
+pub(crate) fn too_many_pods(source: &Arc<SourceFile>, at: std::ops::Range<usize>) -> ScenarioError {
+    let limit = format!("a Job of a scenario may ask for {PARALLELISM_MAX} pods at a time");
+    ScenarioError::new(source, at, Problem::Limit(limit), "too many").with_help("write a smaller parallelism")
+}
+
 /// Takes over what the model knows of `spec`. `node` tells whether the template was written at all, which the typed
 /// value does not; with `is_patch`, the template may be a part of one.
 pub(super) fn convert(
@@ -27,6 +37,9 @@ pub(super) fn convert(
     node: Option<&Node>,
     is_patch: bool,
 ) -> Result<JobManifest, ScenarioError> {
+    if spec.parallelism.is_some_and(|parallelism| parallelism > PARALLELISM_MAX) {
+        return Err(too_many_pods(at.source, at.span("parallelism")));
+    }
     let has_template = node.is_some_and(|node| node.get("template").is_some());
     let template = if has_template { Some(pod::template(at, &spec.template, is_patch)?) } else { None };
     Ok(JobManifest {

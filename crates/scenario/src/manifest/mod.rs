@@ -7,6 +7,8 @@
 mod job;
 mod pod;
 
+pub(crate) use job::{PARALLELISM_MAX, too_many_pods};
+
 use std::ops::Range;
 use std::sync::Arc;
 

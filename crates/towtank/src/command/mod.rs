@@ -12,6 +12,9 @@ use crate::failure::Failure;
 /// Prints to stdout; colours go where there is a terminal.
 fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = anstream::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    written.map_err(|error| Failure::Output { what: "to stdout".to_owned(), error })
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // The reader has seen enough (`towtank run | head`).
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| Failure::Output { what: "to stdout".to_owned(), error }),
+    }
 }
