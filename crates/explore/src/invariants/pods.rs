@@ -200,8 +200,11 @@ fn for_created(write: &Write<'_, Pod>, rule: impl FnOnce(&Job, &Pod) -> Holds) -
 }
 
 fn elastic_shrink(write: &Write<'_, Pod>) -> Holds {
-    // An active pod that was let go of before is one that is not wanted. (The pods of a Job that is decided keep their
-    // finalizer until they are counted.)
+    // An active pod that was let go of before is one that is not wanted, if it goes at once. (The pods of a Job that is
+    // decided keep their finalizer until they are counted.)
+    if write.ledger.has_faults {
+        return Ok(());
+    }
     let Some(pod) = write.old.filter(|pod| {
         write.is_informed_decision()
             && write.verb == Verb::Delete
