@@ -44,7 +44,7 @@ impl Gene {
 pub(crate) fn setting(gene: u64) -> Setting {
     let mut gene = Gene(gene);
     let stage = if gene.below(2) == 0 { Stage::Manual } else { Stage::Nodes };
-    let mut faults = FaultPlan::default();
+    let (mut faults, mut misleads) = (FaultPlan::default(), false);
     if gene.below(4) == 3 {
         for _ in 0..=gene.below(3) {
             let kind = gene.one_of([
@@ -61,6 +61,7 @@ pub(crate) fn setting(gene: u64) -> Setting {
                 Fault::AnswerLost,
                 Fault::Delay(Duration::from_millis(2_500)),
             ]);
+            misleads |= matches!(fault, Fault::AnswerLost | Fault::Delay(_));
             faults = faults.with(kind, nth, fault);
         }
     }
@@ -81,7 +82,7 @@ pub(crate) fn setting(gene: u64) -> Setting {
         workload.extend(exit_code.map(|code| rule(Some(1), code)));
         workload.push(rule(None, 0));
     }
-    Setting { stage, timing, workload, faults }
+    Setting { stage, timing, workload, faults, misleads }
 }
 
 /// The Job at the centre of a story.

@@ -20,7 +20,7 @@ struct Play<'a> {
     simulation: Simulation,
     checker: Checker,
     story: &'a Story,
-    /// Nothing goes wrong with the controller's calls, and they take no time.
+    /// The controller learns of the effect of every call, and at once.
     is_flawless: bool,
     /// Bare pods so far.
     bare_pods: u32,
@@ -77,9 +77,12 @@ impl<'a> Play<'a> {
             },
             ..SimulationConfig::new(features, story.seed)
         };
-        let is_flawless = setting.faults.is_empty() && setting.timing.name == "instant";
+        let is_flawless = !setting.misleads && setting.timing.name == "instant";
         let mut checker = Checker::new(features);
         checker.set_informed(is_flawless);
+        if !setting.faults.is_empty() {
+            checker.expect_faults();
+        }
         let simulation = Simulation::new(config);
         Self { simulation, checker, story, is_flawless, bare_pods: 0, trace: Vec::new() }
     }

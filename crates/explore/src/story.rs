@@ -45,6 +45,8 @@ pub struct Setting {
     pub workload: Vec<WorkloadRule>,
     /// Calls of the Job controller that go wrong.
     pub faults: FaultPlan,
+    /// Among them are calls whose effect the controller does not learn of, or learns of late.
+    pub misleads: bool,
 }
 
 /// Who looks after pods.

@@ -24,6 +24,8 @@ pub(super) struct Ledger {
     pub(super) is_informed: bool,
     /// There was a time at which it did not.
     pub(super) was_blind: bool,
+    /// Calls of the controller fail without having been refused.
+    pub(super) has_faults: bool,
     pub(super) jobs: BTreeMap<Uid, Arc<Job>>,
     pub(super) pods: BTreeMap<Uid, Arc<Pod>>,
     pub(super) gone_pods: BTreeSet<Uid>,
@@ -75,6 +77,7 @@ impl Ledger {
             features,
             is_informed: true,
             was_blind: false,
+            has_faults: false,
             jobs: BTreeMap::new(),
             pods: BTreeMap::new(),
             gone_pods: BTreeSet::new(),

