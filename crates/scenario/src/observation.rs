@@ -189,6 +189,7 @@ impl Observation {
                 ..PodView::default()
             }],
             jobs: vec![JobView {
+                exists: true,
                 ready: Some(0),
                 terminating: Some(0),
                 failed_indexes: Some(String::new()),
@@ -204,13 +205,17 @@ impl Observation {
         }
     }
 
-    /// The values of the CEL variables. `job` is there when there is one Job.
+    /// The values of the CEL variables. `jobs` are those that exist; `job` is there when the scenario knows one Job, which
+    /// says itself whether it exists.
     pub fn variables(&self) -> serde_json::Map<String, serde_json::Value> {
         let mut variables = match serde_json::to_value(self) {
             Ok(serde_json::Value::Object(fields)) => fields,
             // Serialising these structs cannot fail: no maps with odd keys, no foreign types.
             Ok(_) | Err(_) => serde_json::Map::new(),
         };
+        if let Some(serde_json::Value::Array(jobs)) = variables.get_mut("jobs") {
+            jobs.retain(|job| job["exists"] == true);
+        }
         if let [job] = self.jobs.as_slice()
             && let Ok(job) = serde_json::to_value(job)
         {

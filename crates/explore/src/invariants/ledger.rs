@@ -166,10 +166,8 @@ impl Ledger {
                 self.frozen.remove(&new.key);
                 self.note_ends(old, new);
             }
-            (None, Some(new)) => {
-                if !self.names.insert(new.key.clone()) {
-                    self.reused.insert(new.key.clone());
-                }
+            (None, Some(new)) if !self.names.insert(new.key.clone()) => {
+                self.reused.insert(new.key.clone());
             }
             _ => {}
         }
