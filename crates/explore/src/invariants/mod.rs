@@ -1,6 +1,6 @@
 //! The rules that no story may break, each with a name and the place that it comes from.
 //!
-//! They are written from the outside: a rule sees one write at a time (the object before and after it) and the [`Ledger`],
+//! They are written from the outside: a rule sees one write at a time (the object before and after it) and the `Ledger`,
 //! the state that all writes so far add up to. None of them asks the Job controller.
 
 mod counting;

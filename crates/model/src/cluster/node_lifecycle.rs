@@ -296,8 +296,10 @@ impl NodeLifecycle {
             }
             (Patience::None, Some(planned)) => (planned.since, planned.due.min(ctx.now)),
             (Patience::None, None) => (ctx.now, ctx.now),
-            // Patience goes on from when it began.
-            (Patience::For(time), Some(planned)) => (planned.since, planned.since + time),
+            // What was planned at an earlier instant stays as it was, whatever patience is asked for since (upstream
+            // `processPodOnNode`).
+            (Patience::For(_), Some(planned)) if planned.since < ctx.now => return,
+            (Patience::For(time), Some(planned)) => (planned.since, ctx.now + time),
             (Patience::For(time), None) => (ctx.now, ctx.now + time),
         };
         if self.evictions.get(&pod.uid).is_some_and(|planned| planned.due == due) {

@@ -26,7 +26,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         return Err(Failure::NoWorld(*missing));
     }
     let scenarios = selected(files::load(&arguments.paths)?, arguments.scenario.as_deref())?;
+    refuse_twins(&scenarios)?;
     let tasks = tasks(&scenarios, arguments)?;
+    tell_left_out(&scenarios, arguments);
     let threads = arguments.jobs.or_else(|| std::thread::available_parallelism().ok());
     let progress = progress(tasks.len(), arguments);
     let runs = session::play_tasks(&tasks, threads.unwrap_or(NonZeroUsize::MIN), |task| {
@@ -59,6 +61,29 @@ fn selected(scenarios: Vec<Arc<Scenario>>, wanted: Option<&str>) -> Result<Vec<A
         return Err(Failure::Usage(message));
     }
     Ok(chosen)
+}
+
+/// Reports, traces and snapshots go by the name: it must be one scenario's alone.
+fn refuse_twins(scenarios: &[Arc<Scenario>]) -> Result<(), Failure> {
+    let mut paths: BTreeMap<&str, &str> = BTreeMap::new();
+    for scenario in scenarios {
+        if let Some(other) = paths.insert(&scenario.name, &scenario.source.path) {
+            let (name, path) = (&scenario.name, &scenario.source.path);
+            return Err(Failure::Usage(format!("two scenarios are called `{name}`: {other} and {path}")));
+        }
+    }
+    Ok(())
+}
+
+/// Nothing is left out silently: names the scenarios that are true of none of the versions asked for.
+fn tell_left_out(scenarios: &[Arc<Scenario>], arguments: &RunArguments) {
+    let is_left_out = |scenario: &&Arc<Scenario>| {
+        session::versions(scenario, arguments.kubernetes).into_iter().next().is_none()
+    };
+    let names: Vec<&str> = scenarios.iter().filter(is_left_out).map(|scenario| &*scenario.name).collect();
+    if !names.is_empty() {
+        eprintln!("not played, for they are not true of the versions asked for: {}", names.join(", "));
+    }
 }
 
 fn tasks(scenarios: &[Arc<Scenario>], arguments: &RunArguments) -> Result<Vec<Task>, Failure> {
