@@ -167,9 +167,8 @@ impl Ledger {
                 self.note_ends(old, new);
             }
             (None, Some(new)) => {
-                if !self.names.insert(new.key.clone()) {
-                    self.reused.insert(new.key.clone());
-                }
+                let is_first = self.names.insert(new.key.clone());
+                self.reused.extend((!is_first).then(|| new.key.clone()));
             }
             _ => {}
         }
