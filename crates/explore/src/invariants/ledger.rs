@@ -166,8 +166,9 @@ impl Ledger {
                 self.frozen.remove(&new.key);
                 self.note_ends(old, new);
             }
-            (None, Some(new)) if !self.names.insert(new.key.clone()) => {
-                self.reused.insert(new.key.clone());
+            (None, Some(new)) => {
+                let is_first = self.names.insert(new.key.clone());
+                self.reused.extend((!is_first).then(|| new.key.clone()));
             }
             _ => {}
         }
