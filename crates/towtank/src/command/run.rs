@@ -77,9 +77,8 @@ fn refuse_twins(scenarios: &[Arc<Scenario>]) -> Result<(), Failure> {
 
 /// Nothing is left out silently: names the scenarios that are true of none of the versions asked for.
 fn tell_left_out(scenarios: &[Arc<Scenario>], arguments: &RunArguments) {
-    let is_left_out = |scenario: &&Arc<Scenario>| {
-        session::versions(scenario, arguments.kubernetes).into_iter().next().is_none()
-    };
+    let is_left_out =
+        |scenario: &&Arc<Scenario>| session::versions(scenario, arguments.kubernetes).next().is_none();
     let names: Vec<&str> = scenarios.iter().filter(is_left_out).map(|scenario| &*scenario.name).collect();
     if !names.is_empty() {
         eprintln!("not played, for they are not true of the versions asked for: {}", names.join(", "));
