@@ -112,7 +112,7 @@ fn same_bytes_in_debug_and_release() -> Outcome {
 }
 
 /// Version of cargo-deny that is installed when none is there.
-const CARGO_DENY: &str = "0.20";
+const CARGO_DENY: &str = "0.20.2";
 
 fn deny() -> Outcome {
     let tools = root().join("target/tools");
