@@ -194,6 +194,9 @@ impl SourceCode for SourceFile {
         context_lines_after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
         let part = self.text.read_span(span, context_lines_before, context_lines_after)?;
+        if part.data().len() > SHOWN_MAX {
+            return Ok(Box::new(self.window(span)));
+        }
         Ok(Box::new(MietteSpanContents::new_named(
             self.path.clone(),
             part.data(),
@@ -205,17 +208,42 @@ impl SourceCode for SourceFile {
     }
 }
 
-/// Cuts a span to the text, to character boundaries, and to its first line: a label over many lines hides what it is
-/// about.
+/// Bytes of a file that a message shows; of longer lines it shows what is around the place.
+const SHOWN_MAX: usize = 4_096;
+/// Bytes that a label marks at most, and that are shown on each side of it in a long line.
+const MARKED_MAX: usize = 120;
+
+impl SourceFile {
+    /// What is around `span` in its line.
+    fn window(&self, span: &SourceSpan) -> MietteSpanContents<'_> {
+        let text = &self.text;
+        let place = clamp(text, span.offset()..span.offset() + span.len());
+        let line_start = text[..place.start].rfind('\n').map_or(0, |newline| newline + 1);
+        let line_end = text[place.end..].find('\n').map_or(text.len(), |newline| place.end + newline);
+        let start = boundary(text, place.start.saturating_sub(MARKED_MAX)).max(line_start);
+        let end = boundary(text, (place.end + MARKED_MAX).min(line_end));
+        let line = text[..line_start].matches('\n').count();
+        let column = text[line_start..start].chars().count();
+        let shown = SourceSpan::from(start..end);
+        MietteSpanContents::new_named(self.path.clone(), &text.as_bytes()[start..end], shown, line, column, 1)
+    }
+}
+
+/// The last character boundary up to `at`.
+fn boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// Cuts a span to the text, to character boundaries, to its first line (a label over many lines hides what it is about)
+/// and to a length that a person can take in.
 fn clamp(text: &str, span: Range<usize>) -> Range<usize> {
-    let mut start = span.start.min(text.len());
-    while !text.is_char_boundary(start) {
-        start -= 1;
-    }
-    let mut end = span.end.clamp(start, text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
+    let start = boundary(text, span.start);
+    let end =
+        boundary(text, span.end.clamp(start, (start + MARKED_MAX).min(text.len()).max(start))).max(start);
     let end = text[start..end].find(['\n', '\r']).map_or(end, |newline| start + newline);
     start..end.max(start)
 }
