@@ -111,14 +111,21 @@ pub(super) const RULES: &[Invariant] = &[
         name: "a pod is counted once",
         source: "KEP-2307",
         check: Check::Job(|write| {
-            // What the controller has forgotten and cannot see, it may count again.
-            let Some((old, new)) = write.both().filter(|_| !write.ledger.was_blind) else { return Ok(()) };
+            // What the controller has forgotten and cannot see, it may count again. So it may with stale caches a pod that is
+            // gone (no error of a patch is remembered, NotFound included) and one that it adopts time and again.
+            let Some((old, new)) = write.both().filter(|_| !write.ledger.has_forgotten) else {
+                return Ok(());
+            };
             let known = |uid: &&Uid| {
                 uncounted_succeeded(&old.status).contains(uid) || uncounted_failed(&old.status).contains(uid)
             };
             let named = uncounted_succeeded(&new.status).iter().chain(uncounted_failed(&new.status));
-            let again =
-                named.filter(|uid| !known(uid)).find(|uid| write.ledger.counted.contains(&(new.uid, **uid)));
+            let is_there = |uid: &&Uid| {
+                let is_adopted = write.ledger.was_blind && write.ledger.adopted.contains(uid);
+                write.ledger.pods.contains_key(uid) && !is_adopted
+            };
+            let mut new_ones = named.filter(|uid| !known(uid) && is_there(uid));
+            let again = new_ones.find(|uid| write.ledger.counted.contains(&(new.uid, **uid)));
             holds(again.is_none(), || format!("{again:?} again"))
         }),
     },
@@ -126,10 +133,13 @@ pub(super) const RULES: &[Invariant] = &[
         name: "a pod that is not wanted is not counted as failed",
         source: "job controller deleteJobPods: its finalizer goes first",
         check: Check::Job(|write| {
-            let Some((old, new)) = write.both().filter(|_| !write.ledger.was_blind) else { return Ok(()) };
+            let Some((old, new)) = write.both().filter(|_| !write.ledger.has_forgotten) else {
+                return Ok(());
+            };
             // Before 1.31 a Job that completes in the sync that suspends it counts what it has just deleted.
             let quirk = !write.ledger.features.honours_success_criteria;
-            if quirk && write.ledger.sync(new.uid, write.at).has_deleted {
+            let has_deleted = write.ledger.sync(new.uid, write.at).has_deleted || !write.ledger.is_informed;
+            if quirk && has_deleted {
                 return Ok(());
             }
             let failed = newly_failed(&old.status, &new.status);
