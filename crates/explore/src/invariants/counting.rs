@@ -111,8 +111,8 @@ pub(super) const RULES: &[Invariant] = &[
         name: "a pod is counted once",
         source: "KEP-2307",
         check: Check::Job(|write| {
-            // What the controller has forgotten and cannot see, it may count again. So it may with stale caches a pod that is
-            // gone (no error of a patch is remembered, NotFound included) and one that it adopts time and again.
+            // What the controller has forgotten and cannot see, it may count again. So it may with stale caches a pod whose
+            // patch went wrong (no error is remembered, NotFound included) and one that it adopts time and again.
             let Some((old, new)) = write.both().filter(|_| !write.ledger.has_forgotten) else {
                 return Ok(());
             };
@@ -121,8 +121,9 @@ pub(super) const RULES: &[Invariant] = &[
             };
             let named = uncounted_succeeded(&new.status).iter().chain(uncounted_failed(&new.status));
             let is_there = |uid: &&Uid| {
-                let is_adopted = write.ledger.was_blind && write.ledger.adopted.contains(uid);
-                write.ledger.pods.contains_key(uid) && !is_adopted
+                let is_adopted = write.ledger.adopted.contains(uid);
+                let is_odd = write.ledger.was_blind && (is_adopted || write.ledger.has_faults);
+                write.ledger.pods.contains_key(uid) && !is_odd
             };
             let mut new_ones = named.filter(|uid| !known(uid) && is_there(uid));
             let again = new_ones.find(|uid| write.ledger.counted.contains(&(new.uid, **uid)));

@@ -136,7 +136,8 @@ pub(super) const RULES: &[Invariant] = &[
         name: "failures delay new pods",
         source: "KEP-2879 and #114516: 10 s after a failure, doubled with each one up to 10 min",
         check: Check::Pod(|write| {
-            if write.ledger.was_blind {
+            // When a call fails, a record of back-off may be lost, as may the success that ends it.
+            if write.ledger.was_blind || write.ledger.has_faults {
                 return Ok(());
             }
             for_created(write, |job, _| {
