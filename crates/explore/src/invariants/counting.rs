@@ -111,8 +111,9 @@ pub(super) const RULES: &[Invariant] = &[
         name: "a pod is counted once",
         source: "KEP-2307",
         check: Check::Job(|write| {
-            // What the controller has forgotten and cannot see, it may count again. So it may with stale caches a pod whose
-            // patch went wrong (no error is remembered, NotFound included) and one that it adopts time and again.
+            // What the controller has forgotten and cannot see, it may count again. It forgets with an error of a patch
+            // (NotFound included), and with an event that comes while a sync waits for an adoption or a release: that sync has
+            // listed the pods before, and asks only afterwards whose finalizers are gone.
             let Some((old, new)) = write.both().filter(|_| !write.ledger.has_forgotten) else {
                 return Ok(());
             };
@@ -120,11 +121,9 @@ pub(super) const RULES: &[Invariant] = &[
                 uncounted_succeeded(&old.status).contains(uid) || uncounted_failed(&old.status).contains(uid)
             };
             let named = uncounted_succeeded(&new.status).iter().chain(uncounted_failed(&new.status));
-            let is_there = |uid: &&Uid| {
-                let is_adopted = write.ledger.adopted.contains(uid);
-                let is_odd = write.ledger.was_blind && (is_adopted || write.ledger.has_faults);
-                write.ledger.pods.contains_key(uid) && !is_odd
-            };
+            let has_claimed = !write.ledger.adopted.is_empty() || !write.ledger.relabelled.is_empty();
+            let is_odd = write.ledger.was_blind && (has_claimed || write.ledger.has_faults);
+            let is_there = |uid: &&Uid| write.ledger.pods.contains_key(uid) && !is_odd;
             let mut new_ones = named.filter(|uid| !known(uid) && is_there(uid));
             let again = new_ones.find(|uid| write.ledger.counted.contains(&(new.uid, **uid)));
             holds(again.is_none(), || format!("{again:?} again"))

@@ -316,7 +316,7 @@ fn has_new_success(old: &Job, new: &Job) -> bool {
 }
 
 /// When a pod ended, as far as its object tells (spec section 5.2).
-fn finish_time(pod: &Pod) -> Time {
+pub(super) fn finish_time(pod: &Pod) -> Time {
     let ends: Option<Vec<Time>> = (pod.status.containers.iter())
         .map(|container| match &container.state {
             ContainerState::Terminated(end) => end.finished_at,
