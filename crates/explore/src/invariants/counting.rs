@@ -111,14 +111,21 @@ pub(super) const RULES: &[Invariant] = &[
         name: "a pod is counted once",
         source: "KEP-2307",
         check: Check::Job(|write| {
-            // What the controller has forgotten and cannot see, it may count again.
-            let Some((old, new)) = write.both().filter(|_| !write.ledger.was_blind) else { return Ok(()) };
+            // What the controller has forgotten and cannot see, it may count again. It forgets with an error of a patch
+            // (NotFound included), and with an event that comes while a sync waits for an adoption or a release: that sync has
+            // listed the pods before, and asks only afterwards whose finalizers are gone.
+            let Some((old, new)) = write.both().filter(|_| !write.ledger.has_forgotten) else {
+                return Ok(());
+            };
             let known = |uid: &&Uid| {
                 uncounted_succeeded(&old.status).contains(uid) || uncounted_failed(&old.status).contains(uid)
             };
             let named = uncounted_succeeded(&new.status).iter().chain(uncounted_failed(&new.status));
-            let again =
-                named.filter(|uid| !known(uid)).find(|uid| write.ledger.counted.contains(&(new.uid, **uid)));
+            let has_claimed = !write.ledger.adopted.is_empty() || !write.ledger.relabelled.is_empty();
+            let is_odd = write.ledger.was_blind && (has_claimed || write.ledger.has_faults);
+            let is_there = |uid: &&Uid| write.ledger.pods.contains_key(uid) && !is_odd;
+            let mut new_ones = named.filter(|uid| !known(uid) && is_there(uid));
+            let again = new_ones.find(|uid| write.ledger.counted.contains(&(new.uid, **uid)));
             holds(again.is_none(), || format!("{again:?} again"))
         }),
     },
@@ -126,10 +133,13 @@ pub(super) const RULES: &[Invariant] = &[
         name: "a pod that is not wanted is not counted as failed",
         source: "job controller deleteJobPods: its finalizer goes first",
         check: Check::Job(|write| {
-            let Some((old, new)) = write.both().filter(|_| !write.ledger.was_blind) else { return Ok(()) };
+            let Some((old, new)) = write.both().filter(|_| !write.ledger.has_forgotten) else {
+                return Ok(());
+            };
             // Before 1.31 a Job that completes in the sync that suspends it counts what it has just deleted.
             let quirk = !write.ledger.features.honours_success_criteria;
-            if quirk && write.ledger.sync(new.uid, write.at).has_deleted {
+            let has_deleted = write.ledger.sync(new.uid, write.at).has_deleted || !write.ledger.is_informed;
+            if quirk && has_deleted {
                 return Ok(());
             }
             let failed = newly_failed(&old.status, &new.status);

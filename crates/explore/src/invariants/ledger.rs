@@ -24,6 +24,8 @@ pub(super) struct Ledger {
     pub(super) is_informed: bool,
     /// There was a time at which it did not.
     pub(super) was_blind: bool,
+    /// The controller lost its memory when it could not see the newest state.
+    pub(super) has_forgotten: bool,
     /// Calls of the controller fail without having been refused.
     pub(super) has_faults: bool,
     pub(super) jobs: BTreeMap<Uid, Arc<Job>>,
@@ -31,6 +33,8 @@ pub(super) struct Ledger {
     pub(super) gone_pods: BTreeSet<Uid>,
     /// Active pods whose finalizer the Job controller took off: those that it does not want.
     pub(super) let_go: BTreeSet<Uid>,
+    /// Pods that had no owner at first.
+    pub(super) adopted: BTreeSet<Uid>,
     /// Pods whose labels a user has changed.
     pub(super) relabelled: BTreeSet<Uid>,
     /// Jobs with the pods that their `uncountedTerminatedPods` named.
@@ -77,11 +81,13 @@ impl Ledger {
             features,
             is_informed: true,
             was_blind: false,
+            has_forgotten: false,
             has_faults: false,
             jobs: BTreeMap::new(),
             pods: BTreeMap::new(),
             gone_pods: BTreeSet::new(),
             let_go: BTreeSet::new(),
+            adopted: BTreeSet::new(),
             relabelled: BTreeSet::new(),
             counted: BTreeSet::new(),
             failures: BTreeMap::new(),
@@ -129,6 +135,7 @@ impl Ledger {
     }
 
     pub(super) fn restarted(&mut self) {
+        self.has_forgotten |= !self.is_informed;
         self.failures.clear();
         self.syncs.clear();
     }
@@ -205,6 +212,9 @@ impl Ledger {
                 }
                 if new.is_some_and(|new| new.tracked) {
                     self.let_go.remove(&old.uid);
+                }
+                if old.owner.is_none() && new.is_some_and(|new| new.owner.is_some()) {
+                    self.adopted.insert(old.uid);
                 }
                 if entry.actor == Actor::User && new.is_some_and(|new| old.labels != new.labels) {
                     self.relabelled.insert(old.uid);
@@ -306,7 +316,7 @@ fn has_new_success(old: &Job, new: &Job) -> bool {
 }
 
 /// When a pod ended, as far as its object tells (spec section 5.2).
-fn finish_time(pod: &Pod) -> Time {
+pub(super) fn finish_time(pod: &Pod) -> Time {
     let ends: Option<Vec<Time>> = (pod.status.containers.iter())
         .map(|container| match &container.state {
             ContainerState::Terminated(end) => end.finished_at,

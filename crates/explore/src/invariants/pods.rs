@@ -5,7 +5,7 @@ use std::time::Duration;
 use towtank_model::objects::{CompletionMode, Job, Pod, PodIndex, PodPhase};
 use towtank_model::server::Verb;
 
-use super::ledger::{completed, completions, failed, int, is_decided};
+use super::ledger::{completed, completions, failed, finish_time, int, is_decided};
 use super::{Check, Holds, Invariant, Write, holds};
 
 pub(super) const RULES: &[Invariant] = &[
@@ -136,7 +136,8 @@ pub(super) const RULES: &[Invariant] = &[
         name: "failures delay new pods",
         source: "KEP-2879 and #114516: 10 s after a failure, doubled with each one up to 10 min",
         check: Check::Pod(|write| {
-            if write.ledger.was_blind {
+            // When a call fails, a record of back-off may be lost, as may the success that ends it.
+            if write.ledger.was_blind || write.ledger.has_faults {
                 return Ok(());
             }
             for_created(write, |job, _| {
@@ -144,13 +145,16 @@ pub(super) const RULES: &[Invariant] = &[
                 if job.spec.backoff_limit_per_index.is_some() || job.spec.pod_failure_policy.is_some() {
                     return Ok(());
                 }
-                // A success that this sync sees is told only after the pods are created.
-                let is_forgiven =
-                    write.ledger.count(job.uid, |pod| pod.tracked && pod.status.phase == PodPhase::Succeeded)
-                        > 0;
-                let Some(failures) = write.ledger.failures.get(&job.uid).filter(|_| !is_forgiven) else {
-                    return Ok(());
+                let Some(failures) = write.ledger.failures.get(&job.uid) else { return Ok(()) };
+                // A success that this sync sees is told only after the pods are created, and so is a failure that was none
+                // under another replacement policy: it counts with the time at which it happened.
+                let forgives = |pod: &Pod| {
+                    let is_older = pod.is_terminating() && finish_time(pod) < failures.latest;
+                    pod.tracked && (pod.status.phase == PodPhase::Succeeded || is_older)
                 };
+                if write.ledger.pods_of(job.uid).any(forgives) {
+                    return Ok(());
+                }
                 let doublings = failures.count.saturating_sub(1).min(6);
                 let delay = (Duration::from_secs(10) * 2_u32.pow(doublings)).min(Duration::from_secs(600));
                 holds(write.at >= failures.latest + delay, || {

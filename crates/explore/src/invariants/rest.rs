@@ -89,7 +89,8 @@ fn active_as_wanted(ledger: &Ledger, job: &Job) -> Holds {
 
 fn no_finalizer_left(ledger: &Ledger) -> Holds {
     // A Job can finish before the controller has seen all its pods (stale caches), which then keep their finalizer.
-    if ledger.was_blind {
+    // The orphan worker does not try again when it knows the pods by their selector (1.32).
+    if ledger.was_blind || ledger.has_faults {
         return Ok(());
     }
     // A pod that lost its labels while its Job went is found by nobody: the Job's selector no longer names it, and
