@@ -65,8 +65,10 @@ fn the_output_in_readme_is_what_the_commands_print() {
     assert!(blocks.len() >= 4, "only {} commands found", blocks.len());
     let mut lines: Vec<String> = readme.lines().map(str::to_owned).collect();
     let mut wrong = Vec::new();
-    for shown in blocks.iter().rev() {
-        let printed = run(&shown.command);
+    // In the order of the page: a command may use what one above it has made. Mended from the end, so that lines keep
+    // their numbers.
+    let printed: Vec<Vec<String>> = blocks.iter().map(|shown| run(&shown.command)).collect();
+    for (shown, printed) in blocks.iter().zip(printed).rev() {
         if !matches(&shown.output, &printed) {
             wrong.push(format!("$ {}\n{}", shown.command, printed.join("\n")));
             lines.splice(shown.line + 1..shown.line + 1 + shown.output.len(), printed);
