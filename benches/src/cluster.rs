@@ -7,7 +7,7 @@ use towtank_model::cluster::{Behaviour, ClusterConfig, ManualStatus, OnTerm, Tim
 use towtank_model::job::ControllerConfig;
 use towtank_model::job::sync::{BackoffRecord, Limits, Snapshot};
 use towtank_model::objects::{
-    CompletionMode, Container, Labels, ObjectKey, PodPhase, PodSpec, PodTemplate, RestartPolicy, Uid,
+    CompletionMode, Container, ObjectKey, PodPhase, PodSpec, PodTemplate, RestartPolicy, Uid,
 };
 use towtank_model::server::JobManifest;
 use towtank_model::simulation::{Simulation, SimulationConfig};
@@ -19,11 +19,7 @@ pub fn indexed_job(completions: i32) -> JobManifest {
     let spec = PodSpec {
         restart_policy: RestartPolicy::Never,
         containers: vec![Container { name: "main".into(), cpu_request_milli: 100, is_sidecar: false }],
-        init_containers: Vec::new(),
-        termination_grace_period_s: 30,
-        node_selector: Labels::new(),
-        tolerations: Vec::new(),
-        scheduling_gates: Vec::new(),
+        ..PodSpec::default()
     };
     let template = PodTemplate {
         labels: Arc::default(),

@@ -149,13 +149,5 @@ fn template(keeps_deleted: bool, is_selected: bool) -> Arc<PodTemplate> {
 /// One container, no wishes.
 pub(crate) fn pod_spec() -> PodSpec {
     let main = Container { name: "main".into(), cpu_request_milli: 0, is_sidecar: false };
-    PodSpec {
-        restart_policy: RestartPolicy::Never,
-        containers: vec![main],
-        init_containers: Vec::new(),
-        termination_grace_period_s: 30,
-        node_selector: Labels::new(),
-        tolerations: Vec::new(),
-        scheduling_gates: Vec::new(),
-    }
+    PodSpec { restart_policy: RestartPolicy::Never, containers: vec![main], ..PodSpec::default() }
 }

@@ -10,7 +10,7 @@
 //! same instant share a line. Generated names and uids never appear, so that the text differs between two runs only
 //! where they really differ.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use towtank_model::index_set::IndexSet;
@@ -110,24 +110,22 @@ fn pod_lines(old: &[PodView], new: &[PodView], texts: &mut Vec<String>) {
     let before: BTreeMap<PodIdentity<'_>, &PodView> = old.iter().map(|pod| (identity(pod), pod)).collect();
     let after: BTreeMap<PodIdentity<'_>, &PodView> = new.iter().map(|pod| (identity(pod), pod)).collect();
     // A bare pod that a Job adopts is known as a pod of that Job from then on.
-    let is_adopted = |was: &PodView, pod: &PodView| {
-        was.job.is_empty()
-            && !pod.job.is_empty()
-            && was.name == pod.name
-            && !before.contains_key(&identity(pod))
-    };
+    let bare: BTreeSet<&str> = old.iter().filter(|pod| pod.job.is_empty()).map(|pod| &*pod.name).collect();
+    let mut adopted = BTreeSet::new();
     let mut groups = PodGroups::default();
     for (known_as, pod) in &after {
         match before.get(known_as) {
             Some(was) => groups.add(pod, pod_change(was, pod)),
-            None if old.iter().any(|was| is_adopted(was, pod)) => {
-                groups.add(pod, format!("adopted, was {}", pod.name))
+            None if !pod.job.is_empty() && bare.contains(&*pod.name) => {
+                adopted.insert(&*pod.name);
+                groups.add(pod, format!("adopted, was {}", pod.name));
             }
             None => groups.add(pod, format!("created {}", pod.status)),
         }
     }
     for (known_as, pod) in &before {
-        if !after.contains_key(known_as) && !new.iter().any(|now| is_adopted(pod, now)) {
+        let is_adopted = pod.job.is_empty() && adopted.contains(&*pod.name);
+        if !after.contains_key(known_as) && !is_adopted {
             groups.add(pod, format!("{}→gone", pod.status));
         }
     }

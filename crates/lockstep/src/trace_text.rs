@@ -95,20 +95,27 @@ impl Names {
 
     /// `text` with the generated names of pods replaced by what they are known as.
     pub fn mask(&self, text: &str) -> String {
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-        let mut masked = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(start) = rest.find(is_name) {
-            let length = rest[start..].find(|c| !is_name(c)).unwrap_or(rest.len() - start);
-            let word = &rest[start..start + length];
-            masked.push_str(&rest[..start]);
-            let known = self.pod_keys.iter().find(|(key, _)| &*key.name == word);
-            masked.push_str(known.map_or(word, |(_, name)| name));
-            rest = &rest[start + length..];
-        }
-        masked.push_str(rest);
-        masked
+        replace_names(text, |word| {
+            self.pod_keys.iter().find(|(key, _)| &*key.name == word).map(|(_, name)| name.as_str())
+        })
     }
+}
+
+/// `text` with every name that is known replaced by what it is known as. A name is a longest run of letters, digits,
+/// dashes and dots.
+pub(crate) fn replace_names<'a>(text: &str, known_as: impl Fn(&str) -> Option<&'a str>) -> String {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    let mut replaced = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(is_name) {
+        let length = rest[start..].find(|c| !is_name(c)).unwrap_or(rest.len() - start);
+        let name = &rest[start..start + length];
+        replaced.push_str(&rest[..start]);
+        replaced.push_str(known_as(name).unwrap_or(name));
+        rest = &rest[start + length..];
+    }
+    replaced.push_str(rest);
+    replaced
 }
 
 /// The writes and Events of a trace, line by line; decisions are left to [`crate::explain`].

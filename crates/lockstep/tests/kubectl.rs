@@ -59,10 +59,7 @@ fn pod(phase: PodPhase, init: Vec<ContainerState>, main: Vec<(bool, i32, Contain
             restart_policy: RestartPolicy::Never,
             containers: (0..main.len()).map(container).collect(),
             init_containers: (0..init.len()).map(|it| container(it + main.len())).collect(),
-            termination_grace_period_s: 30,
-            node_selector: Default::default(),
-            tolerations: Vec::new(),
-            scheduling_gates: Vec::new(),
+            ..PodSpec::default()
         }),
         node: None,
         status: PodStatus {

@@ -94,15 +94,7 @@ fn created() -> TraceEntry {
         labels: Arc::default(),
         annotations: Arc::default(),
         finalizers: Arc::from([]),
-        spec: Arc::new(PodSpec {
-            restart_policy: RestartPolicy::Never,
-            containers: Vec::new(),
-            init_containers: Vec::new(),
-            termination_grace_period_s: 30,
-            node_selector: Default::default(),
-            tolerations: Vec::new(),
-            scheduling_gates: Vec::new(),
-        }),
+        spec: Arc::new(PodSpec { restart_policy: RestartPolicy::Never, ..PodSpec::default() }),
     };
     let job = Job {
         key: ObjectKey::new("default", "work"),

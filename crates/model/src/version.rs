@@ -134,8 +134,6 @@ pub struct Features {
     pub honours_success_criteria: bool,
     /// The end of restartable init containers counts for a pod's finish time (#124718).
     pub sidecar_finish_time: bool,
-    /// An `active` of 0 that the controller reports while pods are ready is refused by the API server (#139457).
-    pub active_zero_write_rejected: bool,
 
     // ---- Behaviours without a gate ----
     /// A sync that deletes pods reports them in `ready` and `terminating` at once (#125175).
@@ -163,10 +161,6 @@ pub struct Features {
     /// A change of `status.terminating` alone makes the controller write the status (in 1.28 it is compared only after
     /// it was overwritten).
     pub compares_terminating: bool,
-    /// `manualSelector` is defaulted to false.
-    pub defaults_manual_selector: bool,
-    /// The Job's pods are listed by owner: those of the Job first, then those without owner (#130767).
-    pub pods_by_owner_index: bool,
     /// `podReplacementPolicy` alone says when a pod is replaced; before, `podFailurePolicy` implies Failed.
     pub only_policy_decides_replacement: bool,
     /// An update validates the spec twice, so that every broken rule is reported twice.
@@ -244,7 +238,6 @@ impl Features {
             completions_reached_reason: false,
             honours_success_criteria: false,
             sidecar_finish_time: false,
-            active_zero_write_rejected: false,
             adjusts_counters_on_delete: minor >= 31,
             active_zero_in_backoff: minor <= 35,
             skips_finished_unseen: minor >= 34,
@@ -257,8 +250,6 @@ impl Features {
             job_delete_drops_backoff: minor >= 31,
             sidecar_restart_tiebreak: minor >= 32,
             compares_terminating: minor >= 29,
-            defaults_manual_selector: minor >= 29,
-            pods_by_owner_index: minor >= 34,
             only_policy_decides_replacement: minor >= 37,
             update_reports_spec_errors_twice: minor <= 36,
             start_time_error_is_invalid: minor >= 36,
@@ -279,7 +270,6 @@ impl Features {
         self.completions_reached_reason = minor >= 31 && self.success_policy;
         self.honours_success_criteria = self.success_policy || self.delays_terminal_condition;
         self.sidecar_finish_time = minor >= 31 && self.sidecar_containers;
-        self.active_zero_write_rejected = self.strict_status_validation && self.active_zero_in_backoff;
     }
 
     /// The field that a gate governs.

@@ -177,11 +177,7 @@ fn manifest(words: &[&str]) -> JobManifest {
     let spec = PodSpec {
         restart_policy: RestartPolicy::Never,
         containers: vec![Container { name: "c".into(), cpu_request_milli: 0, is_sidecar: false }],
-        init_containers: Vec::new(),
-        termination_grace_period_s: 30,
-        node_selector: Labels::new(),
-        tolerations: Vec::new(),
-        scheduling_gates: Vec::new(),
+        ..PodSpec::default()
     };
     let template = PodTemplate {
         labels: Arc::default(),

@@ -218,11 +218,7 @@ fn template(finalizers: &[&str]) -> Arc<PodTemplate> {
         spec: Arc::new(PodSpec {
             restart_policy: RestartPolicy::Never,
             containers: vec![main],
-            init_containers: Vec::new(),
-            termination_grace_period_s: 30,
-            node_selector: Labels::new(),
-            tolerations: Vec::new(),
-            scheduling_gates: Vec::new(),
+            ..PodSpec::default()
         }),
     })
 }

@@ -7,6 +7,8 @@ use towtank_model::objects::{Pod, Uid};
 use towtank_model::server::Server;
 use towtank_scenario::ast::PodRef;
 
+use crate::trace_text::replace_names;
+
 /// What a pod is known as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
@@ -85,18 +87,7 @@ impl Identities {
 
     /// `text` with the generated suffixes of pod names replaced by `*`.
     pub(super) fn mask(&self, text: &str) -> String {
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-        let mut masked = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(start) = rest.find(is_name) {
-            let length = rest[start..].find(|c| !is_name(c)).unwrap_or(rest.len() - start);
-            let word = &rest[start..start + length];
-            masked.push_str(&rest[..start]);
-            masked.push_str(self.masked.get(word).map_or(word, String::as_str));
-            rest = &rest[start + length..];
-        }
-        masked.push_str(rest);
-        masked
+        replace_names(text, |name| self.masked.get(name).map(String::as_str))
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::objects::{
     CONTROLLER_UID_LABEL, CompletionMode, JOB_NAME_LABEL, Job, JobSpec, JobStatus,
-    LEGACY_CONTROLLER_UID_LABEL, LEGACY_JOB_NAME_LABEL, Labels, ObjectKey, PodFailureAction,
-    PodFailurePolicy, PodReplacementPolicy, PodSpec, PodTemplate, RestartPolicy, TRACKING_FINALIZER, Uid,
+    LEGACY_CONTROLLER_UID_LABEL, LEGACY_JOB_NAME_LABEL, ObjectKey, PodFailureAction, PodFailurePolicy,
+    PodReplacementPolicy, PodTemplate, TRACKING_FINALIZER, Uid,
 };
 use crate::server::{ClearedField, JobManifest};
 use crate::time::Time;
@@ -14,9 +14,6 @@ use crate::version::Features;
 
 /// `spec.backoffLimit` when the manifest gives none.
 const BACKOFF_LIMIT: i32 = 6;
-/// `terminationGracePeriodSeconds` of a template that is not there at all.
-const TERMINATION_GRACE_PERIOD_S: u32 = 30;
-
 /// The minor version from which on `managedBy` is a field: earlier ones drop it like any other that they do not know. The
 /// two whose gate is off drop it from new Jobs only, and an update that sets it is refused.
 const MANAGED_BY_SINCE: u16 = 30;
@@ -99,21 +96,6 @@ struct Blank {
 
 /// A spec in which nothing was given.
 fn empty_spec() -> JobSpec {
-    let pod = PodSpec {
-        restart_policy: RestartPolicy::Always,
-        containers: Vec::new(),
-        init_containers: Vec::new(),
-        termination_grace_period_s: TERMINATION_GRACE_PERIOD_S,
-        node_selector: Labels::new(),
-        tolerations: Vec::new(),
-        scheduling_gates: Vec::new(),
-    };
-    let template = PodTemplate {
-        labels: Arc::default(),
-        annotations: Arc::default(),
-        finalizers: Arc::default(),
-        spec: Arc::new(pod),
-    };
     JobSpec {
         parallelism: 1,
         completions: None,
@@ -130,7 +112,7 @@ fn empty_spec() -> JobSpec {
         managed_by: None,
         manual_selector: false,
         selector: Arc::default(),
-        template: Arc::new(template),
+        template: Arc::default(),
     }
 }
 

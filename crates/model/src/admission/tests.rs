@@ -40,10 +40,7 @@ fn template() -> PodTemplate {
             restart_policy: RestartPolicy::Never,
             containers: vec![container("abc")],
             init_containers: vec![container("def")],
-            termination_grace_period_s: 30,
-            node_selector: Labels::new(),
-            tolerations: Vec::new(),
-            scheduling_gates: Vec::new(),
+            ..PodSpec::default()
         }),
     }
 }

@@ -83,15 +83,7 @@ mod tests {
     use crate::time::Time;
 
     fn spec(tolerations: Vec<Toleration>) -> PodSpec {
-        PodSpec {
-            restart_policy: RestartPolicy::Never,
-            containers: Vec::new(),
-            init_containers: Vec::new(),
-            termination_grace_period_s: 30,
-            node_selector: crate::objects::Labels::new(),
-            tolerations,
-            scheduling_gates: Vec::new(),
-        }
+        PodSpec { restart_policy: RestartPolicy::Never, tolerations, ..PodSpec::default() }
     }
 
     fn taint(key: &str, value: &str, effect: TaintEffect) -> Taint {

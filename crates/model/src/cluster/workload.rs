@@ -146,15 +146,7 @@ mod tests {
             foreign_finalizers: Arc::new([]),
             creation_time: Time::ZERO,
             deletion: None,
-            spec: Arc::new(PodSpec {
-                restart_policy: RestartPolicy::Never,
-                containers: Vec::new(),
-                init_containers: Vec::new(),
-                termination_grace_period_s: 30,
-                node_selector: crate::objects::Labels::new(),
-                tolerations: Vec::new(),
-                scheduling_gates: Vec::new(),
-            }),
+            spec: Arc::new(PodSpec { restart_policy: RestartPolicy::Never, ..PodSpec::default() }),
             node: None,
             status: PodStatus::default(),
         }

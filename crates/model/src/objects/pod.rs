@@ -230,9 +230,10 @@ impl Pod {
 }
 
 /// `spec.restartPolicy`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RestartPolicy {
-    /// Not allowed in Jobs.
+    /// What the API server fills in; not allowed in Jobs.
+    #[default]
     Always,
     /// A container that ends with another code than 0 is started again in place.
     OnFailure,
@@ -270,6 +271,24 @@ pub struct PodSpec {
     pub scheduling_gates: Vec<Arc<str>>,
 }
 
+/// `spec.terminationGracePeriodSeconds` when nothing is given (`v1` defaults).
+pub const TERMINATION_GRACE_PERIOD_S: u32 = 30;
+
+impl Default for PodSpec {
+    /// A spec in which nothing was given, with what the API server fills in.
+    fn default() -> Self {
+        Self {
+            restart_policy: RestartPolicy::default(),
+            containers: Vec::new(),
+            init_containers: Vec::new(),
+            termination_grace_period_s: TERMINATION_GRACE_PERIOD_S,
+            node_selector: Labels::new(),
+            tolerations: Vec::new(),
+            scheduling_gates: Vec::new(),
+        }
+    }
+}
+
 /// One entry of `spec.tolerations`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Toleration {
@@ -295,7 +314,7 @@ pub enum TaintEffect {
 }
 
 /// `spec.template` of a Job: everything a new pod starts with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodTemplate {
     /// Labels, with those that the API server adds for the Job.
     pub labels: Arc<Labels>,

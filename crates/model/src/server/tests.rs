@@ -26,11 +26,7 @@ fn pod_spec() -> Arc<PodSpec> {
     Arc::new(PodSpec {
         restart_policy: RestartPolicy::Never,
         containers: vec![Container { name: "main".into(), cpu_request_milli: 100, is_sidecar: false }],
-        init_containers: Vec::new(),
-        termination_grace_period_s: 30,
-        node_selector: Labels::new(),
-        tolerations: Vec::new(),
-        scheduling_gates: Vec::new(),
+        ..PodSpec::default()
     })
 }
 

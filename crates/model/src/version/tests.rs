@@ -28,7 +28,7 @@ fn defaults_change_in_the_versions_of_the_upstream_table() {
         ("delayed terminal condition", |f| f.delays_terminal_condition, 31..=37),
         ("reason CompletionsReached", |f| f.completions_reached_reason, 31..=37),
         ("active 0 in back-off", |f| f.active_zero_in_backoff, 28..=35),
-        ("rejected active 0", |f| f.active_zero_write_rejected, 32..=35),
+        ("rejected active 0", |f| f.strict_status_validation && f.active_zero_in_backoff, 32..=35),
         ("finished but unseen", |f| f.skips_finished_unseen, 34..=37),
         ("start time cleared", |f| f.clears_start_time_on_suspend, 36..=37),
         ("read own writes", |f| f.read_own_writes, 36..=37),
@@ -42,7 +42,7 @@ fn defaults_change_in_the_versions_of_the_upstream_table() {
 fn a_gate_switches_what_follows_from_it() {
     let mut of_1_31 = features(31);
     of_1_31.set_gate("JobManagedBy", true).expect("an alpha gate");
-    assert!(of_1_31.strict_status_validation && of_1_31.active_zero_write_rejected);
+    assert!(of_1_31.strict_status_validation && of_1_31.active_zero_in_backoff);
     of_1_31.set_gate("JobManagedBy", false).expect("an alpha gate");
     of_1_31.set_gate("JobPodReplacementPolicy", false).expect("a beta gate");
     assert!(!of_1_31.delays_terminal_condition && !of_1_31.status_terminating);

@@ -42,11 +42,7 @@ pub(crate) fn indexed(completions: i32) -> JobManifest {
     let spec = PodSpec {
         restart_policy: RestartPolicy::Never,
         containers: vec![Container { name: "c".into(), cpu_request_milli: 100, is_sidecar: false }],
-        init_containers: Vec::new(),
-        termination_grace_period_s: 30,
-        node_selector: Labels::new(),
-        tolerations: Vec::new(),
-        scheduling_gates: Vec::new(),
+        ..PodSpec::default()
     };
     let template = PodTemplate {
         labels: Arc::default(),

@@ -151,15 +151,7 @@ fn container(name: &str, cpu_request_milli: u32, is_sidecar: bool) -> Container 
 
 /// A pod of one container.
 fn spec(restart_policy: RestartPolicy) -> PodSpec {
-    PodSpec {
-        restart_policy,
-        containers: vec![container("main", 0, false)],
-        init_containers: Vec::new(),
-        termination_grace_period_s: 30,
-        node_selector: Labels::new(),
-        tolerations: Vec::new(),
-        scheduling_gates: Vec::new(),
-    }
+    PodSpec { restart_policy, containers: vec![container("main", 0, false)], ..PodSpec::default() }
 }
 
 fn config(nodes: u32) -> ClusterConfig {

@@ -160,15 +160,7 @@ fn labels(key: &str, value: &str) -> Arc<Labels> {
 
 /// A NonIndexed Job with the selector of upstream's tests, which all their Jobs share.
 fn job(name: &str, uid: Uid) -> Job {
-    let spec = PodSpec {
-        restart_policy: RestartPolicy::Never,
-        containers: Vec::new(),
-        init_containers: Vec::new(),
-        termination_grace_period_s: 30,
-        node_selector: Labels::new(),
-        tolerations: Vec::new(),
-        scheduling_gates: Vec::new(),
-    };
+    let spec = PodSpec { restart_policy: RestartPolicy::Never, ..PodSpec::default() };
     let template = PodTemplate {
         labels: labels("foo", "bar"),
         annotations: Arc::default(),

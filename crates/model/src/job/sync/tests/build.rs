@@ -19,11 +19,7 @@ pub(super) fn job(parallelism: i32, completions: Option<i32>, is_indexed: bool) 
     let pod = PodSpec {
         restart_policy: RestartPolicy::Never,
         containers: vec![Container { name: "main".into(), cpu_request_milli: 0, is_sidecar: false }],
-        init_containers: Vec::new(),
-        termination_grace_period_s: 30,
-        node_selector: Labels::new(),
-        tolerations: Vec::new(),
-        scheduling_gates: Vec::new(),
+        ..PodSpec::default()
     };
     Job {
         key: ObjectKey::new("default", "job"),
