@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use towtank_model::objects::{Container, PodSpec, PodTemplate, RestartPolicy, TaintEffect, Toleration};
+use towtank_model::objects::{
+    Container, PodSpec, PodTemplate, RestartPolicy, TERMINATION_GRACE_PERIOD_S, TaintEffect, Toleration,
+};
 use towtank_model::server::PodManifest;
 
 use super::{Place, labels, texts};
 use crate::error::{Problem, ScenarioError};
-
-/// The API's default of `terminationGracePeriodSeconds`.
-const GRACE_PERIOD_DEFAULT_S: u32 = 30;
 
 /// A manifest of a pod without Job.
 pub(super) fn bare(
@@ -80,7 +79,7 @@ fn pod_spec(at: &Place<'_>, spec: &core::PodSpec, is_patch: bool) -> Result<PodS
             spec.init_containers.as_deref().unwrap_or_default(),
             is_patch,
         )?,
-        termination_grace_period_s: grace.transpose()?.unwrap_or(GRACE_PERIOD_DEFAULT_S),
+        termination_grace_period_s: grace.transpose()?.unwrap_or(TERMINATION_GRACE_PERIOD_S),
         node_selector: labels(spec.node_selector.clone()),
         tolerations: tolerations.collect::<Result<_, _>>()?,
         scheduling_gates: gates.collect(),
