@@ -8,9 +8,9 @@ use std::sync::{Arc, mpsc};
 use towtank_model::version::KubernetesVersion;
 use towtank_scenario::ast::{Scenario, VersionRange};
 
-use crate::model_world::{ModelWorld, SetupError};
 use crate::run::Run;
 use crate::runner::{self, Limits, Setting};
+use crate::virtual_world::{ModelWorld, SetupError};
 use crate::world::WorldKind;
 
 /// Plays `scenario` once on the model.

@@ -11,7 +11,9 @@ use crate::cluster::{
 use crate::engine::{EventQueue, RandomStreams};
 use crate::job::{ControllerConfig, ControllerEvent, JobController, WatchKind};
 use crate::objects::{ConditionStatus, Job, NodeId, ObjectKey, Pod, PodStatus, Uid};
-use crate::server::{Actor, ApiError, JobManifest, PodManifest, PodPatch, Propagation, Server, TraceEntry};
+use crate::server::{
+    Actor, ApiError, Change, JobManifest, PodManifest, PodPatch, Propagation, Registry, Server, TraceEntry,
+};
 use crate::time::Time;
 use crate::version::Features;
 
@@ -34,6 +36,36 @@ pub struct Context<'a> {
     pub server: &'a mut Server,
     /// Where its random numbers come from.
     pub random: &'a mut RandomStreams,
+}
+
+/// What reconciles Jobs: the model's own controller, or a real one that lives outside and keeps its own time.
+pub trait Controller {
+    /// Starts the process; does nothing when it runs.
+    fn start(&mut self, ctx: &mut Context<'_>);
+    /// Ends the process. What it remembered is gone; calls that it has sent have their effect.
+    fn stop(&mut self, ctx: &mut Context<'_>);
+    /// A change of the store sets out for the caches.
+    fn observe(&mut self, change: &Change, ctx: &mut Context<'_>);
+    /// Answers an event that it has scheduled.
+    fn handle(&mut self, event: ControllerEvent, ctx: &mut Context<'_>);
+    /// Stops the deliveries of a watch; changes queue up, for the next process too.
+    fn hold(&mut self, kind: WatchKind);
+    /// Resumes the deliveries of a watch: what has queued up arrives now, in order.
+    fn release(&mut self, kind: WatchKind, ctx: &mut Context<'_>);
+
+    /// Lets the controller's own clock run up to `until`, or up to the first earlier instant at which it does anything:
+    /// for that instant it schedules an event. The model's controller has no clock but the simulation's.
+    fn advance(&mut self, _until: Time, _ctx: &mut Context<'_>) {}
+
+    /// Whether all that it is going to do by itself is scheduled.
+    fn is_transparent(&self) -> bool {
+        true
+    }
+
+    /// Why it cannot go on, when it cannot.
+    fn failure(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Events of one instant after which something must be going round in circles.
@@ -74,7 +106,7 @@ impl SimulationConfig {
 }
 
 /// Why a simulation cannot go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SimulationError {
     /// Time does not pass: components keep scheduling events for the same instant.
     #[error("more than {events} events at {at}: the simulation does not come to rest")]
@@ -84,6 +116,9 @@ pub enum SimulationError {
         /// Events handled at it.
         events: u64,
     },
+    /// A part of the simulation that lives outside has failed.
+    #[error("{0}")]
+    Outside(String),
 }
 
 /// An instant at which something happened.
@@ -96,11 +131,11 @@ pub struct Instant {
 }
 
 /// A cluster on virtual time.
-pub struct Simulation {
+pub struct Simulation<C = JobController> {
     events: EventQueue<Event>,
     server: Server,
     random: RandomStreams,
-    controller: JobController,
+    controller: C,
     cluster: Cluster,
     events_per_instant_max: u64,
     /// Changes of the store so far.
@@ -112,11 +147,24 @@ pub struct Simulation {
 impl Simulation {
     /// A cluster without objects, at the start of time, with all its components just started.
     pub fn new(config: SimulationConfig) -> Self {
+        let controller = JobController::new(config.controller.clone(), config.features, config.explains);
+        Self::with_parts(config, controller, None)
+    }
+}
+
+impl<C: Controller> Simulation<C> {
+    /// The same with another controller, and with another judge of all writes than the model's own rules: nothing in
+    /// `config` about the Job controller's process counts.
+    pub fn with_parts(config: SimulationConfig, controller: C, registry: Option<Box<dyn Registry>>) -> Self {
+        let mut server = Server::new(config.features, config.keeps_trace);
+        if let Some(registry) = registry {
+            server.defer_to(registry);
+        }
         let mut simulation = Self {
             events: EventQueue::default(),
-            server: Server::new(config.features, config.keeps_trace),
+            server,
             random: RandomStreams::new(config.seed),
-            controller: JobController::new(config.controller, config.features, config.explains),
+            controller,
             cluster: Cluster::new(config.cluster),
             events_per_instant_max: config.events_per_instant_max,
             generation: 0,
@@ -141,7 +189,7 @@ impl Simulation {
     }
 
     /// The Job controller.
-    pub const fn controller(&self) -> &JobController {
+    pub const fn controller(&self) -> &C {
         &self.controller
     }
 
@@ -167,7 +215,7 @@ impl Simulation {
 
     /// Whether nothing is going to happen without a further action.
     pub fn is_quiescent(&self) -> bool {
-        self.events.is_empty()
+        self.events.is_empty() && self.controller.is_transparent()
     }
 
     /// Goes on to the next instant at which anything is due and handles all of its events, those included that are
@@ -176,10 +224,15 @@ impl Simulation {
     ///
     /// # Errors
     ///
-    /// [`SimulationError::Livelock`] when the instant does not end.
+    /// [`SimulationError::Livelock`] when the instant does not end, [`SimulationError::Outside`] when a part fails.
     pub fn step_instant(&mut self, limit: Time) -> Result<Option<Instant>, SimulationError> {
+        let limit = limit.max(self.now());
+        let next = self.events.next_time().map_or(limit, |next| next.min(limit));
+        let (mut ctx, controller, _) = self.parts();
+        controller.advance(next, &mut ctx);
+        self.check()?;
         let Some(at) = self.events.next_time().filter(|at| *at <= limit) else {
-            self.events.advance_to(limit.max(self.now()));
+            self.events.advance_to(limit);
             return Ok(None);
         };
         let before = self.generation;
@@ -192,7 +245,12 @@ impl Simulation {
             self.handle(event);
         }
         self.handled += handled;
+        self.check()?;
         Ok(Some(Instant { at, has_changed: self.generation != before }))
+    }
+
+    fn check(&self) -> Result<(), SimulationError> {
+        self.controller.failure().map_or(Ok(()), |failure| Err(SimulationError::Outside(failure)))
     }
 
     /// Lets everything happen that is due up to and including `limit`; the clock stands there afterwards.
@@ -230,7 +288,7 @@ impl Simulation {
         }
     }
 
-    fn parts(&mut self) -> (Context<'_>, &mut JobController, &mut Cluster) {
+    fn parts(&mut self) -> (Context<'_>, &mut C, &mut Cluster) {
         let ctx = Context {
             now: self.events.now(),
             events: &mut self.events,
@@ -265,7 +323,7 @@ impl Simulation {
 
 /// What a user does. Every action takes effect at the present instant and returns the API server's answer; an object
 /// that is not stored is [`ApiError::NotFound`].
-impl Simulation {
+impl<C: Controller> Simulation<C> {
     /// Creates a Job.
     pub fn create_job(&mut self, key: ObjectKey, manifest: &JobManifest) -> Result<Arc<Job>, ApiError> {
         self.act(|ctx| ctx.server.create_job(ctx.now, Actor::User, key, manifest))
@@ -349,8 +407,8 @@ impl Simulation {
 
     /// Ends the Job controller's process.
     pub fn stop_controller(&mut self) {
-        let now = self.now();
-        self.controller.crash(now);
+        let (mut ctx, controller, _) = self.parts();
+        controller.stop(&mut ctx);
     }
 
     /// Starts the Job controller's process; does nothing when it runs.

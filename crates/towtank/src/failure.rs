@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
-use towtank_lockstep::model_world::SetupError;
+use towtank_lockstep::virtual_world::SetupError;
 use towtank_lockstep::world::WorldKind;
 use towtank_scenario::ScenarioError;
 

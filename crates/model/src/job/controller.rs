@@ -16,7 +16,7 @@ use super::{ControllerEvent, QueueId};
 use crate::engine::Purpose;
 use crate::objects::{Job, Pod, Uid};
 use crate::server::{Actor, Change, Versions};
-use crate::simulation::{Context, Event};
+use crate::simulation::{Context, Controller, Event};
 use crate::time::Time;
 use crate::version::Features;
 
@@ -88,127 +88,11 @@ impl JobController {
         self.syncs
     }
 
-    /// Starts the process: it lists Jobs and pods into its caches at once and begins to work when it notices that they
-    /// are complete. Does nothing when it runs already.
-    pub fn start(&mut self, ctx: &mut Context<'_>) {
-        if std::mem::replace(&mut self.is_up, true) {
-            return;
-        }
-        let jobs: Vec<_> = ctx.server.jobs().map(Arc::clone).collect();
-        let pods: Vec<_> = ctx.server.pods().map(Arc::clone).collect();
-        for job in jobs {
-            self.deliver_job(&Versions { old: None, new: Some(job) }, ctx);
-        }
-        for pod in pods {
-            self.deliver_pod(&Versions { old: None, new: Some(pod) }, ctx);
-        }
-        let event = ControllerEvent::CachesSynced { incarnation: self.incarnation };
-        ctx.events.schedule(ctx.now + self.config.cache_sync_delay, Event::Controller(event));
-    }
-
-    /// Ends the process at `now`. Everything that it remembers is gone (spec section 0.3); calls that were sent have
-    /// their effect.
-    pub fn crash(&mut self, now: Time) {
-        self.is_up = false;
-        self.incarnation += 1;
-        self.jobs = JobCache::default();
-        self.pods = PodCache::default();
-        self.job_watch.reset();
-        self.pod_watch.reset();
-        self.memory.clear();
-        self.finished_unseen.clear();
-        self.pool = Pool::new(QueueId::Jobs, self.incarnation, self.config.workers);
-        self.running.clear();
-        self.orphans = Orphans::new(self.incarnation, &self.config, &self.features);
-        self.client.crash(now);
-        self.ttl.crash(self.incarnation, now);
-    }
-
-    /// Stops the deliveries of a watch; changes queue up.
-    pub fn hold(&mut self, kind: WatchKind) {
-        match kind {
-            WatchKind::Pods => self.pod_watch.hold(),
-            WatchKind::Jobs => self.job_watch.hold(),
-        }
-    }
-
-    /// Resumes the deliveries of a watch: what has queued up arrives now, in order.
-    pub fn release(&mut self, kind: WatchKind, ctx: &mut Context<'_>) {
-        let was_held = match kind {
-            WatchKind::Pods => self.pod_watch.release(ctx.now),
-            WatchKind::Jobs => self.job_watch.release(ctx.now),
-        };
-        if was_held {
-            self.schedule_delivery(kind, ctx.now, ctx);
-        }
-    }
-
     /// Whether a watch is held.
     pub const fn is_held(&self, kind: WatchKind) -> bool {
         match kind {
             WatchKind::Pods => self.pod_watch.is_held(),
             WatchKind::Jobs => self.job_watch.is_held(),
-        }
-    }
-
-    /// A change of the store: it sets out for the cache.
-    pub fn observe(&mut self, change: &Change, ctx: &mut Context<'_>) {
-        if !self.is_up {
-            return;
-        }
-        match change {
-            Change::Job(change) => {
-                let due = self.arrival(ctx);
-                match self.job_watch.offer(ctx.now, due, change.clone()) {
-                    Offered::Delivered(change) => self.deliver_job(&change, ctx),
-                    Offered::Due(at) => self.schedule_delivery(WatchKind::Jobs, at, ctx),
-                    Offered::Queued => {}
-                }
-            }
-            Change::Pod(change) => {
-                let due = self.arrival(ctx);
-                match self.pod_watch.offer(ctx.now, due, change.clone()) {
-                    Offered::Delivered(change) => self.deliver_pod(&change, ctx),
-                    Offered::Due(at) => self.schedule_delivery(WatchKind::Pods, at, ctx),
-                    Offered::Queued => {}
-                }
-            }
-            Change::Node(_) => {}
-        }
-    }
-
-    /// Answers an event.
-    pub fn handle(&mut self, event: ControllerEvent, ctx: &mut Context<'_>) {
-        match event {
-            ControllerEvent::Call { client, id } => {
-                let answered = match client {
-                    ClientId::Jobs => self.client.handle(id, ctx),
-                    ClientId::Ttl => self.ttl.client.handle(id, ctx),
-                };
-                if let Some((ticket, reply)) = answered {
-                    self.resume(ticket, reply, ctx);
-                }
-            }
-            ControllerEvent::CachesSynced { incarnation } if incarnation == self.incarnation => {
-                self.pool.start(ctx);
-                self.orphans.pool.start(ctx);
-                self.ttl.pool.start(ctx);
-            }
-            ControllerEvent::Deliver { kind, incarnation } if incarnation == self.incarnation => {
-                self.deliver(kind, ctx);
-            }
-            ControllerEvent::Due { queue, key, incarnation } if incarnation == self.incarnation => {
-                self.pool_of(queue).due(key, ctx);
-            }
-            ControllerEvent::Work { queue, incarnation } if incarnation == self.incarnation => match queue {
-                QueueId::Jobs => self.work(ctx),
-                QueueId::Orphans => self.work_on_orphans(ctx),
-                QueueId::Ttl => self.ttl.work(&self.jobs, ctx),
-            },
-            ControllerEvent::CachesSynced { .. }
-            | ControllerEvent::Deliver { .. }
-            | ControllerEvent::Due { .. }
-            | ControllerEvent::Work { .. } => {}
         }
     }
 
@@ -271,5 +155,123 @@ impl JobController {
     fn schedule_delivery(&self, kind: WatchKind, at: Time, ctx: &mut Context<'_>) {
         let event = ControllerEvent::Deliver { kind, incarnation: self.incarnation };
         ctx.events.schedule(at, Event::Controller(event));
+    }
+}
+
+impl Controller for JobController {
+    /// Starts the process: it lists Jobs and pods into its caches at once and begins to work when it notices that they
+    /// are complete. Does nothing when it runs already.
+    fn start(&mut self, ctx: &mut Context<'_>) {
+        if std::mem::replace(&mut self.is_up, true) {
+            return;
+        }
+        let jobs: Vec<_> = ctx.server.jobs().map(Arc::clone).collect();
+        let pods: Vec<_> = ctx.server.pods().map(Arc::clone).collect();
+        for job in jobs {
+            self.deliver_job(&Versions { old: None, new: Some(job) }, ctx);
+        }
+        for pod in pods {
+            self.deliver_pod(&Versions { old: None, new: Some(pod) }, ctx);
+        }
+        let event = ControllerEvent::CachesSynced { incarnation: self.incarnation };
+        ctx.events.schedule(ctx.now + self.config.cache_sync_delay, Event::Controller(event));
+    }
+
+    /// Ends the process. Everything that it remembers is gone (spec section 0.3); calls that were sent have
+    /// their effect.
+    fn stop(&mut self, ctx: &mut Context<'_>) {
+        self.is_up = false;
+        self.incarnation += 1;
+        self.jobs = JobCache::default();
+        self.pods = PodCache::default();
+        self.job_watch.reset();
+        self.pod_watch.reset();
+        self.memory.clear();
+        self.finished_unseen.clear();
+        self.pool = Pool::new(QueueId::Jobs, self.incarnation, self.config.workers);
+        self.running.clear();
+        self.orphans = Orphans::new(self.incarnation, &self.config, &self.features);
+        self.client.crash(ctx.now);
+        self.ttl.crash(self.incarnation, ctx.now);
+    }
+
+    /// Stops the deliveries of a watch; changes queue up.
+    fn hold(&mut self, kind: WatchKind) {
+        match kind {
+            WatchKind::Pods => self.pod_watch.hold(),
+            WatchKind::Jobs => self.job_watch.hold(),
+        }
+    }
+
+    /// Resumes the deliveries of a watch: what has queued up arrives now, in order.
+    fn release(&mut self, kind: WatchKind, ctx: &mut Context<'_>) {
+        let was_held = match kind {
+            WatchKind::Pods => self.pod_watch.release(ctx.now),
+            WatchKind::Jobs => self.job_watch.release(ctx.now),
+        };
+        if was_held {
+            self.schedule_delivery(kind, ctx.now, ctx);
+        }
+    }
+
+    /// A change of the store: it sets out for the cache.
+    fn observe(&mut self, change: &Change, ctx: &mut Context<'_>) {
+        if !self.is_up {
+            return;
+        }
+        match change {
+            Change::Job(change) => {
+                let due = self.arrival(ctx);
+                match self.job_watch.offer(ctx.now, due, change.clone()) {
+                    Offered::Delivered(change) => self.deliver_job(&change, ctx),
+                    Offered::Due(at) => self.schedule_delivery(WatchKind::Jobs, at, ctx),
+                    Offered::Queued => {}
+                }
+            }
+            Change::Pod(change) => {
+                let due = self.arrival(ctx);
+                match self.pod_watch.offer(ctx.now, due, change.clone()) {
+                    Offered::Delivered(change) => self.deliver_pod(&change, ctx),
+                    Offered::Due(at) => self.schedule_delivery(WatchKind::Pods, at, ctx),
+                    Offered::Queued => {}
+                }
+            }
+            Change::Node(_) => {}
+        }
+    }
+
+    /// Answers an event.
+    fn handle(&mut self, event: ControllerEvent, ctx: &mut Context<'_>) {
+        match event {
+            ControllerEvent::Call { client, id } => {
+                let answered = match client {
+                    ClientId::Jobs => self.client.handle(id, ctx),
+                    ClientId::Ttl => self.ttl.client.handle(id, ctx),
+                };
+                if let Some((ticket, reply)) = answered {
+                    self.resume(ticket, reply, ctx);
+                }
+            }
+            ControllerEvent::CachesSynced { incarnation } if incarnation == self.incarnation => {
+                self.pool.start(ctx);
+                self.orphans.pool.start(ctx);
+                self.ttl.pool.start(ctx);
+            }
+            ControllerEvent::Deliver { kind, incarnation } if incarnation == self.incarnation => {
+                self.deliver(kind, ctx);
+            }
+            ControllerEvent::Due { queue, key, incarnation } if incarnation == self.incarnation => {
+                self.pool_of(queue).due(key, ctx);
+            }
+            ControllerEvent::Work { queue, incarnation } if incarnation == self.incarnation => match queue {
+                QueueId::Jobs => self.work(ctx),
+                QueueId::Orphans => self.work_on_orphans(ctx),
+                QueueId::Ttl => self.ttl.work(&self.jobs, ctx),
+            },
+            ControllerEvent::CachesSynced { .. }
+            | ControllerEvent::Deliver { .. }
+            | ControllerEvent::Due { .. }
+            | ControllerEvent::Work { .. } => {}
+        }
     }
 }

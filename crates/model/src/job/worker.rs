@@ -119,7 +119,7 @@ impl JobController {
         if let CompletionMode::Other(_) = job.spec.completion_mode {
             let message = "Skipped Job sync because completion mode is unknown".to_owned();
             let reason = "UnknownCompletionMode";
-            self.record(EventDraft { job: job.uid, is_warning: true, reason, message }, ctx);
+            self.record(EventDraft { job: job.uid, is_warning: true, reason: reason.into(), message }, ctx);
             return Admission::Skip;
         }
         Admission::Sync(job)

@@ -4,6 +4,7 @@
 //! combined into one Event that counts. What is left is limited per component, object and type: 25 at once, then one
 //! in five minutes. So a Job that creates a hundred pods in a second leaves ten Events, not a hundred.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ const EVENT_BUDGET_PER_TYPE_SINCE: u16 = 32;
 const COMBINED: &str = "(combined from similar events): ";
 
 /// What makes Events of one component and object similar: type and reason.
-type Kind = (Actor, Uid, bool, &'static str);
+type Kind = (Actor, Uid, bool, Cow<'static, str>);
 
 /// All Events, and what the recorders remember.
 #[derive(Default)]
@@ -98,10 +99,17 @@ impl EventLog {
         self.records.get(self.first..).unwrap_or_default()
     }
 
-    fn record(&mut self, now: Time, actor: Actor, draft: EventDraft, has_budget_per_type: bool) -> bool {
+    fn record(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        draft: EventDraft,
+        has_budget_per_type: bool,
+    ) -> Option<&EventRecord> {
         let budget_key = (actor, draft.job, has_budget_per_type && draft.is_warning);
         let has_budget = self.budgets.entry(budget_key).or_insert_with(|| Budget::full(now)).spend(now);
-        let similar = self.similar.entry((actor, draft.job, draft.is_warning, draft.reason)).or_default();
+        let similar =
+            self.similar.entry((actor, draft.job, draft.is_warning, draft.reason.clone())).or_default();
         let is_single = similar.is_single(now, &draft.message);
         let seen = similar.seen.entry(is_single.then(|| draft.message.clone())).or_insert(Seen {
             count: 0,
@@ -110,25 +118,24 @@ impl EventLog {
         });
         seen.count += 1;
         if !has_budget {
-            return false;
+            return None;
         }
         let message = if is_single { draft.message } else { format!("{COMBINED}{}", draft.message) };
         let position = seen.number.and_then(|number| number.checked_sub(self.cut));
-        if let Some(record) = position
-            .filter(|&position| position >= self.first)
-            .and_then(|position| self.records.get_mut(position))
-        {
+        let kept = position.filter(|&position| position >= self.first && position < self.records.len());
+        if let Some(position) = kept {
+            let record = &mut self.records[position];
             record.count = seen.count;
             record.last_time = now;
             record.draft.message = message;
-            return true;
+            return self.records.get(position);
         }
         seen.number = Some(self.cut + self.records.len());
         let (count, first_time) = (seen.count, seen.first_time);
         let draft = EventDraft { message, ..draft };
         self.records.push(EventRecord { draft, actor, count, first_time, last_time: now });
         self.drop_oldest(now);
-        true
+        self.records.last()
     }
 
     /// Keeps to [`EVENTS_MAX`]; what is dropped is cut off in one go now and then.
@@ -174,10 +181,27 @@ impl Server {
         self.events.kept()
     }
 
-    /// Records an Event. Equal Events are counted, similar ones combined, and too many held back, as client-go does.
-    /// Returns whether it is written, which costs the component a request.
+    /// Records an Event. Equal Events are counted, similar ones combined, and too many held back, as client-go does;
+    /// what is written goes into the trace. Returns whether anything is, which costs the component a request.
     pub fn record(&mut self, now: Time, actor: Actor, draft: EventDraft) -> bool {
-        self.trace_event(now, actor, &draft);
-        self.events.record(now, actor, draft, self.features.version.minor() >= EVENT_BUDGET_PER_TYPE_SINCE)
+        let has_budget_per_type = self.features.version.minor() >= EVENT_BUDGET_PER_TYPE_SINCE;
+        let written = self.events.record(now, actor, draft, has_budget_per_type).cloned();
+        if let Some(record) = &written {
+            self.trace_event(now, actor, &record.draft);
+        }
+        written.is_some()
+    }
+
+    /// Takes over an Event that a real recorder has written: a new one, or the next count of the one with this number.
+    /// Returns its number.
+    pub fn replicate_event(&mut self, number: Option<usize>, record: EventRecord) -> usize {
+        self.trace_event(record.last_time, record.actor, &record.draft);
+        let records = &mut self.events.records;
+        if let Some((number, place)) = number.and_then(|number| Some((number, records.get_mut(number)?))) {
+            *place = record;
+            return number;
+        }
+        records.push(record);
+        records.len() - 1
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::store::{Write, not_found};
-use super::{Actor, ApiError, JobManifest, Propagation, Server, Verb};
+use super::{Actor, ApiError, JobManifest, Propagation, Request, Server, Verb};
 use crate::admission;
 use crate::objects::{Job, JobStatus, ObjectKey, ResourceVersion, Uid};
 use crate::time::Time;
@@ -25,6 +25,10 @@ impl Server {
         manifest: &JobManifest,
     ) -> Result<Arc<Job>, ApiError> {
         let write = Write { now, actor, verb: Verb::Create };
+        if self.defers() {
+            self.relay(write, &key, &Request::CreateJob(&key, manifest))?;
+            return self.job_to_write(write, &key);
+        }
         let admitted = self.admit_new_job(now, &key, manifest);
         let job = self.refuse(write, || key, admitted)?;
         Ok(self.create(write, job))
@@ -54,6 +58,10 @@ impl Server {
     ) -> Result<Arc<Job>, ApiError> {
         let write = Write { now, actor, verb: Verb::Update };
         let old = self.job_to_write(write, key)?;
+        if self.defers() {
+            self.relay(write, key, &Request::UpdateJob(&old, manifest))?;
+            return self.job_to_write(write, key);
+        }
         let mut new = admission::defaults::merged_job(&old, manifest, &self.features);
         if new.spec != old.spec {
             new.generation += 1;
@@ -105,6 +113,9 @@ impl Server {
     ) -> Result<(), ApiError> {
         let write = Write { now, actor, verb: Verb::Delete };
         let old = self.job_to_write(write, key)?;
+        if self.defers() {
+            return self.relay(write, key, &Request::DeleteJob(key, propagation));
+        }
         let mut new = Job::clone(&old);
         new.finalizers
             .retain(|finalizer| **finalizer != *FOREGROUND_DELETION && **finalizer != *ORPHAN_DEPENDENTS);
@@ -140,6 +151,9 @@ impl Server {
         if !old.finalizers.iter().any(|present| **present == *finalizer) {
             return Ok(());
         }
+        if self.defers() {
+            return self.relay(write, &old.key, &Request::RemoveJobFinalizer(&old, finalizer));
+        }
         let mut new = Job::clone(&old);
         new.finalizers.retain(|present| **present != *finalizer);
         if new.finalizers.is_empty() && new.deletion_time.is_some() {
@@ -150,7 +164,7 @@ impl Server {
         Ok(())
     }
 
-    fn remove_job(&mut self, write: Write, job: Arc<Job>) {
+    pub(super) fn remove_job(&mut self, write: Write, job: Arc<Job>) {
         self.gone_jobs.insert(job.uid, job.key.clone());
         self.remove(write, job);
     }

@@ -9,6 +9,7 @@ mod name_index;
 mod names;
 mod nodes;
 mod pods;
+mod registry;
 mod store;
 mod trace;
 mod types;
@@ -28,6 +29,7 @@ use crate::version::Features;
 
 pub use self::events::EVENTS_MAX;
 pub use self::jobs::{FOREGROUND_DELETION, ORPHAN_DEPENDENTS};
+pub use self::registry::{Registry, Replica, Request};
 pub use self::types::*;
 
 /// The stored state.
@@ -49,6 +51,8 @@ pub struct Server {
     trace: Option<Vec<TraceEntry>>,
     events: EventLog,
     words: Words,
+    /// Who judges the writes to Jobs and pods in place of the rules here.
+    registry: Option<Box<dyn Registry>>,
 }
 
 /// Texts that many objects have in common, one copy for all of them.
@@ -79,6 +83,7 @@ impl Server {
                 evicted: "EvictionByEvictionAPI".into(),
                 none: "".into(),
             },
+            registry: None,
         }
     }
 
@@ -141,6 +146,9 @@ impl Server {
 
     /// From now on nothing can be created in this namespace.
     pub fn terminate_namespace(&mut self, namespace: &str) {
+        if let Some(registry) = &mut self.registry {
+            registry.terminate_namespace(namespace);
+        }
         if !self.terminating_namespaces.contains(namespace) {
             self.terminating_namespaces.insert(namespace.into());
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::names;
 use super::store::{Write, not_found};
-use super::{Actor, ApiError, PodDraft, PodManifest, PodPatch, Server, Verb};
+use super::{Actor, ApiError, PodDraft, PodManifest, PodPatch, Request, Server, Verb};
 use crate::admission::{self, FieldError};
 use crate::engine::RandomStreams;
 use crate::objects::{
@@ -94,6 +94,11 @@ impl Server {
         manifest: &PodManifest,
     ) -> Result<Arc<Pod>, ApiError> {
         let write = Write { now, actor, verb: Verb::Create };
+        if self.defers() {
+            self.relay(write, &key, &Request::CreatePod(&key, manifest))?;
+            let created = self.pods.by_name(&key).cloned();
+            return created.ok_or(ApiError::NotFound { kind: KIND, key });
+        }
         let checked = self.check_new_pod(&key, manifest);
         self.refuse(write, || key.clone(), checked)?;
         let annotation =
@@ -159,6 +164,9 @@ impl Server {
     ) -> Result<(), ApiError> {
         let write = Write { now, actor, verb: Verb::Delete };
         let pod = self.stored_pod(write, uid)?;
+        if self.defers() {
+            return self.relay(write, &pod.key, &Request::DeletePod(&pod, grace_period_s));
+        }
         self.delete_stored_pod(write, pod, grace_period_s);
         Ok(())
     }
@@ -168,6 +176,9 @@ impl Server {
     pub fn evict_pod(&mut self, now: Time, actor: Actor, uid: Uid) -> Result<(), ApiError> {
         let write = Write { now, actor, verb: Verb::Evict };
         let mut pod = self.stored_pod(write, uid)?;
+        if self.defers() {
+            return self.relay(write, &pod.key, &Request::EvictPod(&pod));
+        }
         if self.features.pod_disruption_conditions {
             let mut new = Pod::clone(&pod);
             set_true(&mut new.status, &self.words.disruption_target, &self.words.evicted, now);
@@ -234,6 +245,10 @@ impl Server {
     ) -> Result<Arc<Pod>, ApiError> {
         let write = Write { now, actor, verb: Verb::Update };
         let old = self.stored_pod(write, uid)?;
+        if self.defers() {
+            self.relay(write, &old.key, &Request::PatchPod(&old, patch))?;
+            return Ok(self.pods.get(uid.0).cloned().unwrap_or(old));
+        }
         let mut new = Pod::clone(&old);
         let adopted = match &patch.adopt {
             Some(owner) => adopt(&mut new, owner),
@@ -265,6 +280,10 @@ impl Server {
         let old = self.stored_pod(write, uid)?;
         let mut new = Pod::clone(&old);
         change(&mut new.status);
+        if self.defers() {
+            self.relay(write, &old.key, &Request::UpdatePodStatus(&old, &new.status))?;
+            return Ok(self.pods.get(uid.0).cloned().unwrap_or(old));
+        }
         if old.status.phase.is_terminal() {
             new.status.phase = old.status.phase;
         }
@@ -280,6 +299,9 @@ impl Server {
     pub fn bind_pod(&mut self, now: Time, actor: Actor, uid: Uid, node: NodeId) -> Result<(), ApiError> {
         let write = Write { now, actor, verb: Verb::Bind };
         let old = self.stored_pod(write, uid)?;
+        if self.defers() {
+            return self.relay(write, &old.key, &Request::BindPod(&old, node));
+        }
         if old.node.is_some() || old.is_deleting() || !old.spec.scheduling_gates.is_empty() {
             let conflict = Err(ApiError::Conflict { key: old.key.clone() });
             return self.refuse(write, || old.key.clone(), conflict);

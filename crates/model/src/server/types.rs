@@ -1,5 +1,6 @@
 //! What the API server takes and answers: actors, drafts, manifests, changes and errors.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::admission::FieldError;
@@ -128,7 +129,7 @@ pub struct EventDraft {
     /// `Warning` rather than `Normal`.
     pub is_warning: bool,
     /// Machine-readable cause, such as `SuccessfulCreate`.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// Human-readable text.
     pub message: String,
 }

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use towtank_lockstep::explain;
-use towtank_lockstep::model_world::ModelWorld;
 use towtank_lockstep::runner::{self, Limits, Setting};
+use towtank_lockstep::virtual_world::ModelWorld;
 use towtank_model::version::KubernetesVersion;
 use towtank_report::human;
 use towtank_scenario::ast::Scenario;

@@ -122,7 +122,7 @@ pub(super) fn event_about(
     reason: &'static str,
     message: String,
 ) -> Effect {
-    Effect::Record(EventDraft { job: snapshot.job.uid, is_warning, reason, message })
+    Effect::Record(EventDraft { job: snapshot.job.uid, is_warning, reason: reason.into(), message })
 }
 
 /// The reason of a failure as an Event's reason. Only a user who writes the status can bring in another one.

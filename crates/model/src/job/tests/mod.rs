@@ -10,7 +10,7 @@ use super::{ControllerConfig, JobController};
 use crate::engine::{EventQueue, RandomStreams};
 use crate::objects::*;
 use crate::server::{Change, Server, Versions};
-use crate::simulation::{Context, Event};
+use crate::simulation::{Context, Controller as _, Event};
 use crate::time::Time;
 use crate::version::{Features, KubernetesVersion};
 

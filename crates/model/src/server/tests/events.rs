@@ -3,7 +3,7 @@
 use super::*;
 
 fn draft(message: impl Into<String>) -> EventDraft {
-    EventDraft { job: Uid(0), is_warning: false, reason: "SuccessfulCreate", message: message.into() }
+    EventDraft { job: Uid(0), is_warning: false, reason: "SuccessfulCreate".into(), message: message.into() }
 }
 
 fn counts(server: &Server) -> Vec<(u32, &str)> {

@@ -72,11 +72,11 @@ fn a_terminating_namespace_is_no_error() {
 #[test]
 fn the_effects_of_a_last_sync() {
     let outcome = run(snapshot(36, job(1, Some(1), true), pods("S0")), &Api::default());
-    let record = |reason, message: &str| {
+    let record = |reason: &'static str, message: &str| {
         Effect::Record(crate::server::EventDraft {
             job: Uid(0),
             is_warning: false,
-            reason,
+            reason: reason.into(),
             message: message.into(),
         })
     };

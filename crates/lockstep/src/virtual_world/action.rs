@@ -5,7 +5,7 @@ use std::sync::Arc;
 use towtank_model::cluster::{ActionError, ContainerChoice, ManualStatus};
 use towtank_model::objects::{ConditionStatus, ObjectKey, Pod, PodPhase, TRACKING_FINALIZER, Uid};
 use towtank_model::server::{ApiError, JobManifest, PodPatch};
-use towtank_model::simulation::Simulation;
+use towtank_model::simulation::{Controller, Simulation};
 use towtank_scenario::ast::{Action, ControllerChange, Manifest, PodRef, Spanned};
 
 use super::identity::Identities;
@@ -13,8 +13,8 @@ use super::template;
 use crate::world::{Refusal, RefusedField};
 
 /// Takes an action at the present instant.
-pub(super) fn perform(
-    simulation: &mut Simulation,
+pub(super) fn perform<C: Controller>(
+    simulation: &mut Simulation<C>,
     identities: &Identities,
     manual_pods: bool,
     action: &Action,
@@ -100,7 +100,7 @@ pub(super) fn perform(
 
 /// Creates what is not there and updates what is, as `kubectl apply` does: a refused object does not keep the others
 /// from being applied.
-fn apply(simulation: &mut Simulation, manifests: &[Manifest]) -> Result<(), Refusal> {
+fn apply<C: Controller>(simulation: &mut Simulation<C>, manifests: &[Manifest]) -> Result<(), Refusal> {
     let mut first = Ok(());
     for manifest in manifests {
         let result = match manifest {
@@ -131,17 +131,17 @@ fn pod_patch(labels: &[(String, Option<String>)], finalizer: Option<&str>) -> Po
 }
 
 /// The Job of this name, in whatever namespace it is.
-fn job_key(simulation: &Simulation, name: &str) -> ObjectKey {
+fn job_key<C: Controller>(simulation: &Simulation<C>, name: &str) -> ObjectKey {
     let stored = simulation.server().jobs().find(|job| *job.key.name == *name);
     stored.map_or_else(|| ObjectKey::new("default", name), |job| job.key.clone())
 }
 
 /// Does something to each pod, one after the other; the first refusal ends it.
-fn each<E>(
-    simulation: &mut Simulation,
+fn each<C: Controller, E>(
+    simulation: &mut Simulation<C>,
     identities: &Identities,
     pods: &[Spanned<PodRef>],
-    mut action: impl FnMut(&mut Simulation, Uid) -> Result<(), E>,
+    mut action: impl FnMut(&mut Simulation<C>, Uid) -> Result<(), E>,
 ) -> Result<(), Refusal>
 where
     ActionError: From<E>,
@@ -153,8 +153,8 @@ where
 }
 
 /// The containers of a pod end: by hand where no kubelet runs them.
-fn end(
-    simulation: &mut Simulation,
+fn end<C: Controller>(
+    simulation: &mut Simulation<C>,
     manual_pods: bool,
     pod: Uid,
     containers: ContainerChoice<'_>,
@@ -187,7 +187,11 @@ fn act(result: Result<(), ActionError>) -> Result<(), Refusal> {
 }
 
 /// The pod that a scenario means, which must be stored.
-fn stored(simulation: &Simulation, identities: &Identities, pod: &PodRef) -> Result<Uid, Refusal> {
+fn stored<C: Controller>(
+    simulation: &Simulation<C>,
+    identities: &Identities,
+    pod: &PodRef,
+) -> Result<Uid, Refusal> {
     let server = simulation.server();
     let found: Option<&Arc<Pod>> = identities.resolve(server, pod).and_then(|uid| server.pod(uid));
     found.map(|pod| pod.uid).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! The world `model`: a scenario played on the discrete-event model.
+//! Worlds on virtual time: a scenario played on a simulation, with the model's controller or a real one in it.
 
 mod action;
 mod identity;
@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use towtank_model::cluster::{self, ClusterConfig, TimingProfile};
 use towtank_model::index_set::IndexSet;
-use towtank_model::job::ControllerConfig;
+use towtank_model::job::{ControllerConfig, JobController};
 use towtank_model::server::TraceEntry;
-use towtank_model::simulation::{Simulation, SimulationConfig};
+use towtank_model::simulation::{Controller, Simulation, SimulationConfig};
 use towtank_model::time::Time;
 use towtank_model::version::{Features, GateError, KubernetesVersion};
 use towtank_scenario::ast::{Action, ClusterSpec, Manifest, Scenario, WorkloadRule};
@@ -22,9 +22,10 @@ use crate::world::{Refusal, World, WorldError, WorldKind};
 use identity::Identities;
 use view::Viewer;
 
-/// The model, playing one scenario.
-pub struct ModelWorld {
-    simulation: Simulation,
+/// A simulation, playing one scenario.
+pub struct VirtualWorld<C> {
+    kind: WorldKind,
+    simulation: Simulation<C>,
     identities: Identities,
     viewer: Viewer,
     observation: Observation,
@@ -33,6 +34,9 @@ pub struct ModelWorld {
     /// Generation and instant that `observation` shows; `None` before the first.
     observed: Option<(u64, Time)>,
 }
+
+/// The world `model`: nothing in it is real.
+pub type ModelWorld = VirtualWorld<JobController>;
 
 /// A scenario that the model cannot play in a version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,36 +56,61 @@ impl ModelWorld {
     ///
     /// A feature gate of the scenario that `version` does not have, or has locked.
     pub fn new(scenario: &Scenario, version: KubernetesVersion, seed: u64) -> Result<Self, SetupError> {
-        let mut features = Features::of(version);
-        for (name, value) in &scenario.cluster.feature_gates {
-            features.set_gate(name, *value)?;
-        }
-        let mut config = SimulationConfig::new(features, seed);
-        config.keeps_trace = true;
-        config.explains = true;
-        let timing = TimingProfile::by_name(&scenario.cluster.timing)
-            .ok_or_else(|| SetupError::Timing(scenario.cluster.timing.clone()))?;
-        config.controller = controller_config(&scenario.cluster, timing);
-        config.cluster = cluster_config(scenario, timing);
-        Ok(Self {
-            simulation: Simulation::new(config),
+        let config = configuration(scenario, version, seed)?;
+        Ok(Self::around(WorldKind::Model, scenario, version, Simulation::new(config)))
+    }
+}
+
+impl<C> VirtualWorld<C> {
+    /// A world around a fresh simulation that is set up for `scenario`.
+    fn around(
+        kind: WorldKind,
+        scenario: &Scenario,
+        version: KubernetesVersion,
+        simulation: Simulation<C>,
+    ) -> Self {
+        Self {
+            kind,
+            simulation,
             identities: Identities::default(),
             viewer: Viewer::new(version, named_jobs(scenario)),
             observation: Observation::default(),
             manual_pods: scenario.cluster.manual_pods,
             observed: None,
-        })
+        }
     }
 
     /// The simulated cluster.
-    pub const fn simulation(&self) -> &Simulation {
+    pub const fn simulation(&self) -> &Simulation<C> {
         &self.simulation
     }
+}
 
+impl<C: Controller> VirtualWorld<C> {
     /// Learns which pods have come into being; must be called after everything that can create one.
     fn identify(&mut self) {
         self.identities.learn(self.simulation.server());
     }
+}
+
+/// The simulation that a scenario asks for.
+fn configuration(
+    scenario: &Scenario,
+    version: KubernetesVersion,
+    seed: u64,
+) -> Result<SimulationConfig, SetupError> {
+    let mut features = Features::of(version);
+    for (name, value) in &scenario.cluster.feature_gates {
+        features.set_gate(name, *value)?;
+    }
+    let mut config = SimulationConfig::new(features, seed);
+    config.keeps_trace = true;
+    config.explains = true;
+    let timing = TimingProfile::by_name(&scenario.cluster.timing)
+        .ok_or_else(|| SetupError::Timing(scenario.cluster.timing.clone()))?;
+    config.controller = controller_config(&scenario.cluster, timing);
+    config.cluster = cluster_config(scenario, timing);
+    Ok(config)
 }
 
 fn controller_config(cluster: &ClusterSpec, timing: &TimingProfile) -> ControllerConfig {
@@ -133,9 +162,9 @@ fn named_jobs(scenario: &Scenario) -> Vec<String> {
     names
 }
 
-impl World for ModelWorld {
+impl<C: Controller> World for VirtualWorld<C> {
     fn kind(&self) -> WorldKind {
-        WorldKind::Model
+        self.kind
     }
 
     fn now(&self) -> Time {

@@ -93,7 +93,7 @@ impl Viewer {
     fn event_view(&self, record: &EventRecord, identities: &Identities) -> EventView {
         let job = self.names.iter().find(|(uid, _)| *uid == record.draft.job);
         EventView {
-            reason: record.draft.reason.to_owned(),
+            reason: record.draft.reason.to_string(),
             kind: if record.draft.is_warning { "Warning" } else { "Normal" }.to_owned(),
             object: format!("job/{}", job.map_or("", |(_, name)| name)),
             message: identities.mask(&record.draft.message),
