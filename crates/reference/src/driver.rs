@@ -1,0 +1,274 @@
+//! A driver process and the frames that go to it and come back (`reference/PROTOCOL.md`).
+//!
+//! This is real input and output, outside the model: the only place that waits in real time, and it never waits longer
+//! than the watchdog allows. A driver that dies, hangs or talks nonsense is an error, and so is everything that is
+//! asked of it afterwards.
+
+mod frames;
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use towtank_model::version::KubernetesVersion;
+
+pub use frames::FRAME_LEN_MAX;
+
+/// The version of the protocol that is spoken here.
+pub const PROTOCOL: u64 = 1;
+/// How long a driver may take for one answer.
+pub const WATCHDOG: Duration = Duration::from_secs(60);
+/// How many of the last lines on its standard error are kept.
+const STDERR_LINES_MAX: usize = 20;
+/// How many bytes of such a line are kept.
+const STDERR_LINE_LEN_MAX: usize = 1_000;
+/// How long a process that is gone may keep its standard error open (a child of it may hold it).
+const STDERR_WAIT: Duration = Duration::from_secs(1);
+/// What makes a Go test binary serve as a driver.
+const ARGUMENTS: [&str; 2] = ["-test.run=^TestDriver$", "-test.timeout=0"];
+
+/// What keeps a driver from answering.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// There is no such program.
+    #[error("no driver for Kubernetes {0} is built here: run `cargo xtask reference build --kubernetes {0}`")]
+    Missing(KubernetesVersion),
+    /// The program could not be started.
+    #[error("the driver cannot be started: {0}")]
+    Start(#[source] io::Error),
+    /// The process ended.
+    #[error("the driver died{}", last_lines(stderr))]
+    Died {
+        /// The last lines that it wrote on its standard error.
+        stderr: Vec<String>,
+    },
+    /// No answer came in time.
+    #[error("the driver hung: no answer within {after:?}{}", last_lines(stderr))]
+    Hung {
+        /// How long was waited.
+        after: Duration,
+        /// The last lines that it wrote on its standard error.
+        stderr: Vec<String>,
+    },
+    /// The answer is not what the protocol allows.
+    #[error("the driver answered nonsense: {what}{}", last_lines(stderr))]
+    Nonsense {
+        /// What came.
+        what: String,
+        /// The last lines that it wrote on its standard error.
+        stderr: Vec<String>,
+    },
+    /// It speaks another version of the protocol.
+    #[error(
+        "the driver speaks version {theirs} of the protocol, not {ours}: build it again with `cargo xtask reference build`"
+    )]
+    Protocol {
+        /// Our version.
+        ours: u64,
+        /// The driver's.
+        theirs: u64,
+    },
+    /// It carries another version of Kubernetes.
+    #[error(
+        "the driver carries Kubernetes {theirs} instead of {ours}: build it again with `cargo xtask reference build`"
+    )]
+    Version {
+        /// The version that was wanted, with its patch level.
+        ours: String,
+        /// The driver's.
+        theirs: String,
+    },
+    /// The driver could not do what it was asked for; it goes on.
+    #[error("the driver could not do it: {0}")]
+    Refused(String),
+}
+
+fn last_lines(stderr: &[String]) -> String {
+    if stderr.is_empty() {
+        return String::new();
+    }
+    format!("; its last words:\n  {}", stderr.join("\n  "))
+}
+
+/// A running driver. Its process ends with this value.
+#[derive(Debug)]
+pub struct Driver {
+    child: Child,
+    /// Texts of requests, to the thread that does the reading and writing.
+    requests: Sender<Vec<u8>>,
+    /// One answer to each request, from that thread. It ends with the first failure.
+    answers: Receiver<io::Result<Vec<u8>>>,
+    stderr: Stderr,
+    watchdog: Duration,
+    source: String,
+}
+
+impl Driver {
+    /// Starts the driver at `path` and makes sure that it carries `version`.
+    pub fn start(path: &Path, version: KubernetesVersion) -> Result<Self, DriverError> {
+        Self::start_with_watchdog(path, version, WATCHDOG)
+    }
+
+    /// Like [`Driver::start`], with another time in which every answer must come.
+    pub fn start_with_watchdog(
+        path: &Path,
+        version: KubernetesVersion,
+        watchdog: Duration,
+    ) -> Result<Self, DriverError> {
+        let mut driver = Self::spawn(path, version, watchdog)?;
+        driver.shake_hands(version)?;
+        Ok(driver)
+    }
+
+    fn spawn(path: &Path, version: KubernetesVersion, watchdog: Duration) -> Result<Self, DriverError> {
+        let mut command = Command::new(path);
+        command.args(ARGUMENTS);
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = spawned.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => DriverError::Missing(version),
+            _ => DriverError::Start(error),
+        })?;
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+            return Err(DriverError::Start(io::Error::other("a pipe is missing")));
+        };
+        let (requests, to_write) = channel::<Vec<u8>>();
+        let (answered, answers) = channel();
+        on_a_thread(move || frames::serve(stdin, stdout, &to_write, &answered));
+        Ok(Self { child, requests, answers, stderr: Stderr::follow(stderr), watchdog, source: String::new() })
+    }
+
+    fn shake_hands(&mut self, version: KubernetesVersion) -> Result<(), DriverError> {
+        let hello = self.request(&json!({"do": "hello", "protocol": PROTOCOL}))?;
+        let theirs = match hello.get("protocol").and_then(Value::as_u64) {
+            Some(theirs) => theirs,
+            None => return Err(self.nonsense(format!("a handshake without a protocol: {hello}"))),
+        };
+        if theirs != PROTOCOL {
+            return Err(DriverError::Protocol { ours: PROTOCOL, theirs });
+        }
+        let ours = format!("1.{}.{}", version.minor(), version.patch());
+        let text = |field: &str| hello.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let theirs = text("kubernetes");
+        if theirs != ours {
+            return Err(DriverError::Version { ours, theirs });
+        }
+        self.source = text("source");
+        Ok(())
+    }
+
+    /// The digest of the Go sources that the driver was built from.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Sends a request and waits for its answer.
+    pub fn request(&mut self, request: &impl Serialize) -> Result<Value, DriverError> {
+        let request = match serde_json::to_vec(request) {
+            Ok(request) => request,
+            Err(error) => return Err(DriverError::Refused(format!("the request is no JSON: {error}"))),
+        };
+        if self.requests.send(request).is_err() {
+            return Err(self.died());
+        }
+        let answer = match self.answers.recv_timeout(self.watchdog) {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(self.nonsense(error.to_string()));
+            }
+            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => return Err(self.died()),
+            Err(RecvTimeoutError::Timeout) => {
+                let stderr = self.end();
+                return Err(DriverError::Hung { after: self.watchdog, stderr });
+            }
+        };
+        match serde_json::from_slice(&answer) {
+            Ok(Value::Object(fields)) => match fields.get("error") {
+                Some(Value::String(error)) => Err(DriverError::Refused(error.clone())),
+                Some(other) => Err(self.nonsense(format!("an error that is no text: {other}"))),
+                None => Ok(Value::Object(fields)),
+            },
+            Ok(other) => Err(self.nonsense(format!("no object: {}", excerpt(other.to_string().as_bytes())))),
+            Err(error) => Err(self.nonsense(format!("{error}: {}", excerpt(&answer)))),
+        }
+    }
+
+    fn died(&mut self) -> DriverError {
+        DriverError::Died { stderr: self.end() }
+    }
+
+    /// A driver that talks nonsense is not asked again.
+    fn nonsense(&mut self, what: String) -> DriverError {
+        DriverError::Nonsense { what, stderr: self.end() }
+    }
+
+    /// Ends the process, by its id, and answers with its last words.
+    fn end(&mut self) -> Vec<String> {
+        // It may be gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.stderr.last_lines()
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The beginning of an answer, for a message.
+fn excerpt(answer: &[u8]) -> String {
+    String::from_utf8_lossy(answer).chars().take(200).collect()
+}
+
+/// The last lines of a driver's standard error.
+#[derive(Debug)]
+struct Stderr {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    /// Is cut when there is nothing more to read.
+    end: Receiver<()>,
+}
+
+impl Stderr {
+    fn follow(pipe: ChildStderr) -> Self {
+        let lines = Arc::new(Mutex::new(VecDeque::with_capacity(STDERR_LINES_MAX)));
+        let (ends, end) = channel::<()>();
+        let kept = Arc::clone(&lines);
+        on_a_thread(move || {
+            let _ends = ends;
+            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+                let line = &line[..line.len().min(STDERR_LINE_LEN_MAX)];
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                if kept.len() == STDERR_LINES_MAX {
+                    kept.pop_front();
+                }
+                kept.push_back(String::from_utf8_lossy(line).trim_end().to_owned());
+            }
+        });
+        Self { lines, end }
+    }
+
+    /// What a process that has ended wrote last.
+    fn last_lines(&self) -> Vec<String> {
+        // Either answer will do: the end of the text, or enough waited for it.
+        let _ = self.end.recv_timeout(STDERR_WAIT);
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+/// Real reading and writing, which must not hold up the watchdog.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "pipes of a real process are read while the watchdog runs; no run sees it"
+)]
+fn on_a_thread(work: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(work);
+}
