@@ -1,4 +1,12 @@
 //! The reference: Kubernetes' own Job controller and API rules, carried by a Go driver (`reference/` at the top of the
 //! repository) and put in the place of the model's.
+//!
+//! * [`driver`]: the process and the frames to and from it.
+//! * [`wire`]: between the model's rows and the JSON of the API.
+//! * [`controller`]: the real controllers as a part of a simulation; writes of all others go to the driver's store.
 
+pub mod controller;
 pub mod driver;
+mod registry;
+mod session;
+pub mod wire;

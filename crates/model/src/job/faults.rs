@@ -57,19 +57,20 @@ impl FaultPlan {
 
 /// A plan being carried out.
 #[derive(Clone, Debug)]
-pub(super) struct FaultInjector {
+pub struct FaultInjector {
     plan: FaultPlan,
     /// Calls so far, by kind.
     counts: [u64; CALL_KINDS],
 }
 
 impl FaultInjector {
-    pub(super) fn new(plan: FaultPlan) -> Self {
+    /// Nothing has been called yet.
+    pub fn new(plan: FaultPlan) -> Self {
         Self { plan, counts: [0; CALL_KINDS] }
     }
 
     /// The fault of the next call of this kind.
-    pub(super) fn next(&mut self, kind: CallKind) -> Option<Fault> {
+    pub fn next(&mut self, kind: CallKind) -> Option<Fault> {
         if self.plan.is_empty() {
             return None;
         }

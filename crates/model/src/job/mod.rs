@@ -28,7 +28,7 @@ mod worker;
 pub use client::ClientId;
 pub use config::ControllerConfig;
 pub use controller::JobController;
-pub use faults::{CallKind, Fault, FaultPlan};
+pub use faults::{CallKind, Fault, FaultInjector, FaultPlan};
 pub use informer::WatchKind;
 pub use queue::{RetryDelays, WorkQueue};
 

@@ -1,0 +1,332 @@
+//! The real controllers in the place of the model's.
+//!
+//! The driver's process decides; *when* its watches hear of a change, when its calls have their effect, and what goes
+//! wrong with them is decided here, by the same settings and with the same random numbers as in the model.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use towtank_model::engine::{Distribution, Purpose};
+use towtank_model::job::{
+    CallKind, ClientId, ControllerConfig, ControllerEvent, Fault, FaultInjector, WatchKind,
+};
+use towtank_model::objects::ObjectKey;
+use towtank_model::server::{Actor, Change, EventDraft, EventRecord, Registry};
+use towtank_model::simulation::{Context, Controller, Event};
+use towtank_model::time::Time;
+
+use crate::driver::{Driver, DriverError};
+use crate::registry::RemoteRegistry;
+use crate::session::{Link, RemoteCall, RemoteEvent, Settings, verb};
+use crate::wire;
+
+/// The Job controller and the controller of `ttlSecondsAfterFinished` in a driver.
+pub struct RemoteController {
+    link: Link,
+    watch_latency: Distribution,
+    call_latency: Distribution,
+    faults: FaultInjector,
+    incarnation: u32,
+    is_up: bool,
+    watches: [RemoteWatch; 2],
+    calls: BTreeMap<u32, InFlight>,
+    /// Numbers of Events by their names.
+    events: BTreeMap<String, usize>,
+}
+
+/// Changes of a kind that the process has not heard of.
+#[derive(Default)]
+struct RemoteWatch {
+    /// When each is due, and its sequence number in the driver.
+    pending: VecDeque<(Time, u64)>,
+    is_held: bool,
+}
+
+/// A call that waits for its effect or its answer.
+struct InFlight {
+    call: RemoteCall,
+    fault: Option<Fault>,
+    is_executed: bool,
+    /// Its process runs.
+    has_caller: bool,
+}
+
+impl RemoteController {
+    /// Begins a run in `driver`: its controllers, not yet started, and its store.
+    ///
+    /// # Errors
+    ///
+    /// The driver cannot do it.
+    pub fn begin(
+        driver: &Rc<RefCell<Driver>>,
+        config: &ControllerConfig,
+        seed: u64,
+        feature_gates: BTreeMap<String, bool>,
+    ) -> Result<(Self, Box<dyn Registry>), DriverError> {
+        let settings = Settings {
+            seed,
+            feature_gates,
+            workers: config.workers,
+            qps: config.qps,
+            burst: config.burst,
+        };
+        let link = Link::begin(driver, &settings)?;
+        let controller = Self {
+            link: link.clone(),
+            watch_latency: config.watch_latency,
+            call_latency: config.call_latency,
+            faults: FaultInjector::new(config.faults.clone()),
+            incarnation: 0,
+            is_up: false,
+            watches: Default::default(),
+            calls: BTreeMap::new(),
+            events: BTreeMap::new(),
+        };
+        Ok((controller, Box::new(RemoteRegistry(link))))
+    }
+
+    // ---- watches ----
+
+    /// Hands the process what is due of both kinds.
+    fn deliver(&mut self, kind: WatchKind, ctx: &mut Context<'_>) {
+        let watch = &mut self.watches[kind as usize];
+        if watch.is_held {
+            return;
+        }
+        let due = watch.pending.iter().take_while(|(at, _)| *at <= ctx.now).count();
+        if let Some((_, last)) = watch.pending.drain(..due).next_back() {
+            let resource = match kind {
+                WatchKind::Pods => "pods",
+                WatchKind::Jobs => "jobs",
+            };
+            self.link.ask(&json!({"do": "deliver", "resource": resource, "upTo": last}));
+            self.serve(ctx);
+        }
+    }
+
+    fn schedule_delivery(&self, kind: WatchKind, at: Time, ctx: &mut Context<'_>) {
+        let event = ControllerEvent::Deliver { kind, incarnation: self.incarnation };
+        ctx.events.schedule(at, Event::Controller(event));
+    }
+
+    // ---- calls ----
+
+    /// Takes up what the process wants at this instant, until it wants nothing more.
+    fn serve(&mut self, ctx: &mut Context<'_>) {
+        loop {
+            self.take_events(ctx);
+            let Some(call) = self.link.next_call() else { return };
+            let id = call.id;
+            let client = if call.controller == "ttl" { ClientId::Ttl } else { ClientId::Jobs };
+            let fault = match client {
+                ClientId::Jobs => call_kind(&call).and_then(|kind| self.faults.next(kind)),
+                ClientId::Ttl => None,
+            };
+            let delay = if let Some(Fault::Delay(delay)) = fault { delay } else { Duration::ZERO };
+            self.calls.insert(id, InFlight { call, fault, is_executed: false, has_caller: true });
+            let due = self.link.now() + self.latency(ctx) + delay;
+            if due == ctx.now {
+                self.handle_call(client, id, ctx);
+            } else {
+                ctx.events.schedule(due, Event::Controller(ControllerEvent::Call { client, id }));
+            }
+        }
+    }
+
+    /// A call reaches the server, or its answer the caller.
+    fn handle_call(&mut self, client: ClientId, id: u32, ctx: &mut Context<'_>) {
+        let Some(mut in_flight) = self.calls.remove(&id) else { return };
+        if !in_flight.is_executed {
+            self.execute(&in_flight, ctx);
+            if in_flight.has_caller && !is_none(&self.call_latency) {
+                in_flight.is_executed = true;
+                self.calls.insert(id, in_flight);
+                let event = ControllerEvent::Call { client, id };
+                ctx.events.schedule(ctx.now + self.latency(ctx), Event::Controller(event));
+                return;
+            }
+        }
+        let answer = match in_flight.fault {
+            Some(Fault::Conflict) => "conflict",
+            Some(Fault::Unreachable | Fault::AnswerLost) => "unreachable",
+            Some(Fault::Delay(_)) | None => "result",
+        };
+        self.link.ask(&json!({"do": "reply", "id": id, "as": answer}));
+    }
+
+    /// A call has its effect at the server, if it gets there.
+    fn execute(&self, in_flight: &InFlight, ctx: &mut Context<'_>) {
+        if let Some(Fault::Conflict | Fault::Unreachable) = in_flight.fault {
+            return;
+        }
+        let call = &in_flight.call;
+        let actor = if call.controller == "ttl" { Actor::TtlController } else { Actor::JobController };
+        let (resource, key) = object_of(call);
+        let result = self.link.execute((resource, &key), call.id);
+        let Some(verb) = verb(&call.method, &call.path) else { return };
+        match result {
+            Ok(replicas) => {
+                for replica in replicas {
+                    ctx.server.replicate(ctx.now, actor, verb, replica);
+                }
+            }
+            Err(error) => ctx.server.note_refusal(ctx.now, actor, verb, key, &error),
+        }
+    }
+
+    fn latency(&self, ctx: &mut Context<'_>) -> Duration {
+        if is_none(&self.call_latency) {
+            Duration::ZERO
+        } else {
+            self.call_latency.draw(ctx.random, Purpose::Network)
+        }
+    }
+
+    // ---- Events ----
+
+    fn take_events(&mut self, ctx: &mut Context<'_>) {
+        while let Some(event) = self.link.next_event() {
+            if let Some(record) = record_of(&event, self.link.now()) {
+                let known = self.events.get(&event.name).copied();
+                let number = ctx.server.replicate_event(known, record);
+                self.events.insert(event.name, number);
+            }
+        }
+    }
+}
+
+impl Controller for RemoteController {
+    fn start(&mut self, ctx: &mut Context<'_>) {
+        if !std::mem::replace(&mut self.is_up, true) {
+            self.link.ask(&json!({"do": "start"}));
+            self.serve(ctx);
+        }
+    }
+
+    fn stop(&mut self, _ctx: &mut Context<'_>) {
+        if !std::mem::replace(&mut self.is_up, false) {
+            return;
+        }
+        self.incarnation += 1;
+        for watch in &mut self.watches {
+            watch.pending.clear();
+        }
+        for in_flight in self.calls.values_mut() {
+            in_flight.has_caller = false;
+        }
+        self.link.ask(&json!({"do": "stop"}));
+    }
+
+    fn observe(&mut self, change: &Change, ctx: &mut Context<'_>) {
+        let kind = match change {
+            Change::Job(_) => WatchKind::Jobs,
+            Change::Pod(_) => WatchKind::Pods,
+            Change::Node(_) => return,
+        };
+        let Some(seq) = self.link.next_change(kind) else { return };
+        if !self.is_up {
+            return;
+        }
+        let latency = &self.watch_latency;
+        let due = if is_none(latency) {
+            ctx.now
+        } else {
+            ctx.now + latency.draw(ctx.random, Purpose::Network)
+        };
+        let watch = &mut self.watches[kind as usize];
+        let last = watch.pending.back().map_or(Time::ZERO, |(due, _)| *due);
+        let is_new_instant = watch.pending.is_empty() || due > last;
+        watch.pending.push_back((due.max(last), seq));
+        if is_new_instant && !watch.is_held {
+            self.schedule_delivery(kind, due.max(last), ctx);
+        }
+    }
+
+    fn handle(&mut self, event: ControllerEvent, ctx: &mut Context<'_>) {
+        match event {
+            ControllerEvent::Deliver { kind, incarnation } if incarnation == self.incarnation => {
+                self.deliver(kind, ctx);
+            }
+            ControllerEvent::Call { client, id } => {
+                self.handle_call(client, id, ctx);
+                self.serve(ctx);
+            }
+            _ => {}
+        }
+    }
+
+    fn hold(&mut self, kind: WatchKind) {
+        self.watches[kind as usize].is_held = true;
+    }
+
+    fn release(&mut self, kind: WatchKind, ctx: &mut Context<'_>) {
+        let watch = &mut self.watches[kind as usize];
+        for (due, _) in &mut watch.pending {
+            *due = ctx.now;
+        }
+        if std::mem::take(&mut watch.is_held) {
+            self.schedule_delivery(kind, ctx.now, ctx);
+        }
+    }
+
+    /// The simulation's clock is behind the driver's when calls come up: they are scheduled for their instant.
+    fn advance(&mut self, until: Time, ctx: &mut Context<'_>) {
+        self.link.advance(until);
+        self.serve(ctx);
+    }
+
+    fn is_transparent(&self) -> bool {
+        false
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.link.failure()
+    }
+}
+
+fn is_none(latency: &Distribution) -> bool {
+    matches!(latency, Distribution::Constant(Duration::ZERO))
+}
+
+/// What a call is in a fault plan.
+fn call_kind(call: &RemoteCall) -> Option<CallKind> {
+    let is_job = call.path.starts_with("/apis/batch/");
+    match (call.method.as_str(), is_job) {
+        ("GET", true) => Some(CallKind::GetJob),
+        ("POST", false) => Some(CallKind::CreatePod),
+        ("PATCH", false) => Some(CallKind::PatchPod),
+        ("DELETE", false) => Some(CallKind::DeletePod),
+        ("PUT" | "PATCH", true) => Some(CallKind::UpdateJobStatus),
+        ("DELETE", true) => Some(CallKind::DeleteJob),
+        _ => None,
+    }
+}
+
+/// The object that a call is about; the Job, when it is a pod to be.
+fn object_of(call: &RemoteCall) -> (&'static str, ObjectKey) {
+    let mut parts = call.path.split('/').skip_while(|part| *part != "namespaces").skip(1);
+    let namespace = parts.next().unwrap_or_default();
+    let resource = if parts.next() == Some("jobs") { "jobs" } else { "pods" };
+    let owner = || call.body.as_ref()?.pointer("/metadata/ownerReferences/0/name")?.as_str();
+    let name = parts.next().or_else(owner).unwrap_or_default();
+    (resource, ObjectKey::new(namespace, name))
+}
+
+/// An Event as the simulation keeps it; `None` when it is not about a Job that is known.
+fn record_of(event: &RemoteEvent, now: Time) -> Option<EventRecord> {
+    let text = |pointer: &str| event.event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let job = wire::Kind::Job.uid(text("/involvedObject/uid"))?;
+    let count = event.event.get("count").and_then(Value::as_u64).unwrap_or(1);
+    let draft = EventDraft {
+        job,
+        is_warning: text("/type") == "Warning",
+        reason: Cow::Owned(text("/reason").to_owned()),
+        message: text("/message").to_owned(),
+    };
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    Some(EventRecord { draft, actor: Actor::JobController, count, first_time: now, last_time: now })
+}

@@ -1,0 +1,299 @@
+//! One run in a driver: what is asked of it, and what it answers, in the model's terms.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use towtank_model::job::WatchKind;
+use towtank_model::objects::{NodeId, ObjectKey};
+use towtank_model::server::{ApiError, Replica, Verb};
+use towtank_model::time::Time;
+
+use crate::driver::{Driver, DriverError};
+use crate::wire;
+
+/// How a run is set up.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Seed of generated names.
+    pub seed: u64,
+    /// Feature gates that differ from what the version has.
+    pub feature_gates: BTreeMap<String, bool>,
+    /// Jobs synced at the same time.
+    pub workers: u32,
+    /// Requests per second of each controller; `None`: no limit.
+    pub qps: Option<u32>,
+    /// Requests that may exceed the rate for a moment.
+    pub burst: u32,
+}
+
+/// A run in a driver, shared by the two parts of a simulation that live there. It ends with its last owner.
+#[derive(Clone)]
+pub(crate) struct Link(Rc<RefCell<Session>>);
+
+struct Session {
+    driver: Rc<RefCell<Driver>>,
+    failure: Option<String>,
+    /// Where the driver's clock stands.
+    now: Time,
+    /// Sequence numbers of the changes that the simulation has not been shown yet, by kind.
+    unseen: [VecDeque<u64>; 2],
+    /// What the controllers' process wants next.
+    calls: VecDeque<RemoteCall>,
+    /// What its recorders have written.
+    events: VecDeque<RemoteEvent>,
+}
+
+/// A call that the controllers' process has made.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct RemoteCall {
+    pub(crate) id: u32,
+    pub(crate) controller: String,
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) body: Option<Value>,
+}
+
+/// An Event that a recorder has written.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct RemoteEvent {
+    pub(crate) name: String,
+    pub(crate) event: Value,
+}
+
+#[derive(Deserialize)]
+struct Progress {
+    #[serde(rename = "nowMicros")]
+    now_micros: u64,
+    calls: Vec<RemoteCall>,
+    events: Vec<RemoteEvent>,
+}
+
+/// What a write or read came to.
+#[derive(Deserialize)]
+struct Outcome {
+    code: u16,
+    body: Value,
+    changes: Vec<RemoteChange>,
+}
+
+#[derive(Deserialize)]
+struct RemoteChange {
+    seq: u64,
+    #[serde(rename = "type")]
+    kind: String,
+    object: Value,
+}
+
+impl Link {
+    /// Begins a run.
+    pub(crate) fn begin(driver: &Rc<RefCell<Driver>>, settings: &Settings) -> Result<Self, DriverError> {
+        let begin = json!({
+            "do": "begin",
+            "mode": "closed",
+            "seed": settings.seed,
+            "featureGates": settings.feature_gates,
+            "workers": settings.workers,
+            "qps": settings.qps,
+            "burst": settings.burst,
+        });
+        driver.borrow_mut().request(&begin)?;
+        let session = Session {
+            driver: Rc::clone(driver),
+            failure: None,
+            now: Time::ZERO,
+            unseen: Default::default(),
+            calls: VecDeque::new(),
+            events: VecDeque::new(),
+        };
+        Ok(Self(Rc::new(RefCell::new(session))))
+    }
+
+    /// Why the run cannot go on, when it cannot.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.0.borrow().failure.clone()
+    }
+
+    /// Where the driver's clock stands.
+    pub(crate) fn now(&self) -> Time {
+        self.0.borrow().now
+    }
+
+    /// Tells the driver something that has no answer.
+    pub(crate) fn tell(&self, request: &Value) {
+        self.0.borrow_mut().exchange(request);
+    }
+
+    /// Asks for something that the controllers' process may have an answer to.
+    pub(crate) fn ask(&self, request: &Value) {
+        self.0.borrow_mut().progress(request);
+    }
+
+    /// Lets the driver's clock run up to `until`, or until the controllers' process wants something.
+    pub(crate) fn advance(&self, until: Time) {
+        let mut session = self.0.borrow_mut();
+        if until > session.now {
+            session.progress(&json!({"do": "advance", "toMicros": until.as_micros()}));
+        }
+    }
+
+    /// The next call of the controllers' process.
+    pub(crate) fn next_call(&self) -> Option<RemoteCall> {
+        self.0.borrow_mut().calls.pop_front()
+    }
+
+    /// The next Event that was written.
+    pub(crate) fn next_event(&self) -> Option<RemoteEvent> {
+        self.0.borrow_mut().events.pop_front()
+    }
+
+    /// The sequence number of the change of this kind that the simulation sees next.
+    pub(crate) fn next_change(&self, kind: WatchKind) -> Option<u64> {
+        self.0.borrow_mut().unseen[kind as usize].pop_front()
+    }
+
+    /// Has a request of somebody else carried out.
+    pub(crate) fn request(
+        &self,
+        object: (&'static str, &ObjectKey),
+        (method, path, content_type): (&str, &str, &str),
+        body: &Value,
+    ) -> Result<Vec<Replica>, ApiError> {
+        let request = json!({
+            "do": "request", "method": method, "path": path, "contentType": content_type, "body": body,
+        });
+        self.0.borrow_mut().outcome(object, &request)
+    }
+
+    /// Has a call carried out; the caller does not hear of it.
+    pub(crate) fn execute(
+        &self,
+        object: (&'static str, &ObjectKey),
+        id: u32,
+    ) -> Result<Vec<Replica>, ApiError> {
+        self.0.borrow_mut().outcome(object, &json!({"do": "execute", "id": id}))
+    }
+}
+
+impl Session {
+    /// One exchange with the driver; a fault of its ends the run.
+    fn exchange(&mut self, request: &Value) -> Option<Value> {
+        if self.failure.is_some() {
+            return None;
+        }
+        let answer = self.driver.borrow_mut().request(request);
+        answer.map_err(|error| self.fail(error.to_string())).ok()
+    }
+
+    fn fail(&mut self, failure: String) {
+        self.failure.get_or_insert(failure);
+    }
+
+    fn progress(&mut self, request: &Value) {
+        if let Some(answer) = self.exchange(request) {
+            self.note(answer);
+        }
+    }
+
+    fn note(&mut self, answer: Value) {
+        match serde_json::from_value::<Progress>(answer) {
+            Ok(progress) => {
+                self.now = Time::from_micros(progress.now_micros);
+                self.calls.extend(progress.calls);
+                self.events.extend(progress.events);
+            }
+            Err(error) => self.fail(format!("the driver answered nonsense: {error}")),
+        }
+    }
+
+    fn outcome(
+        &mut self,
+        (resource, key): (&'static str, &ObjectKey),
+        request: &Value,
+    ) -> Result<Vec<Replica>, ApiError> {
+        let Some(mut answer) = self.exchange(request) else { return Err(ApiError::Unreachable) };
+        if let Some(fields) = answer.as_object_mut().filter(|fields| fields.contains_key("nowMicros")) {
+            let taken = ["nowMicros", "calls", "events"].map(|name| (name.to_owned(), take(fields, name)));
+            self.note(Value::Object(Map::from_iter(taken)));
+        }
+        let outcome: Outcome = match serde_json::from_value(answer) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.fail(format!("the driver answered nonsense: {error}"));
+                return Err(ApiError::Unreachable);
+            }
+        };
+        let mut replicas = Vec::with_capacity(outcome.changes.len());
+        for change in outcome.changes {
+            match replica(&change.kind, &change.object) {
+                Ok(replica) => {
+                    let kind = match replica {
+                        Replica::Job(_) | Replica::JobGone(_) => WatchKind::Jobs,
+                        Replica::Pod(_) | Replica::PodGone(_) => WatchKind::Pods,
+                    };
+                    self.unseen[kind as usize].push_back(change.seq);
+                    replicas.push(replica);
+                }
+                Err(error) => {
+                    self.fail(format!("the driver shows an object that the model cannot hold: {error}"));
+                }
+            }
+        }
+        if outcome.code >= 400 {
+            if !replicas.is_empty() {
+                self.fail("the driver refused a write that had an effect".to_owned());
+            }
+            return Err(wire::api_error(resource, key, outcome.code, &outcome.body));
+        }
+        Ok(replicas)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.failure.is_none() {
+            // A driver that fails here fails again at the next run's beginning, where it is heard.
+            let _ = self.driver.borrow_mut().request(&json!({"do": "end"}));
+        }
+    }
+}
+
+fn take(fields: &mut Map<String, Value>, name: &str) -> Value {
+    fields.get_mut(name).map(Value::take).unwrap_or_default()
+}
+
+/// A change as the simulation's copy takes it over.
+fn replica(kind: &str, object: &Value) -> Result<Replica, wire::WireError> {
+    let is_gone = kind == "DELETED";
+    if object.get("kind").and_then(Value::as_str) == Some("Job") {
+        let job = wire::job_row(object)?;
+        return Ok(if is_gone { Replica::JobGone(job) } else { Replica::Job(job) });
+    }
+    let pod = wire::pod_row(object, node_id)?;
+    Ok(if is_gone { Replica::PodGone(pod) } else { Replica::Pod(pod) })
+}
+
+const NODE_PREFIX: &str = "id-";
+
+/// What a node is called in the driver: nodes are the simulation's, and a node that comes back under its name is another
+/// one there.
+pub(crate) fn node_name(node: NodeId) -> String {
+    format!("{NODE_PREFIX}{}", node.0)
+}
+
+fn node_id(name: &str) -> Option<NodeId> {
+    name.strip_prefix(NODE_PREFIX)?.parse().ok().map(NodeId)
+}
+
+/// What kind of write a call is; `None` for reads.
+pub(crate) fn verb(method: &str, path: &str) -> Option<Verb> {
+    match method {
+        "POST" => Some(Verb::Create),
+        "PUT" if path.ends_with("/status") => Some(Verb::UpdateStatus),
+        "PUT" | "PATCH" => Some(Verb::Update),
+        "DELETE" => Some(Verb::Delete),
+        _ => None,
+    }
+}
