@@ -2,3 +2,4 @@
 //! repository) and put in the place of the model's.
 
 pub mod driver;
+pub mod wire;
