@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
 use towtank_model::version::KubernetesVersion;
+use towtank_reference::drivers::Drivers;
 use towtank_scenario::ast::{Scenario, VersionRange};
 
-use crate::run::Run;
+use crate::run::{FailureCause, Run};
 use crate::runner::{self, Limits, Setting};
-use crate::virtual_world::{ModelWorld, SetupError};
+use crate::virtual_world::{ModelWorld, ReferenceWorld, SetupError};
 use crate::world::WorldKind;
 
 /// Plays `scenario` once on the model.
@@ -21,6 +22,29 @@ use crate::world::WorldKind;
 pub fn play_model(scenario: &Scenario, version: KubernetesVersion, seed: u64) -> Result<Run, SetupError> {
     let mut world = ModelWorld::new(scenario, version, seed)?;
     Ok(runner::play(scenario, &mut world, Setting { version, seed }, Limits::default()))
+}
+
+/// Plays `scenario` once in the reference.
+///
+/// # Errors
+///
+/// There is no driver of this version, it cannot be set up as the scenario wants it, or it fails on the way.
+pub fn play_reference(
+    scenario: &Scenario,
+    version: KubernetesVersion,
+    seed: u64,
+    drivers: &mut Drivers,
+) -> Result<Run, SetupError> {
+    let driver = drivers.get(version).map_err(|error| SetupError::Driver(error.to_string()))?;
+    let mut world = ReferenceWorld::begin(scenario, version, seed, &driver)?;
+    let run = runner::play(scenario, &mut world, Setting { version, seed }, Limits::default());
+    match run.failure.as_ref().map(|failure| &failure.cause) {
+        Some(FailureCause::Broken(error)) => {
+            drivers.discard(version);
+            Err(SetupError::Driver(error.to_string()))
+        }
+        _ => Ok(run),
+    }
 }
 
 /// The versions of `wanted` that `scenario` is true of, oldest first.
@@ -65,8 +89,9 @@ pub fn play_tasks(
         for _ in 0..threads.get().min(tasks.len()) {
             let (sender, next) = (sender.clone(), &next);
             scope.spawn(move || {
+                let mut drivers = Drivers::default();
                 while let Some((position, task)) = take(tasks, next) {
-                    let result = play_model(&task.scenario, task.version, task.seed);
+                    let result = play(task, &mut drivers);
                     if sender.send((position, result)).is_err() {
                         return;
                     }
@@ -80,6 +105,13 @@ pub fn play_tasks(
         }
     });
     results.into_iter().flatten().collect()
+}
+
+fn play(task: &Task, drivers: &mut Drivers) -> Result<Run, SetupError> {
+    match task.world {
+        WorldKind::Reference => play_reference(&task.scenario, task.version, task.seed, drivers),
+        _ => play_model(&task.scenario, task.version, task.seed),
+    }
 }
 
 fn take<'a>(tasks: &'a [Task], next: &AtomicUsize) -> Option<(usize, &'a Task)> {

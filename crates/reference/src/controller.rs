@@ -98,7 +98,8 @@ impl RemoteController {
             return;
         }
         let due = watch.pending.iter().take_while(|(at, _)| *at <= ctx.now).count();
-        if let Some((_, last)) = watch.pending.drain(..due).next_back() {
+        let last = watch.pending.drain(..due).next_back();
+        if let Some((_, last)) = last {
             let resource = match kind {
                 WatchKind::Pods => "pods",
                 WatchKind::Jobs => "jobs",
@@ -146,7 +147,8 @@ impl RemoteController {
                 in_flight.is_executed = true;
                 self.calls.insert(id, in_flight);
                 let event = ControllerEvent::Call { client, id };
-                ctx.events.schedule(ctx.now + self.latency(ctx), Event::Controller(event));
+                let answered_at = ctx.now + self.latency(ctx);
+                ctx.events.schedule(answered_at, Event::Controller(event));
                 return;
             }
         }

@@ -2,11 +2,13 @@
 //! repository) and put in the place of the model's.
 //!
 //! * [`driver`]: the process and the frames to and from it.
+//! * [`drivers`]: those that are running, by version.
 //! * [`wire`]: between the model's rows and the JSON of the API.
 //! * [`controller`]: the real controllers as a part of a simulation; writes of all others go to the driver's store.
 
 pub mod controller;
 pub mod driver;
+pub mod drivers;
 mod registry;
 mod session;
 pub mod wire;

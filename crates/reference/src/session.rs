@@ -16,7 +16,7 @@ use crate::wire;
 
 /// How a run is set up.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Seed of generated names.
     pub seed: u64,
     /// Feature gates that differ from what the version has.

@@ -48,8 +48,8 @@ pub(crate) enum Failure {
 impl Failure {
     const fn code(&self) -> u8 {
         match self {
+            Self::NoWorld(_) | Self::Setup(SetupError::Driver(_)) => NO_WORLD,
             Self::Scenarios(_) | Self::Usage(_) | Self::Setup(_) | Self::Output { .. } => BAD_INPUT,
-            Self::NoWorld(_) => NO_WORLD,
         }
     }
 

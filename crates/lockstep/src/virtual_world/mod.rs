@@ -5,6 +5,8 @@ mod identity;
 mod template;
 mod view;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,8 @@ use towtank_model::server::TraceEntry;
 use towtank_model::simulation::{Controller, Simulation, SimulationConfig};
 use towtank_model::time::Time;
 use towtank_model::version::{Features, GateError, KubernetesVersion};
+use towtank_reference::controller::RemoteController;
+use towtank_reference::driver::Driver;
 use towtank_scenario::ast::{Action, ClusterSpec, Manifest, Scenario, WorkloadRule};
 use towtank_scenario::observation::Observation;
 
@@ -38,7 +42,11 @@ pub struct VirtualWorld<C> {
 /// The world `model`: nothing in it is real.
 pub type ModelWorld = VirtualWorld<JobController>;
 
-/// A scenario that the model cannot play in a version.
+/// The world `reference`: Kubernetes' own controllers of Jobs and its rules for writes, in a driver. Nodes are the
+/// model's.
+pub type ReferenceWorld = VirtualWorld<RemoteController>;
+
+/// A scenario that a world cannot play in a version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
     /// A feature gate does not exist there, or cannot be set.
@@ -47,6 +55,9 @@ pub enum SetupError {
     /// There is no timing profile of this name.
     #[error("unknown timing profile `{0}`")]
     Timing(String),
+    /// The driver of the reference is not there, or cannot begin.
+    #[error("{0}")]
+    Driver(String),
 }
 
 impl ModelWorld {
@@ -58,6 +69,30 @@ impl ModelWorld {
     pub fn new(scenario: &Scenario, version: KubernetesVersion, seed: u64) -> Result<Self, SetupError> {
         let config = configuration(scenario, version, seed)?;
         Ok(Self::around(WorldKind::Model, scenario, version, Simulation::new(config)))
+    }
+}
+
+impl ReferenceWorld {
+    /// A fresh world for `scenario` in a driver, which must carry `version`.
+    ///
+    /// # Errors
+    ///
+    /// As for the model, or the driver cannot begin a run.
+    pub fn begin(
+        scenario: &Scenario,
+        version: KubernetesVersion,
+        seed: u64,
+        driver: &Rc<RefCell<Driver>>,
+    ) -> Result<Self, SetupError> {
+        let mut config = configuration(scenario, version, seed)?;
+        // Decisions are the real controller's own.
+        config.explains = false;
+        let gates = scenario.cluster.feature_gates.iter().map(|(name, value)| (name.clone(), *value));
+        let (controller, registry) =
+            RemoteController::begin(driver, &config.controller, seed, gates.collect())
+                .map_err(|error| SetupError::Driver(error.to_string()))?;
+        let simulation = Simulation::with_parts(config, controller, Some(registry));
+        Ok(Self::around(WorldKind::Reference, scenario, version, simulation))
     }
 }
 
