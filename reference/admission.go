@@ -104,13 +104,13 @@ func (s *server) admit(question admission) (verdict, error) {
 
 // judged shows the object as it is stored afterwards: the answer to a deletion need not.
 func judged(o outcome) verdict {
-	if o.Code >= http.StatusBadRequest {
-		return verdict{Code: o.Code, Body: o.Body}
+	if o.code >= http.StatusBadRequest {
+		return verdict{Code: o.code, Body: o.body}
 	}
-	v := verdict{Code: http.StatusOK, Body: o.Body}
-	if len(o.Changes) > 0 {
-		last := o.Changes[len(o.Changes)-1]
-		v.Body, v.Deleted = last.Object, last.Type == "DELETED"
+	v := verdict{Code: http.StatusOK, Body: o.body}
+	if len(o.changes) > 0 {
+		last := o.changes[len(o.changes)-1]
+		v.Body, v.Deleted = last.object.document, last.kind == "DELETED"
 	}
 	return v
 }

@@ -17,7 +17,7 @@ import (
 
 // postedEvents has the Events of a run, which live beside the store: nobody but their recorders ever reads them.
 type postedEvents struct {
-	objects map[string]json.RawMessage
+	objects map[string][]byte
 	fresh   []event
 }
 
@@ -37,7 +37,7 @@ func (r *run) postEvent(p *pending) (int, []byte) {
 	return http.StatusOK, document
 }
 
-func (e *postedEvents) apply(p *pending) (string, json.RawMessage, error) {
+func (e *postedEvents) apply(p *pending) (string, []byte, error) {
 	if p.method != http.MethodPost {
 		name := path.Base(p.path)
 		document, there := e.objects[name]
@@ -62,6 +62,6 @@ func (e *postedEvents) apply(p *pending) (string, json.RawMessage, error) {
 
 func sortEvents(events []event) {
 	slices.SortStableFunc(events, func(a, b event) int {
-		return cmp.Or(cmp.Compare(a.Controller, b.Controller), cmp.Compare(a.Method, b.Method), cmp.Compare(a.Name, b.Name), bytes.Compare(a.Event, b.Event))
+		return cmp.Or(cmp.Compare(a.controller, b.controller), cmp.Compare(a.method, b.method), cmp.Compare(a.name, b.name), bytes.Compare(a.document, b.document))
 	})
 }

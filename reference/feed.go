@@ -2,7 +2,7 @@ package reference
 
 import (
 	"cmp"
-	"encoding/json"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +11,9 @@ import (
 	"strings"
 	"sync"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 )
 
@@ -33,7 +36,12 @@ type feedRequest struct {
 	// initial asks a watch for all objects first.
 	initial bool
 	version uint64
-	answers chan *http.Response
+	answers chan feedAnswer
+}
+
+type feedAnswer struct {
+	response *http.Response
+	err      error
 }
 
 // kinds of the resources that the controllers may watch.
@@ -46,7 +54,7 @@ func newFeed(r *run, p *process) *feed {
 func clientConfig(transport http.RoundTripper) *rest.Config {
 	return &rest.Config{
 		Host: "http://towtank", Transport: transport, QPS: -1,
-		ContentConfig: rest.ContentConfig{ContentType: "application/json", AcceptContentTypes: "application/json"},
+		ContentConfig: rest.ContentConfig{ContentType: runtime.ContentTypeJSON, AcceptContentTypes: runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON},
 	}
 }
 
@@ -58,7 +66,7 @@ func (f *feed) RoundTrip(httpRequest *http.Request) (*http.Response, error) {
 	request := &feedRequest{
 		feed: f, resource: parts[len(parts)-1], apiVersion: strings.Join(parts[1:len(parts)-1], "/"),
 		watch: query.Get("watch") != "", initial: query.Get("sendInitialEvents") == "true", version: version,
-		answers: make(chan *http.Response, 1),
+		answers: make(chan feedAnswer, 1),
 	}
 	f.run.mutex.Lock()
 	f.run.feeds = append(f.run.feeds, request)
@@ -66,7 +74,7 @@ func (f *feed) RoundTrip(httpRequest *http.Request) (*http.Response, error) {
 	f.run.wakeUp()
 	select {
 	case answer := <-request.answers:
-		return answer, nil
+		return answer.response, answer.err
 	case <-f.process.dead:
 		return nil, errGone
 	}
@@ -86,38 +94,43 @@ func (r *run) answerFeed() bool {
 			r.mutex.Unlock()
 			break
 		}
-		request.answers <- request.feed.answer(request)
+		answer, err := request.feed.answer(request)
+		request.answers <- feedAnswer{answer, err}
 	}
 	return len(waiting) > 0
 }
 
-func (f *feed) answer(request *feedRequest) *http.Response {
+func (f *feed) answer(request *feedRequest) (*http.Response, error) {
 	server := f.run.server
 	if !request.watch {
 		f.delivered[request.resource] = server.store.seq()
-		answer, _ := response(http.StatusOK, f.list(request))
-		return answer
+		return response(http.StatusOK, runtime.ContentTypeJSON, f.list(request))
 	}
 	s := newStream(f.process)
 	f.streams[request.resource] = append(f.streams[request.resource], s)
-	if request.initial {
-		f.delivered[request.resource] = server.store.seq()
-		for _, o := range server.store.list(request.resource) {
-			s.send("ADDED", o.document)
-		}
-		s.send("BOOKMARK", mustMarshal(map[string]any{
-			"kind": kinds[request.resource], "apiVersion": request.apiVersion,
-			"metadata": map[string]any{
-				"resourceVersion": server.listVersion(), "annotations": map[string]string{"k8s.io/initial-events-end": "true"},
-			},
-		}))
-	} else if delivered := f.delivered[request.resource]; request.version < delivered {
-		s.sendChanges(server.store.changes[request.version:delivered], request.resource)
+	if err := f.begin(s, request); err != nil {
+		return nil, err
 	}
 	return &http.Response{
 		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"Content-Type": {"application/json"}}, Body: s, ContentLength: -1,
+		Header: http.Header{"Content-Type": {runtime.ContentTypeProtobuf + ";stream=watch"}}, Body: s, ContentLength: -1,
+	}, nil
+}
+
+// begin sends what a watch shows at once: all objects, if it wants them, or what it has missed.
+func (f *feed) begin(s *stream, request *feedRequest) error {
+	server := f.run.server
+	if !request.initial {
+		delivered := f.delivered[request.resource]
+		return s.sendChanges(server.store.changes[min(request.version, delivered):delivered], request.resource)
 	}
+	f.delivered[request.resource] = server.store.seq()
+	for _, o := range server.store.list(request.resource) {
+		if err := s.send("ADDED", o); err != nil {
+			return err
+		}
+	}
+	return s.sendBookmark(request, server.listVersion())
 }
 
 func (f *feed) list(request *feedRequest) []byte {
@@ -148,7 +161,9 @@ func (r *run) deliver(resource string, upTo uint64) error {
 	}
 	f.delivered[resource] = upTo
 	for _, s := range f.streams[resource] {
-		s.sendChanges(r.server.store.changes[from:upTo], resource)
+		if err := s.sendChanges(r.server.store.changes[from:upTo], resource); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -159,7 +174,7 @@ type stream struct {
 	closed  chan struct{}
 	signal  chan struct{}
 	mutex   sync.Mutex
-	lines   []byte
+	unread  []byte
 	once    sync.Once
 }
 
@@ -167,32 +182,64 @@ func newStream(p *process) *stream {
 	return &stream{process: p, closed: make(chan struct{}), signal: make(chan struct{}, 1)}
 }
 
-func (s *stream) sendChanges(changes []change, resource string) {
+func (s *stream) sendChanges(changes []change, resource string) error {
 	for _, c := range changes {
-		if c.Resource == resource {
-			s.send(c.Type, c.Object)
+		if c.object.resource != resource {
+			continue
+		}
+		if err := s.send(c.kind, c.object); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-func (s *stream) send(kind string, object json.RawMessage) {
+func (s *stream) send(kind string, o *object) error {
+	wire, err := o.wire()
+	if err != nil {
+		return err
+	}
+	return s.sendRaw(kind, wire)
+}
+
+// sendBookmark says that a watch has shown all objects that were there.
+func (s *stream) sendBookmark(request *feedRequest, version string) error {
+	// Clients read nothing but the metadata, which all kinds have in the same place.
+	bookmark := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		ResourceVersion: version, Annotations: map[string]string{"k8s.io/initial-events-end": "true"},
+	}}
+	bookmark.SetGroupVersionKind(schema.FromAPIVersionAndKind(request.apiVersion, kinds[request.resource]))
+	wire, err := runtime.Encode(protobufSerializer, bookmark)
+	if err != nil {
+		return err
+	}
+	return s.sendRaw("BOOKMARK", wire)
+}
+
+// sendRaw frames one change as a watch in protobuf does: its length, then it.
+func (s *stream) sendRaw(kind string, wire []byte) error {
+	event := metav1.WatchEvent{Type: kind, Object: runtime.RawExtension{Raw: wire}}
+	encoded, err := event.Marshal()
+	if err != nil {
+		return err
+	}
 	s.mutex.Lock()
-	s.lines = append(s.lines, `{"type":"`+kind+`","object":`...)
-	s.lines = append(s.lines, object...)
-	s.lines = append(s.lines, "}\n"...)
+	s.unread = binary.BigEndian.AppendUint32(s.unread, uint32(len(encoded)))
+	s.unread = append(s.unread, encoded...)
 	s.mutex.Unlock()
 	select {
 	case s.signal <- struct{}{}:
 	default:
 	}
+	return nil
 }
 
 // Read runs in the informer's goroutine.
 func (s *stream) Read(p []byte) (int, error) {
 	for {
 		s.mutex.Lock()
-		n := copy(p, s.lines)
-		s.lines = s.lines[n:]
+		n := copy(p, s.unread)
+		s.unread = s.unread[n:]
 		s.mutex.Unlock()
 		if n > 0 {
 			return n, nil

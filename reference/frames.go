@@ -30,7 +30,7 @@ func readFrame(in *bufio.Reader) ([]byte, error) {
 }
 
 func writeFrame(out *bufio.Writer, answer any) error {
-	frame, err := json.Marshal(answer)
+	frame, err := encode(answer)
 	if err == nil && len(frame) > frameBytesMax {
 		err = errors.New("the answer is too long for a frame")
 	}

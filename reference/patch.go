@@ -20,12 +20,12 @@ func (s *server) patch(ctx context.Context, t target, contentType string, patch 
 	if err != nil {
 		return nil, err
 	}
-	apply := func(_ context.Context, _, current runtime.Object) (runtime.Object, error) {
-		document, err := t.resource.document(current)
-		if err != nil {
-			return nil, err
+	apply := func(context.Context, runtime.Object, runtime.Object) (runtime.Object, error) {
+		stored, there := s.store.objects[t.key()]
+		if !there {
+			return nil, errors.NewNotFound(t.resource.groupResource(), t.name)
 		}
-		patched, err := applyPatch(t.resource, contentType, document, patch)
+		patched, err := applyPatch(t.resource, contentType, stored.document, patch)
 		if err != nil {
 			return nil, err
 		}

@@ -60,41 +60,32 @@ type greeting struct {
 
 // progress is what has come up in the controllers since the last one.
 type progress struct {
-	NowMicros int64   `json:"nowMicros"`
-	Calls     []call  `json:"calls"`
-	Events    []event `json:"events"`
+	nowMicros int64
+	calls     []*pending
+	events    []event
 }
 
-// call is what the other side sees of a pending call.
-type call struct {
-	ID          int             `json:"id"`
-	Controller  string          `json:"controller"`
-	Method      string          `json:"method"`
-	Path        string          `json:"path"`
-	ContentType string          `json:"contentType"`
-	Body        json.RawMessage `json:"body"`
-}
-
+// event is an Event that a controller's recorder has posted or counted up.
 type event struct {
-	Controller string          `json:"controller"`
-	Method     string          `json:"method"`
-	Name       string          `json:"name"`
-	Event      json.RawMessage `json:"event"`
+	controller string
+	method     string
+	name       string
+	document   []byte
 }
 
 // outcome is what the API server answers, and what it wrote.
 type outcome struct {
-	Code    int             `json:"code"`
-	Body    json.RawMessage `json:"body"`
-	Changes []change        `json:"changes"`
+	code    int
+	body    []byte
+	changes []change
+	// written is the object in the body, or nil if the body is a Status or a list.
+	written *object
 }
 
 // change is a write as a watch shows it.
 type change struct {
-	Seq      uint64          `json:"seq"`
-	Resource string          `json:"resource"`
-	Type     string          `json:"type"`
-	Object   json.RawMessage `json:"object"`
+	kind   string
+	object *object
 }
 
 type outcomeAndProgress struct {

@@ -1,9 +1,7 @@
 package reference
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 
 	"github.com/google/uuid"
 	batchv1 "k8s.io/api/batch/v1"
@@ -20,7 +18,6 @@ import (
 	"k8s.io/apiserver/pkg/storage/storagebackend/factory"
 	policyclient "k8s.io/client-go/kubernetes/typed/policy/v1"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	"k8s.io/kubernetes/pkg/apis/batch"
 	_ "k8s.io/kubernetes/pkg/apis/batch/install" // knows Jobs
 	"k8s.io/kubernetes/pkg/apis/core"
@@ -45,8 +42,8 @@ type resource struct {
 	newInternal func() runtime.Object
 	// newVersioned makes the object whose fields say how lists are merged by a strategic merge patch.
 	newVersioned func() runtime.Object
-	// wire is JSON, stored is protobuf; reading either fills in the defaults.
-	wire, stored runtime.Codec
+	// stored is protobuf; reading it fills in the defaults.
+	stored runtime.Codec
 
 	objects registry
 	status  rest.Updater
@@ -85,7 +82,6 @@ func newServer() (*server, error) {
 	}
 	s.reset(0)
 	for _, r := range []*resource{s.jobs, s.pods} {
-		r.wire = codec(runtime.ContentTypeJSON, r.kind.GroupVersion())
 		r.stored = codec(runtime.ContentTypeProtobuf, r.kind.GroupVersion())
 	}
 	jobs, err := jobstorage.NewStorage(s.options(s.jobs))
@@ -100,7 +96,7 @@ func newServer() (*server, error) {
 	s.pods.objects, s.pods.status = pods.Pod, pods.Status
 	s.pods.bodies = map[string]subresource{
 		"eviction": {pods.Eviction, policyv1.SchemeGroupVersion.WithKind("Eviction"), codec(runtime.ContentTypeJSON, policyv1.SchemeGroupVersion)},
-		"binding":  {pods.Binding, corev1.SchemeGroupVersion.WithKind("Binding"), s.pods.wire},
+		"binding":  {pods.Binding, corev1.SchemeGroupVersion.WithKind("Binding"), codec(runtime.ContentTypeJSON, corev1.SchemeGroupVersion)},
 	}
 	return s, nil
 }
@@ -130,20 +126,6 @@ func (s *server) options(r *resource) generic.RESTOptions {
 			return &shelf{server: s, resource: r}, func() {}, nil
 		},
 	}
-}
-
-func codec(mediaType string, version schema.GroupVersion) runtime.Codec {
-	info, ok := runtime.SerializerInfoForMediaType(legacyscheme.Codecs.SupportedMediaTypes(), mediaType)
-	if !ok {
-		panic(fmt.Sprintf("Kubernetes does not know %s", mediaType))
-	}
-	return legacyscheme.Codecs.CodecForVersions(info.Serializer, info.Serializer, version, runtime.InternalGroupVersioner)
-}
-
-// document is the JSON of an object as clients get it.
-func (r *resource) document(obj runtime.Object) ([]byte, error) {
-	document, err := runtime.Encode(r.wire, obj)
-	return bytes.TrimSuffix(document, []byte("\n")), err
 }
 
 // budgets answers that there are no PodDisruptionBudgets.

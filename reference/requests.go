@@ -52,12 +52,13 @@ func (s *server) target(path string) (target, error) {
 // handle does what one HTTP request asks for, at once.
 func (s *server) handle(method, path, contentType string, body []byte) outcome {
 	before := s.store.seq()
-	code, answer := s.respond(method, path, contentType, body)
-	return outcome{Code: code, Body: answer, Changes: s.store.changes[before:len(s.store.changes):len(s.store.changes)]}
+	code, answer, written := s.respond(method, path, contentType, body)
+	after := s.store.seq()
+	return outcome{code: code, body: answer, changes: s.store.changes[before:after:after], written: written}
 }
 
-// respond returns the status code and the body. A panic of Kubernetes' rules is an answer, as in a real API server.
-func (s *server) respond(method, path, contentType string, body []byte) (code int, answer []byte) {
+// respond returns the status code, the body, and the object in the body. A panic of Kubernetes' rules is an answer, as in a real API server.
+func (s *server) respond(method, path, contentType string, body []byte) (code int, answer []byte, written *object) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			code, answer = refusal(errors.NewInternalError(fmt.Errorf("panic: %v", fault)))
@@ -65,14 +66,15 @@ func (s *server) respond(method, path, contentType string, body []byte) (code in
 	}()
 	t, err := s.target(path)
 	if err != nil {
-		return refusal(err)
+		code, answer = refusal(err)
+		return code, answer, nil
 	}
 	ctx := t.context(method)
 	var result runtime.Object
 	code = http.StatusOK
 	switch {
 	case method == http.MethodGet && t.name == "":
-		return code, s.listDocument(t.resource, t.namespace)
+		return code, s.listDocument(t.resource, t.namespace), nil
 	case method == http.MethodGet:
 		result, err = t.resource.objects.Get(ctx, t.name, &metav1.GetOptions{})
 	case method == http.MethodPost:
@@ -87,10 +89,13 @@ func (s *server) respond(method, path, contentType string, body []byte) (code in
 	default:
 		err = errors.NewMethodNotSupported(t.resource.groupResource(), strings.ToLower(method))
 	}
-	if err != nil {
-		return refusal(err)
+	if err == nil {
+		answer, written, err = s.encode(t.resource, result)
 	}
-	return s.encode(t, code, result)
+	if err != nil {
+		code, answer = refusal(err)
+	}
+	return code, answer, written
 }
 
 func (r *resource) groupResource() schema.GroupResource {
@@ -239,43 +244,6 @@ func (s *server) delete(ctx context.Context, t target, body []byte) (runtime.Obj
 		code = http.StatusAccepted
 	}
 	return result, code, err
-}
-
-func (r *resource) decode(body []byte) (runtime.Object, error) {
-	obj, _, err := r.wire.Decode(body, &r.kind, r.newInternal())
-	if err != nil {
-		return nil, errors.NewBadRequest(err.Error())
-	}
-	return obj, nil
-}
-
-// encode writes down an object or a Status.
-func (s *server) encode(t target, code int, result runtime.Object) (int, []byte) {
-	if status, ok := result.(*metav1.Status); ok {
-		status = status.DeepCopy()
-		status.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Status"))
-		return code, mustMarshal(status)
-	}
-	if written := s.lastWritten(result); written != nil {
-		return code, written
-	}
-	document, err := t.resource.document(result)
-	if err != nil {
-		return refusal(err)
-	}
-	return code, document
-}
-
-// lastWritten is the document of the last change, if that is this object: most answers need not be written down twice.
-func (s *server) lastWritten(result runtime.Object) []byte {
-	if s.store.seq() == 0 {
-		return nil
-	}
-	accessor, err := meta.Accessor(result)
-	if err != nil || accessor.GetResourceVersion() != fmt.Sprint(s.store.seq()) {
-		return nil
-	}
-	return s.store.changes[s.store.seq()-1].Object
 }
 
 func (s *server) listDocument(r *resource, namespace string) []byte {

@@ -1,7 +1,6 @@
 package reference
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -57,7 +56,7 @@ func (d *driver) run(begin *request) (err error) {
 			driver: d, server: d.server, options: begin, start: time.Now(),
 			calls: map[int]*pending{}, wake: make(chan struct{}, 1),
 		}
-		r.posts.objects = map[string]json.RawMessage{}
+		r.posts.objects = map[string][]byte{}
 		if err = d.reply(struct{}{}, nil); err == nil {
 			err = r.serve()
 		}
@@ -175,7 +174,7 @@ func (r *run) settle() {
 
 func (r *run) progress() progress {
 	r.settle()
-	p := progress{NowMicros: r.now().Microseconds(), Calls: []call{}, Events: []event{}}
+	p := progress{nowMicros: r.now().Microseconds()}
 	r.mutex.Lock()
 	ready, events := r.ready, r.posts.fresh
 	r.ready, r.posts.fresh = nil, nil
@@ -185,10 +184,9 @@ func (r *run) progress() progress {
 		r.nextCall++
 		c.id = r.nextCall
 		r.calls[c.id] = c
-		p.Calls = append(p.Calls, c.report())
 	}
 	sortEvents(events)
-	p.Events = append(p.Events, events...)
+	p.calls, p.events = ready, events
 	return p
 }
 

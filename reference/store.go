@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sort"
 	"strconv"
@@ -32,8 +33,10 @@ type object struct {
 	// data is the stored form: protobuf, without resource version.
 	data    []byte
 	version uint64
-	// document is the JSON that clients get.
-	document []byte
+	// versioned is the object as clients know it, document is the same in JSON. protobuf is made when somebody wants it.
+	versioned runtime.Object
+	document  []byte
+	protobuf  []byte
 	// index is the completion index of a pod, or -1.
 	index int
 }
@@ -46,7 +49,7 @@ func newStore() *store {
 func (s *store) seq() uint64 { return uint64(len(s.changes)) }
 
 func (s *store) record(kind string, o *object) {
-	s.changes = append(s.changes, change{Seq: o.version, Resource: o.resource, Type: kind, Object: o.document})
+	s.changes = append(s.changes, change{kind, o})
 }
 
 // list returns the objects of a resource in the order of their keys, as etcd does.
@@ -84,7 +87,7 @@ func (s *shelf) Versioner() storage.Versioner { return storage.APIObjectVersione
 func (s *shelf) Create(_ context.Context, key string, obj, out runtime.Object, _ uint64) error {
 	store := s.server.store
 	if version, err := s.Versioner().ObjectResourceVersion(obj); err == nil && version != 0 {
-		return storage.ErrResourceVersionSetOnCreate
+		return errors.New("resourceVersion should not be set on objects to be created")
 	}
 	data, err := s.encode(obj)
 	if err != nil {
@@ -188,12 +191,10 @@ func (s *shelf) put(o *object, out runtime.Object) error {
 	if err := s.decode(o, out); err != nil {
 		return err
 	}
-	document, err := s.resource.document(out)
-	if err != nil {
+	if err := s.resource.write(o, out); err != nil {
 		return err
 	}
-	o.document = document
-	o.index = completionIndex(out)
+	o.index = completionIndex(o.versioned)
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 
 	"golang.org/x/time/rate"
@@ -50,9 +51,10 @@ type pending struct {
 }
 
 type answer struct {
-	code int
-	body []byte
-	err  error
+	code      int
+	mediaType string
+	body      []byte
+	err       error
 }
 
 var (
@@ -78,7 +80,8 @@ func (c *clientTransport) RoundTrip(httpRequest *http.Request) (*http.Response, 
 		return nil, err
 	}
 	if p.resource == "events" {
-		return response(c.run.postEvent(p))
+		code, document := c.run.postEvent(p)
+		return response(code, runtime.ContentTypeJSON, document)
 	}
 	c.run.mutex.Lock()
 	c.run.ready = append(c.run.ready, p)
@@ -89,7 +92,7 @@ func (c *clientTransport) RoundTrip(httpRequest *http.Request) (*http.Response, 
 		if a.err != nil {
 			return nil, a.err
 		}
-		return response(a.code, a.body)
+		return response(a.code, a.mediaType, a.body)
 	case <-c.process.dead:
 		return nil, errGone
 	case <-httpRequest.Context().Done():
@@ -204,14 +207,6 @@ func (r *run) findIndexes(calls []*pending) {
 	}
 }
 
-func (p *pending) report() call {
-	body := json.RawMessage(p.body)
-	if len(body) == 0 {
-		body = json.RawMessage("null")
-	}
-	return call{p.id, p.transport.controller, p.method, p.path, p.contentType, body}
-}
-
 // answerFor makes what the caller gets.
 func (r *run) answerFor(p *pending, as string) (answer, error) {
 	switch as {
@@ -219,14 +214,18 @@ func (r *run) answerFor(p *pending, as string) (answer, error) {
 		if p.outcome == nil {
 			return answer{}, fmt.Errorf("call %d has not been executed", p.id)
 		}
-		return answer{code: p.outcome.Code, body: p.outcome.Body}, nil
+		if p.outcome.written == nil {
+			return answer{code: p.outcome.code, mediaType: runtime.ContentTypeJSON, body: p.outcome.body}, nil
+		}
+		wire, err := p.outcome.written.wire()
+		return answer{code: p.outcome.code, mediaType: runtime.ContentTypeProtobuf, body: wire}, err
 	case "conflict":
 		t, err := r.server.target(p.path)
 		if err != nil {
 			return answer{}, err
 		}
 		code, body := refusal(apierrors.NewConflict(t.resource.groupResource(), t.name, errors.New(genericregistry.OptimisticLockErrorMsg)))
-		return answer{code: code, body: body}, nil
+		return answer{code: code, mediaType: runtime.ContentTypeJSON, body: body}, nil
 	case "unreachable":
 		return answer{err: errUnreachable}, nil
 	}
@@ -252,9 +251,9 @@ func readBody(httpRequest *http.Request) ([]byte, error) {
 	return io.ReadAll(httpRequest.Body)
 }
 
-func response(code int, body []byte) (*http.Response, error) {
+func response(code int, mediaType string, body []byte) (*http.Response, error) {
 	return &http.Response{
 		StatusCode: code, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+		Header: http.Header{"Content-Type": {mediaType}}, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
 	}, nil
 }
