@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use clap::{Parser, Subcommand};
+use towtank_reference::build::{RELEASES, build};
 
 /// Chores of the Towtank repository.
 #[derive(Parser)]
@@ -29,8 +30,26 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// The reference driver: Kubernetes' own Job controller in a Go program, see reference/README.md.
+    Reference {
+        #[command(subcommand)]
+        chore: ReferenceChore,
+    },
     /// Licences, sources and advisories of what we depend on (installs cargo-deny when it is missing).
     Deny,
+}
+
+#[derive(Subcommand)]
+enum ReferenceChore {
+    /// Builds drivers that are missing or older than their sources.
+    Build {
+        /// Minor version of Kubernetes, such as 1.36; can be given several times. The newest when none is given.
+        #[arg(long, value_name = "VERSION", conflicts_with = "all")]
+        kubernetes: Vec<String>,
+        /// All versions.
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 /// A chore that did not succeed: what was run.
@@ -45,6 +64,7 @@ fn main() -> ExitCode {
         Chore::Bench { args } => {
             cargo(["bench", "--package", "towtank-benches"].into_iter().map(String::from).chain(args))
         }
+        Chore::Reference { chore: ReferenceChore::Build { kubernetes, all } } => reference(kubernetes, all),
         Chore::Deny => deny(),
     };
     match outcome {
@@ -108,6 +128,25 @@ fn same_bytes_in_debug_and_release() -> Outcome {
         "xtask: {} seeds: same bytes in debug and release",
         debug.iter().filter(|&&byte| byte == b'\n').count()
     );
+    Ok(())
+}
+
+/// Builds drivers one after the other: one Go build has work for all cores.
+fn reference(versions: Vec<String>, all: bool) -> Outcome {
+    let versions = if all {
+        RELEASES.iter().map(|release| release.version()).collect()
+    } else if versions.is_empty() {
+        RELEASES.last().map(|release| release.version()).into_iter().collect()
+    } else {
+        versions
+    };
+    for version in versions {
+        let mut say = |line: &str| eprintln!("xtask: {line}");
+        match build(&root().join("target"), &version, &mut say) {
+            Ok(path) => eprintln!("xtask: Kubernetes {version}: {}", path.display()),
+            Err(error) => return Err(Failed(error.to_string())),
+        }
+    }
     Ok(())
 }
 

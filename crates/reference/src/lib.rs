@@ -1,11 +1,13 @@
 //! The reference: Kubernetes' own Job controller and API rules, carried by a Go driver (`reference/` at the top of the
 //! repository) and put in the place of the model's.
 //!
+//! * [`build`]: making the driver, one binary for each version of Kubernetes.
 //! * [`driver`]: the process and the frames to and from it.
 //! * [`drivers`]: those that are running, by version.
 //! * [`wire`]: between the model's rows and the JSON of the API.
 //! * [`controller`]: the real controllers as a part of a simulation; writes of all others go to the driver's store.
 
+pub mod build;
 pub mod controller;
 pub mod driver;
 pub mod drivers;
