@@ -31,6 +31,7 @@ func (r *run) postEvent(p *pending) (int, []byte) {
 	}
 	r.posts.objects[name] = document
 	r.posts.fresh = append(r.posts.fresh, event{p.transport.controller, p.method, name, document})
+	r.wakeUp()
 	if p.method == http.MethodPost {
 		return http.StatusCreated, document
 	}

@@ -132,14 +132,14 @@ func (r *run) answer(request *request) (any, error) {
 
 func (r *run) now() time.Duration { return time.Since(r.start) }
 
-// advance lets the clock go until `to`, or until a call is new.
+// advance lets the clock go until `to`, or until a call or an Event is new.
 func (r *run) advance(to time.Duration) (any, error) {
 	if to < r.now() {
 		return nil, fmt.Errorf("it is %d already", r.now().Microseconds())
 	}
 	for {
 		r.settle()
-		if len(r.ready) > 0 || r.now() >= to {
+		if len(r.ready) > 0 || r.hasEvents() || r.now() >= to {
 			return r.progress(), nil
 		}
 		timer := time.NewTimer(to - r.now())
@@ -170,6 +170,12 @@ func (r *run) settle() {
 	case <-r.wake:
 	default:
 	}
+}
+
+func (r *run) hasEvents() bool {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return len(r.posts.fresh) > 0
 }
 
 func (r *run) progress() progress {

@@ -9,7 +9,6 @@ import (
 	"sort"
 	"strconv"
 
-	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/storage"
@@ -37,8 +36,8 @@ type object struct {
 	versioned runtime.Object
 	document  []byte
 	protobuf  []byte
-	// index is the completion index of a pod, or -1.
-	index int
+	// number counts the objects of the kind, in order of creation.
+	number int
 }
 
 func newStore() *store {
@@ -194,7 +193,7 @@ func (s *shelf) put(o *object, out runtime.Object) error {
 	if err := s.resource.write(o, out); err != nil {
 		return err
 	}
-	o.index = completionIndex(o.versioned)
+	o.number = creationNumber(o.versioned)
 	return nil
 }
 
@@ -213,12 +212,18 @@ func (s *shelf) decode(o *object, into runtime.Object) error {
 	return s.Versioner().UpdateObject(into, o.version)
 }
 
-func completionIndex(obj runtime.Object) int {
+// creationNumber is the last part of a uid.
+func creationNumber(obj runtime.Object) int {
 	accessor, err := meta.Accessor(obj)
 	if err != nil {
 		return -1
 	}
-	return parseIndex(accessor.GetAnnotations()[batchv1.JobCompletionIndexAnnotation])
+	digits := accessor.GetUID()
+	number, err := strconv.ParseUint(string(digits[max(0, len(digits)-8):]), 16, 32)
+	if err != nil {
+		return -1
+	}
+	return int(number)
 }
 
 func parseIndex(text string) int {

@@ -42,7 +42,8 @@ type pending struct {
 	contentType string
 	body        []byte
 	resource    string
-	index       int
+	// order is the number of the pod that the call names, or the completion index of the one that it creates.
+	order int
 
 	// admitted says how long the call has to wait for its token.
 	admitted chan time.Duration
@@ -70,7 +71,7 @@ func (c *clientTransport) RoundTrip(httpRequest *http.Request) (*http.Response, 
 	}
 	p := &pending{
 		transport: c, method: httpRequest.Method, path: httpRequest.URL.Path, contentType: httpRequest.Header.Get("Content-Type"), body: body,
-		resource: resourceOf(httpRequest.URL.Path), index: -1,
+		resource: resourceOf(httpRequest.URL.Path), order: -1,
 		admitted: make(chan time.Duration, 1), answers: make(chan answer, 1),
 	}
 	if c.process.isDead() {
@@ -151,7 +152,7 @@ func (r *run) admitArrivals() bool {
 }
 
 func (r *run) sortArrivals(arrivals []*pending) {
-	r.findIndexes(arrivals)
+	r.findOrder(arrivals)
 	slices.SortStableFunc(arrivals, func(a, b *pending) int {
 		if events := cmp.Compare(boolRank(b.resource == "events"), boolRank(a.resource == "events")); events != 0 {
 			return events
@@ -169,7 +170,7 @@ func boolRank(b bool) int {
 
 // sortReady puts calls into the order of their report.
 func (r *run) sortReady(calls []*pending) {
-	r.findIndexes(calls)
+	r.findOrder(calls)
 	slices.SortStableFunc(calls, comparePending)
 }
 
@@ -178,14 +179,14 @@ func comparePending(a, b *pending) int {
 		cmp.Compare(a.transport.controller, b.transport.controller),
 		cmp.Compare(a.method, b.method),
 		cmp.Compare(a.resource, b.resource),
-		cmp.Compare(a.index, b.index),
+		cmp.Compare(a.order, b.order),
 		cmp.Compare(a.path, b.path),
 		bytes.Compare(a.body, b.body),
 	)
 }
 
-// findIndexes looks up which completion index a call is about: in the pod it creates, or in the pod it names.
-func (r *run) findIndexes(calls []*pending) {
+// findOrder looks up what calls of one kind are sorted by.
+func (r *run) findOrder(calls []*pending) {
 	for _, p := range calls {
 		if p.resource != "pods" {
 			continue
@@ -197,11 +198,11 @@ func (r *run) findIndexes(calls []*pending) {
 				} `json:"metadata"`
 			}
 			if json.Unmarshal(p.body, &pod) == nil {
-				p.index = parseIndex(pod.Metadata.Annotations[batchv1.JobCompletionIndexAnnotation])
+				p.order = parseIndex(pod.Metadata.Annotations[batchv1.JobCompletionIndexAnnotation])
 			}
 		} else if t, err := r.server.target(p.path); err == nil {
 			if o, there := r.server.store.objects[t.key()]; there {
-				p.index = o.index
+				p.order = o.number
 			}
 		}
 	}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use towtank_model::objects::{Job, Node, ObjectKey, Pod, Uid};
-use towtank_model::server::{Actor, Change, EventDraft, Fact, TraceEntry, Verb, Versions};
+use towtank_model::server::{Actor, ApiError, Change, EventDraft, Fact, TraceEntry, Verb, Versions};
 use towtank_model::time::Time;
 
 use crate::changes::{job_changes, node_changes, pod_changes};
@@ -23,6 +23,8 @@ pub struct TraceLine {
     pub job: Option<Arc<str>>,
     /// The write was refused.
     pub is_refused: bool,
+    /// It is an Event that was recorded.
+    pub is_event: bool,
 }
 
 impl std::fmt::Display for TraceLine {
@@ -93,6 +95,14 @@ impl Names {
         self.pods.get(&uid).map(String::as_str)
     }
 
+    /// What the object of this key is known as; a pod that is gone may go by its uid there.
+    fn object(&self, key: &ObjectKey) -> String {
+        let uid = || key.name.strip_prefix("uid-")?.parse().ok().map(Uid);
+        let gone = || self.pods.get(&uid()?);
+        let known = self.pod_keys.get(key).or_else(|| gone().filter(|_| key.namespace.is_empty()));
+        known.cloned().unwrap_or_else(|| key.name.to_string())
+    }
+
     /// `text` with the generated names of pods replaced by what they are known as.
     pub fn mask(&self, text: &str) -> String {
         replace_names(text, |word| {
@@ -126,14 +136,19 @@ pub fn lines(trace: &[TraceEntry]) -> Vec<TraceLine> {
 
 /// One entry as a line; `None` for decisions.
 pub fn line(entry: &TraceEntry, names: &mut Names) -> Option<TraceLine> {
+    let is_event = matches!(entry.fact, Fact::Recorded(_));
     let (text, job, is_refused) = match &entry.fact {
         Fact::Changed(verb, change) => {
             let (object, job) = change_text(change, names);
             (format!("{} {object}", verb_name(*verb)), job, false)
         }
         Fact::Refused(verb, key, error) => {
-            let object = names.pod_keys.get(key).cloned().unwrap_or_else(|| key.name.to_string());
-            let error = names.mask(&error.to_string());
+            let object = names.object(key);
+            let error = match error {
+                // The key of an object that is gone says nothing more.
+                ApiError::NotFound { kind, .. } => format!("{kind} not found"),
+                error => names.mask(&error.to_string()),
+            };
             (format!("{} {object} refused: {error}", verb_name(*verb)), None, true)
         }
         Fact::Recorded(EventDraft { reason, message, .. }) => {
@@ -141,7 +156,7 @@ pub fn line(entry: &TraceEntry, names: &mut Names) -> Option<TraceLine> {
         }
         Fact::Decided(..) => return None,
     };
-    Some(TraceLine { at: entry.at, actor: actor_name(entry.actor), text, job, is_refused })
+    Some(TraceLine { at: entry.at, actor: actor_name(entry.actor), text, job, is_refused, is_event })
 }
 
 fn change_text(change: &Change, names: &mut Names) -> (String, Option<Arc<str>>) {

@@ -65,9 +65,22 @@ pub struct Divergence {
 }
 
 /// Compares two runs write by write. An empty trace diverges: a world that shows nothing agrees with nobody.
+///
+/// One order means nothing: a recorder posts Events in a goroutine of its own, so an Event may come before or after the
+/// writes of its instant, and those about parallel calls in any order. Here they come after the writes, by their text.
 pub fn compare(left: &Run, right: &Run) -> PairVerdict {
-    let judgement = compare_lines(trace_text::lines(&left.trace), trace_text::lines(&right.trace));
+    let lines = |run: &Run| in_canonical_order(trace_text::lines(&run.trace));
+    let judgement = compare_lines(lines(left), lines(right));
     PairVerdict { left: Party::of(left), right: Party::of(right), judgement }
+}
+
+/// Puts the Events of an instant behind its writes, sorted.
+fn in_canonical_order(mut lines: Vec<TraceLine>) -> Vec<TraceLine> {
+    lines.sort_by(|one, other| {
+        let event = |line: &TraceLine| line.is_event.then(|| line.text.clone());
+        one.at.cmp(&other.at).then_with(|| event(one).cmp(&event(other)))
+    });
+    lines
 }
 
 fn compare_lines(left: Vec<TraceLine>, right: Vec<TraceLine>) -> Judgement {
@@ -96,6 +109,7 @@ mod tests {
             text: (*text).to_owned(),
             job: None,
             is_refused: false,
+            is_event: false,
         };
         (0..).zip(texts).map(line).collect()
     }

@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use towtank_model::job::WatchKind;
-use towtank_model::objects::{NodeId, ObjectKey};
+use towtank_model::objects::{NodeId, ObjectKey, Pod, PodSpec};
 use towtank_model::server::{ApiError, Replica, Verb};
 use towtank_model::time::Time;
 
@@ -44,7 +45,11 @@ struct Session {
     calls: VecDeque<RemoteCall>,
     /// What its recorders have written.
     events: VecDeque<RemoteEvent>,
+    /// Specs of pods that were seen lately.
+    specs: VecDeque<Arc<PodSpec>>,
 }
+
+const SPECS_MAX: usize = 32;
 
 /// A call that the controllers' process has made.
 #[derive(Clone, Debug, Deserialize)]
@@ -107,6 +112,7 @@ impl Link {
             unseen: Default::default(),
             calls: VecDeque::new(),
             events: VecDeque::new(),
+            specs: VecDeque::new(),
         };
         Ok(Self(Rc::new(RefCell::new(session))))
     }
@@ -201,7 +207,10 @@ impl Session {
         match serde_json::from_value::<Progress>(answer) {
             Ok(progress) => {
                 self.now = Time::from_micros(progress.now_micros);
-                self.calls.extend(progress.calls);
+                // What follows from an answer comes before what was asked for in parallel with it.
+                for call in progress.calls.into_iter().rev() {
+                    self.calls.push_front(call);
+                }
                 self.events.extend(progress.events);
             }
             Err(error) => self.fail(format!("the driver answered nonsense: {error}")),
@@ -228,7 +237,10 @@ impl Session {
         let mut replicas = Vec::with_capacity(outcome.changes.len());
         for change in outcome.changes {
             match replica(&change.kind, &change.object) {
-                Ok(replica) => {
+                Ok(mut replica) => {
+                    if let Replica::Pod(pod) | Replica::PodGone(pod) = &mut replica {
+                        self.share_spec(pod);
+                    }
                     let kind = match replica {
                         Replica::Job(_) | Replica::JobGone(_) => WatchKind::Jobs,
                         Replica::Pod(_) | Replica::PodGone(_) => WatchKind::Pods,
@@ -248,6 +260,20 @@ impl Session {
             return Err(wire::api_error(resource, key, outcome.code, &outcome.body));
         }
         Ok(replicas)
+    }
+}
+
+impl Session {
+    /// Pods of one template have one spec: the scheduler knows them by it.
+    fn share_spec(&mut self, pod: &mut Pod) {
+        if let Some(known) = self.specs.iter().find(|known| **known == pod.spec) {
+            pod.spec = Arc::clone(known);
+        } else {
+            if self.specs.len() == SPECS_MAX {
+                self.specs.pop_front();
+            }
+            self.specs.push_back(Arc::clone(&pod.spec));
+        }
     }
 }
 

@@ -22,6 +22,9 @@ pub struct ControllerConfig {
     pub call_latency: Distribution,
     /// From the start of the process to the first sync: client-go looks at its caches every 100 ms.
     pub cache_sync_delay: Duration,
+    /// The pods of a Job come in random order, as the original lists them from a hash map, and not in the order of
+    /// their creation: it shows where a NonIndexed Job chooses among interchangeable pods.
+    pub has_random_map_order: bool,
     /// Caps of one sync.
     pub limits: Limits,
     /// What goes wrong with API calls.
@@ -37,6 +40,7 @@ impl Default for ControllerConfig {
             watch_latency: Distribution::Constant(Duration::ZERO),
             call_latency: Distribution::Constant(Duration::ZERO),
             cache_sync_delay: Duration::from_millis(100),
+            has_random_map_order: false,
             limits: Limits::default(),
             faults: FaultPlan::default(),
         }

@@ -196,7 +196,7 @@ impl JobController {
         expectations_satisfied: bool,
         random: &mut RandomStreams,
     ) -> SyncPass {
-        if has_surplus(job, &pods) {
+        if self.config.has_random_map_order && has_surplus(job, &pods) {
             shuffle(&mut pods, random);
         }
         let (features, limits, explains) = (self.features, self.config.limits, self.explains);
@@ -236,13 +236,22 @@ impl JobController {
             let Some(reply) = self.client.call(ticket, deletion, ctx) else { return };
             return self.answered(running, ticket, reply, ctx);
         }
-        *pending = Pending::Answered(reply.map(|payload| match payload {
+        let is_unsent = matches!(pending, Pending::Release(_));
+        let answer = reply.map(|payload| match payload {
             Payload::Pod(pod) => {
                 Written { resource_version: pod.resource_version, name: Some(Arc::clone(&pod.key.name)) }
             }
             Payload::Job(job) => job.resource_version.into(),
             Payload::Nothing => Written::default(),
-        }));
+        });
+        // A deletion that was not sent, because the finalizer could not be taken off, is not reported.
+        if let Stage::Syncing(pass) = &running.stage
+            && !is_unsent
+            && let Some(draft) = pass.reported(ticket.slot as usize, &answer)
+        {
+            self.record(draft, ctx);
+        }
+        *pending = Pending::Answered(answer);
         running.unanswered -= 1;
     }
 

@@ -116,13 +116,17 @@ pub(super) fn events(snapshot: &Snapshot, verdict: &Verdict, status: &JobStatus,
 }
 
 /// An Event about the Job.
-pub(super) fn event_about(
+pub(super) fn about(
     snapshot: &Snapshot,
     is_warning: bool,
     reason: &'static str,
     message: String,
-) -> Effect {
-    Effect::Record(EventDraft { job: snapshot.job.uid, is_warning, reason: reason.into(), message })
+) -> EventDraft {
+    EventDraft { job: snapshot.job.uid, is_warning, reason: reason.into(), message }
+}
+
+fn event_about(snapshot: &Snapshot, is_warning: bool, reason: &'static str, message: String) -> Effect {
+    Effect::Record(about(snapshot, is_warning, reason, message))
 }
 
 /// The reason of a failure as an Event's reason. Only a user who writes the status can bring in another one.

@@ -244,7 +244,9 @@ impl SyncPass {
 
     /// Step 18: removes finalizers.
     fn release(&mut self, now: Time) -> Step {
-        let uids = self.uids_to_release();
+        let mut uids = self.uids_to_release();
+        // These calls are made in parallel too.
+        uids.sort_unstable();
         if uids.is_empty() {
             return self.released(now, Vec::new());
         }
@@ -335,10 +337,6 @@ impl SyncPass {
         let mut status = Box::new(self.status.clone());
         status.start_time = status.start_time.map(Time::truncated_to_second);
         Write::UpdateStatus { resource_version: self.resource_version, status }
-    }
-
-    fn record(&mut self, is_warning: bool, reason: &'static str, message: String) {
-        self.effects.push(finish::event_about(&self.snapshot, is_warning, reason, message));
     }
 
     fn keep_error(&mut self, error: ApiError) {

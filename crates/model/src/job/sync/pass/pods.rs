@@ -5,7 +5,8 @@ use super::{Phase, SyncPass};
 use crate::job::sync::contract::{Answer, Effect, Step, Write};
 use crate::job::sync::findings::{Rule, Subject};
 use crate::job::sync::manage::{Plan, SlowStart, Stock};
-use crate::server::ApiError;
+use crate::job::sync::finish::about;
+use crate::server::{ApiError, EventDraft};
 use crate::time::Time;
 
 impl SyncPass {
@@ -26,9 +27,7 @@ impl SyncPass {
 
     pub(super) fn deleted_active(&mut self, now: Time, answers: Vec<Answer>) -> Step {
         let mut deleted = 0;
-        for (at, answer) in answers.into_iter().enumerate() {
-            let position = self.census.active[at];
-            self.report_deletion(position, &answer);
+        for answer in answers {
             match answer {
                 Ok(_) | Err(ApiError::NotFound { .. }) => deleted += 1,
                 Err(error) => self.keep_error(error),
@@ -75,10 +74,12 @@ impl SyncPass {
         }
     }
 
-    fn remove(&mut self, now: Time, victims: Vec<usize>) -> Step {
+    fn remove(&mut self, now: Time, mut victims: Vec<usize>) -> Step {
         if victims.is_empty() {
             return self.settle(now, true);
         }
+        // The original makes these calls in parallel, so their order means nothing: here, that of the pods' creation.
+        victims.sort_unstable_by_key(|&position| self.snapshot.pods[position].uid);
         let pods = victims.iter().map(|&position| &self.snapshot.pods[position]);
         let writes =
             pods.map(|pod| {
@@ -91,7 +92,6 @@ impl SyncPass {
     pub(super) fn removed(&mut self, now: Time, victims: &[usize], answers: Vec<Answer>) -> Step {
         let mut removed = 0;
         for (&position, answer) in victims.iter().zip(answers) {
-            self.report_deletion(position, &answer);
             if answer.is_err() {
                 self.effects.push(Effect::DeletionObserved);
             }
@@ -122,15 +122,11 @@ impl SyncPass {
         let mut failed = 0;
         for answer in answers {
             match answer {
-                Ok(written) => {
-                    let name = written.name.as_deref().unwrap_or_default();
-                    self.record(false, "SuccessfulCreate", format!("Created pod: {name}"));
-                }
+                Ok(_) => {}
                 Err(ApiError::NamespaceTerminating(_)) => {
                     self.notes.add(|| (Subject::Job, Rule::NamespaceTerminating, String::new()));
                 }
                 Err(error) => {
-                    self.record(true, "FailedCreate", format!("Error creating: {error}"));
                     self.effects.push(Effect::CreationObserved);
                     self.keep_error(error);
                     failed += 1;
@@ -150,13 +146,37 @@ impl SyncPass {
         self.create(now, slow_start)
     }
 
-    /// The Event about the deletion of a pod.
-    fn report_deletion(&mut self, position: usize, answer: &Answer) {
-        let pod = &self.snapshot.pods[position];
+    /// The Event that the answer to a creation or deletion calls for; it is recorded when that answer comes, not when
+    /// the last of the batch is there. `slot` is the place of the write in its batch.
+    pub fn reported(&self, slot: usize, answer: &Answer) -> Option<EventDraft> {
+        let position = match &self.phase {
+            Phase::Create(_) => return self.reported_creation(answer),
+            Phase::Finish => *self.census.active.get(slot)?,
+            Phase::Remove(victims) => *victims.get(slot)?,
+            _ => return None,
+        };
         match answer {
-            Ok(_) => self.record(false, "SuccessfulDelete", format!("Deleted pod: {}", pod.key.name)),
-            Err(ApiError::NotFound { .. }) => {}
-            Err(error) => self.record(true, "FailedDelete", format!("Error deleting: {error}")),
+            Ok(_) => {
+                let name = &self.snapshot.pods.get(position)?.key.name;
+                Some(about(&self.snapshot, false, "SuccessfulDelete", format!("Deleted pod: {name}")))
+            }
+            Err(ApiError::NotFound { .. }) => None,
+            Err(error) => {
+                Some(about(&self.snapshot, true, "FailedDelete", format!("Error deleting: {error}")))
+            }
+        }
+    }
+
+    fn reported_creation(&self, answer: &Answer) -> Option<EventDraft> {
+        match answer {
+            Ok(written) => {
+                let name = written.name.as_deref().unwrap_or_default();
+                Some(about(&self.snapshot, false, "SuccessfulCreate", format!("Created pod: {name}")))
+            }
+            Err(ApiError::NamespaceTerminating(_)) => None,
+            Err(error) => {
+                Some(about(&self.snapshot, true, "FailedCreate", format!("Error creating: {error}")))
+            }
         }
     }
 }

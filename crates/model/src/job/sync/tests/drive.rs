@@ -90,6 +90,9 @@ pub(super) fn run_at(snapshot: Snapshot, api: &Api, now: Time) -> Outcome {
                     outcome.batches.push(creations);
                 }
                 answers = writes.into_iter().map(|write| answer(write, api, &mut outcome)).collect();
+                let reports =
+                    answers.iter().enumerate().filter_map(|(slot, answer)| pass.reported(slot, answer));
+                outcome.effects.extend(reports.map(Effect::Record));
             }
             Step::Done { effects, error } => {
                 outcome.effects.extend(effects);
