@@ -91,7 +91,7 @@ impl RemoteController {
 
     // ---- watches ----
 
-    /// Hands the process what is due of both kinds.
+    /// Hands the process what is due of a kind.
     fn deliver(&mut self, kind: WatchKind, ctx: &mut Context<'_>) {
         let watch = &mut self.watches[kind as usize];
         if watch.is_held {
@@ -250,8 +250,10 @@ impl Controller for RemoteController {
 
     fn handle(&mut self, event: ControllerEvent, ctx: &mut Context<'_>) {
         match event {
-            ControllerEvent::Deliver { kind, incarnation } if incarnation == self.incarnation => {
-                self.deliver(kind, ctx);
+            ControllerEvent::Deliver { incarnation, .. } if incarnation == self.incarnation => {
+                // A change of a Job can begin a sync at once, which then knows of the pods of the same instant.
+                self.deliver(WatchKind::Pods, ctx);
+                self.deliver(WatchKind::Jobs, ctx);
             }
             ControllerEvent::Call { client, id } => {
                 self.handle_call(client, id, ctx);
@@ -275,10 +277,17 @@ impl Controller for RemoteController {
         }
     }
 
-    /// The simulation's clock is behind the driver's when calls come up: they are scheduled for their instant.
+    /// The simulation's clock is behind the driver's when calls come up: they are scheduled for their instant, and the
+    /// driver goes on to the first of them.
     fn advance(&mut self, until: Time, ctx: &mut Context<'_>) {
-        self.link.advance(until);
-        self.serve(ctx);
+        loop {
+            let target = ctx.events.next_time().map_or(until, |next| next.min(until));
+            if self.link.now() >= target || self.link.failure().is_some() {
+                return;
+            }
+            self.link.advance(target);
+            self.serve(ctx);
+        }
     }
 
     fn is_transparent(&self) -> bool {
