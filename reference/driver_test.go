@@ -23,7 +23,7 @@ func TestDriver(t *testing.T) {
 	debug.SetGCPercent(400)
 	// The default handlers keep a package-wide time of the last error, and sleep if that is in the future of a bubble.
 	utilruntime.ErrorHandlers = nil
-	klog.SetLogger(klog.Logger{})
+	klog.SetLogger(backgroundLogger())
 
 	driver := &driver{t: t, in: bufio.NewReaderSize(os.Stdin, 1<<16), out: bufio.NewWriterSize(frames, 1<<16)}
 	if err := driver.serve(); err != nil {

@@ -122,7 +122,7 @@ func (f *feed) begin(s *stream, request *feedRequest) error {
 	server := f.run.server
 	if !request.initial {
 		delivered := f.delivered[request.resource]
-		return s.sendChanges(server.store.changes[min(request.version, delivered):delivered], request.resource)
+		return s.sendChanges(server.store.between(min(request.version, delivered), delivered), request.resource)
 	}
 	f.delivered[request.resource] = server.store.seq()
 	for _, o := range server.store.list(request.resource) {
@@ -161,7 +161,7 @@ func (r *run) deliver(resource string, upTo uint64) error {
 	}
 	f.delivered[resource] = upTo
 	for _, s := range f.streams[resource] {
-		if err := s.sendChanges(r.server.store.changes[from:upTo], resource); err != nil {
+		if err := s.sendChanges(r.server.store.between(from, upTo), resource); err != nil {
 			return err
 		}
 	}

@@ -53,8 +53,7 @@ func (s *server) target(path string) (target, error) {
 func (s *server) handle(method, path, contentType string, body []byte) outcome {
 	before := s.store.seq()
 	code, answer, written := s.respond(method, path, contentType, body)
-	after := s.store.seq()
-	return outcome{code: code, body: answer, changes: s.store.changes[before:after:after], written: written}
+	return outcome{code: code, body: answer, changes: s.store.between(before, s.store.seq()), written: written}
 }
 
 // respond returns the status code, the body, and the object in the body. A panic of Kubernetes' rules is an answer, as in a real API server.

@@ -1,20 +1,20 @@
-//go:build !since_1_30
+//go:build !since_1_29
 
 package reference
 
 import (
-	"reflect"
-	"unsafe"
-
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/controller/ttlafterfinished"
 )
 
+func backgroundLogger() klog.Logger { return klog.Logger{} }
+
 // shutDownRecorder ends the goroutines of the recorder that this version's controller forgets about.
 func shutDownRecorder(controller *ttlafterfinished.Controller) {
-	field := reflect.ValueOf(controller).Elem().FieldByName("recorder")
-	recorder := reflect.NewAt(field.Type(), unsafe.Pointer(field.UnsafeAddr())).Elem().Elem().Elem()
-	if broadcaster, ok := recorder.FieldByName("Broadcaster").Interface().(*watch.Broadcaster); ok {
+	if broadcaster, ok := recorderOf(controller).Elem().Elem().FieldByName("Broadcaster").Interface().(*watch.Broadcaster); ok {
 		broadcaster.Shutdown()
 	}
 }
+
+func lastEvent() {}

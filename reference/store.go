@@ -19,6 +19,8 @@ import (
 // it, so it has no lock.
 type store struct {
 	objects map[string]*object
+	// base is the resource version before the first change.
+	base    uint64
 	changes []change
 	// created counts the objects of each resource that were ever created: it makes the next uid.
 	created map[string]uint32
@@ -46,7 +48,12 @@ func newStore() *store {
 }
 
 // seq is the sequence number of the last change, and the resource version of the store.
-func (s *store) seq() uint64 { return uint64(len(s.changes)) }
+func (s *store) seq() uint64 { return s.base + uint64(len(s.changes)) }
+
+// between returns the changes after one sequence number, up to another.
+func (s *store) between(after, upTo uint64) []change {
+	return s.changes[after-s.base : upTo-s.base : upTo-s.base]
+}
 
 func (s *store) record(kind string, o *object) {
 	s.changes = append(s.changes, change{kind, o})
