@@ -1,20 +1,25 @@
-//go:build !since_1_29
+//go:build !since_1_31
 
 package reference
 
 import (
+	"reflect"
+	"unsafe"
+
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/klog/v2"
+	"k8s.io/client-go/tools/record"
 	"k8s.io/kubernetes/pkg/controller/ttlafterfinished"
 )
 
-func backgroundLogger() klog.Logger { return klog.Logger{} }
-
-// shutDownRecorder ends the goroutines of the recorder that this version's controller forgets about.
+// shutDownRecorder ends the goroutines of the recorder that these versions' controller forgets about, or, in 1.30, that its context forgets to
+// end. The controller keeps its recorder to itself.
 func shutDownRecorder(controller *ttlafterfinished.Controller) {
-	if broadcaster, ok := recorderOf(controller).Elem().Elem().FieldByName("Broadcaster").Interface().(*watch.Broadcaster); ok {
+	field := reflect.ValueOf(controller).Elem().FieldByName("recorder")
+	value := reflect.NewAt(field.Type(), unsafe.Pointer(field.UnsafeAddr())).Elem()
+	if recorder, ok := value.Interface().(record.EventRecorder); ok {
+		endEventHandlers(recorder)
+	}
+	if broadcaster, ok := value.Elem().Elem().FieldByName("Broadcaster").Interface().(*watch.Broadcaster); ok {
 		broadcaster.Shutdown()
 	}
 }
-
-func lastEvent() {}
