@@ -142,7 +142,7 @@ func (r *run) now() time.Duration { return time.Since(r.start) }
 
 // advance lets the clock go until `to`, or until a call is new.
 func (r *run) advance(to time.Duration) error {
-	if to < r.now() {
+	if to.Microseconds() < r.now().Microseconds() {
 		return fmt.Errorf("it is %d already", r.now().Microseconds())
 	}
 	for {

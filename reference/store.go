@@ -130,14 +130,14 @@ func (s *shelf) GuaranteedUpdate(
 ) error {
 	store := s.server.store
 	found, there := store.objects[key]
-	if !there {
-		if ignoreNotFound {
-			return fmt.Errorf("%s cannot be created by an update", key)
-		}
+	if !there && !ignoreNotFound {
 		return storage.NewKeyNotFoundError(key, 0)
 	}
 	current := s.resource.newInternal()
-	if err := s.decode(found, current); err != nil {
+	if !there {
+		// Older registries leave it to tryUpdate to say that there is no such object.
+		found = &object{}
+	} else if err := s.decode(found, current); err != nil {
 		return err
 	}
 	if err := preconditions.Check(key, current); err != nil {
@@ -150,6 +150,9 @@ func (s *shelf) GuaranteedUpdate(
 	data, err := s.encode(wanted)
 	if err != nil {
 		return err
+	}
+	if !there {
+		return fmt.Errorf("%s cannot be created by an update", key)
 	}
 	if bytes.Equal(data, found.data) {
 		return s.decode(found, destination)

@@ -253,7 +253,8 @@ func readBody(httpRequest *http.Request) ([]byte, error) {
 		return nil, nil
 	}
 	defer httpRequest.Body.Close()
-	return io.ReadAll(httpRequest.Body)
+	body, err := io.ReadAll(httpRequest.Body)
+	return bytes.TrimSuffix(body, []byte("\n")), err
 }
 
 func response(code int, mediaType string, body []byte) (*http.Response, error) {
