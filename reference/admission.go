@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"testing"
 	"testing/synctest"
 
@@ -115,7 +116,7 @@ func judged(o outcome) verdict {
 	return v
 }
 
-// seed stores an object without asking any rule. It takes the resource version that the object has, if it has one.
+// seed stores an object in an empty store without asking any rule. Versions are counted from the one that the object has.
 func (s *server) seed(r *resource, key string, document []byte) error {
 	obj, err := r.decode(document)
 	if err != nil {
@@ -127,6 +128,9 @@ func (s *server) seed(r *resource, key string, document []byte) error {
 	}
 	if accessor.GetNamespace() == "" {
 		accessor.SetNamespace("default")
+	}
+	if version, err := strconv.ParseUint(accessor.GetResourceVersion(), 10, 64); err == nil && version > 0 {
+		s.store.base = version - 1
 	}
 	shelf := &shelf{server: s, resource: r}
 	data, err := shelf.encode(obj)

@@ -21,11 +21,16 @@ type postedEvents struct {
 	fresh   []event
 }
 
+var events = schema.GroupResource{Resource: "events"}
+
 // postEvent answers the recorder of a controller, in the recorder's goroutine.
 func (r *run) postEvent(p *pending) (int, []byte) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	name, document, err := r.posts.apply(p)
+	if err == nil && p.method == http.MethodPost {
+		err = r.server.mayCreate(events, path.Base(path.Dir(p.path)), name)
+	}
 	if err != nil {
 		return refusal(err)
 	}
@@ -43,7 +48,7 @@ func (e *postedEvents) apply(p *pending) (string, []byte, error) {
 		name := path.Base(p.path)
 		document, there := e.objects[name]
 		if !there {
-			return "", nil, apierrors.NewNotFound(schema.GroupResource{Resource: "events"}, name)
+			return "", nil, apierrors.NewNotFound(events, name)
 		}
 		patched, err := strategicpatch.StrategicMergePatch(document, p.body, &corev1.Event{})
 		return name, patched, err
@@ -61,8 +66,8 @@ func (e *postedEvents) apply(p *pending) (string, []byte, error) {
 	return posted.Name, mustMarshal(&posted), nil
 }
 
-func sortEvents(events []event) {
-	slices.SortStableFunc(events, func(a, b event) int {
+func sortEvents(fresh []event) {
+	slices.SortStableFunc(fresh, func(a, b event) int {
 		return cmp.Or(cmp.Compare(a.controller, b.controller), cmp.Compare(a.method, b.method), cmp.Compare(a.name, b.name), bytes.Compare(a.document, b.document))
 	})
 }

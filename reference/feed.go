@@ -122,7 +122,7 @@ func (f *feed) begin(s *stream, request *feedRequest) error {
 	server := f.run.server
 	if !request.initial {
 		delivered := f.delivered[request.resource]
-		return s.sendChanges(server.store.changes[min(request.version, delivered):delivered], request.resource)
+		return s.sendChanges(server.store.between(min(request.version, delivered), delivered), request.resource)
 	}
 	f.delivered[request.resource] = server.store.seq()
 	for _, o := range server.store.list(request.resource) {
@@ -146,7 +146,8 @@ func (f *feed) list(request *feedRequest) []byte {
 	})
 }
 
-// deliver lets the watches of a resource see all changes up to a sequence number.
+// deliver lets the watches of a resource see all changes up to a sequence number: one after the other, because how much of several at once a
+// worker finds in the cache is a race.
 func (r *run) deliver(resource string, upTo uint64) error {
 	if upTo > r.server.store.seq() {
 		return fmt.Errorf("there are only %d changes yet", r.server.store.seq())
@@ -159,11 +160,18 @@ func (r *run) deliver(resource string, upTo uint64) error {
 	if upTo <= from {
 		return nil
 	}
-	f.delivered[resource] = upTo
-	for _, s := range f.streams[resource] {
-		if err := s.sendChanges(r.server.store.changes[from:upTo], resource); err != nil {
-			return err
+	for seq := from + 1; seq <= upTo; seq++ {
+		f.delivered[resource] = seq
+		next := r.server.store.between(seq-1, seq)
+		if next[0].object.resource != resource {
+			continue
 		}
+		for _, s := range f.streams[resource] {
+			if err := s.sendChanges(next, resource); err != nil {
+				return err
+			}
+		}
+		r.settle()
 	}
 	return nil
 }

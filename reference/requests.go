@@ -53,8 +53,7 @@ func (s *server) target(path string) (target, error) {
 func (s *server) handle(method, path, contentType string, body []byte) outcome {
 	before := s.store.seq()
 	code, answer, written := s.respond(method, path, contentType, body)
-	after := s.store.seq()
-	return outcome{code: code, body: answer, changes: s.store.changes[before:after:after], written: written}
+	return outcome{code: code, body: answer, changes: s.store.between(before, s.store.seq()), written: written}
 }
 
 // respond returns the status code, the body, and the object in the body. A panic of Kubernetes' rules is an answer, as in a real API server.
@@ -145,7 +144,7 @@ func (s *server) create(ctx context.Context, t target, body []byte) (runtime.Obj
 	if name == "" {
 		name = accessor.GetGenerateName()
 	}
-	if err := s.mayCreate(t, name); err != nil {
+	if err := s.mayCreate(t.resource.groupResource(), t.namespace, name); err != nil {
 		return nil, err
 	}
 	s.store.creating = t.resource.name
@@ -163,25 +162,25 @@ func (s *server) createBody(ctx context.Context, t target, body []byte) (runtime
 	if err != nil {
 		return nil, errors.NewBadRequest(err.Error())
 	}
-	if err := s.mayCreate(t, t.name); err != nil {
+	if err := s.mayCreate(t.resource.groupResource(), t.namespace, t.name); err != nil {
 		return nil, err
 	}
 	return sub.storage.Create(ctx, t.name, obj, rest.ValidateAllObjectFunc, &metav1.CreateOptions{})
 }
 
 // mayCreate is what the admission plugin NamespaceLifecycle says.
-func (s *server) mayCreate(t target, name string) error {
-	if !s.terminating[t.namespace] {
+func (s *server) mayCreate(resource schema.GroupResource, namespace, name string) error {
+	if !s.terminating[namespace] {
 		return nil
 	}
 	if name == "" {
 		name = "Unknown"
 	}
-	refusal := errors.NewForbidden(t.resource.groupResource(), name,
-		fmt.Errorf("unable to create new content in namespace %s because it is being terminated", t.namespace))
+	refusal := errors.NewForbidden(resource, name,
+		fmt.Errorf("unable to create new content in namespace %s because it is being terminated", namespace))
 	refusal.ErrStatus.Details.Causes = append(refusal.ErrStatus.Details.Causes, metav1.StatusCause{
 		Type:    corev1.NamespaceTerminatingCause,
-		Message: fmt.Sprintf("namespace %s is being terminated", t.namespace),
+		Message: fmt.Sprintf("namespace %s is being terminated", namespace),
 		Field:   "metadata.namespace",
 	})
 	return refusal

@@ -52,11 +52,7 @@ func (d *driver) run(begin *request) (err error) {
 	d.server.reset(begin.Seed)
 	defer d.server.reset(0)
 	synctest.Test(d.t, func(*testing.T) {
-		r := &run{
-			driver: d, server: d.server, options: begin, start: time.Now(),
-			calls: map[int]*pending{}, wake: make(chan struct{}, 1),
-		}
-		r.posts.objects = map[string][]byte{}
+		r := d.newRun(begin)
 		if err = d.reply(struct{}{}, nil); err == nil {
 			err = r.serve()
 		}
@@ -66,6 +62,15 @@ func (d *driver) run(begin *request) (err error) {
 		err = d.reply(struct{}{}, nil)
 	}
 	return err
+}
+
+// newRun must be called in a bubble.
+func (d *driver) newRun(options *request) *run {
+	return &run{
+		driver: d, server: d.server, options: options, start: time.Now(),
+		calls: map[int]*pending{}, wake: make(chan struct{}, 1),
+		posts: postedEvents{objects: map[string][]byte{}},
+	}
 }
 
 // serve answers until the run ends; its end is answered by whoever takes the bubble down.
@@ -109,7 +114,10 @@ func (r *run) answer(request *request) (any, error) {
 		}
 		return r.progress(), nil
 	case "advance":
-		return r.advance(time.Duration(request.ToMicros) * time.Microsecond)
+		if err := r.advance(time.Duration(request.ToMicros) * time.Microsecond); err != nil {
+			return nil, err
+		}
+		return r.progress(), nil
 	case "execute":
 		return r.execute(request.ID)
 	case "reply":
@@ -133,14 +141,14 @@ func (r *run) answer(request *request) (any, error) {
 func (r *run) now() time.Duration { return time.Since(r.start) }
 
 // advance lets the clock go until `to`, or until a call or an Event is new.
-func (r *run) advance(to time.Duration) (any, error) {
-	if to < r.now() {
-		return nil, fmt.Errorf("it is %d already", r.now().Microseconds())
+func (r *run) advance(to time.Duration) error {
+	if to.Microseconds() < r.now().Microseconds() {
+		return fmt.Errorf("it is %d already", r.now().Microseconds())
 	}
 	for {
 		r.settle()
 		if len(r.ready) > 0 || r.hasEvents() || r.now() >= to {
-			return r.progress(), nil
+			return nil
 		}
 		timer := time.NewTimer(to - r.now())
 		select {

@@ -1,4 +1,4 @@
-//go:build !since_1_30
+//go:build !since_1_31
 
 package reference
 
@@ -7,14 +7,19 @@ import (
 	"unsafe"
 
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/record"
 	"k8s.io/kubernetes/pkg/controller/ttlafterfinished"
 )
 
-// shutDownRecorder ends the goroutines of the recorder that this version's controller forgets about.
+// shutDownRecorder ends the goroutines of the recorder that these versions' controller forgets about, or, in 1.30, that its context forgets to
+// end. The controller keeps its recorder to itself.
 func shutDownRecorder(controller *ttlafterfinished.Controller) {
 	field := reflect.ValueOf(controller).Elem().FieldByName("recorder")
-	recorder := reflect.NewAt(field.Type(), unsafe.Pointer(field.UnsafeAddr())).Elem().Elem().Elem()
-	if broadcaster, ok := recorder.FieldByName("Broadcaster").Interface().(*watch.Broadcaster); ok {
+	value := reflect.NewAt(field.Type(), unsafe.Pointer(field.UnsafeAddr())).Elem()
+	if recorder, ok := value.Interface().(record.EventRecorder); ok {
+		endEventHandlers(recorder)
+	}
+	if broadcaster, ok := value.Elem().Elem().FieldByName("Broadcaster").Interface().(*watch.Broadcaster); ok {
 		broadcaster.Shutdown()
 	}
 }

@@ -18,6 +18,8 @@ import (
 // it, so it has no lock.
 type store struct {
 	objects map[string]*object
+	// base is the resource version before the first change.
+	base    uint64
 	changes []change
 	// created counts the objects of each resource that were ever created: it makes the next uid.
 	created map[string]uint32
@@ -45,7 +47,12 @@ func newStore() *store {
 }
 
 // seq is the sequence number of the last change, and the resource version of the store.
-func (s *store) seq() uint64 { return uint64(len(s.changes)) }
+func (s *store) seq() uint64 { return s.base + uint64(len(s.changes)) }
+
+// between returns the changes after one sequence number, up to another.
+func (s *store) between(after, upTo uint64) []change {
+	return s.changes[after-s.base : upTo-s.base : upTo-s.base]
+}
 
 func (s *store) record(kind string, o *object) {
 	s.changes = append(s.changes, change{kind, o})
@@ -122,14 +129,14 @@ func (s *shelf) GuaranteedUpdate(
 ) error {
 	store := s.server.store
 	found, there := store.objects[key]
-	if !there {
-		if ignoreNotFound {
-			return fmt.Errorf("%s cannot be created by an update", key)
-		}
+	if !there && !ignoreNotFound {
 		return storage.NewKeyNotFoundError(key, 0)
 	}
 	current := s.resource.newInternal()
-	if err := s.decode(found, current); err != nil {
+	if !there {
+		// Older registries leave it to tryUpdate to say that there is no such object.
+		found = &object{}
+	} else if err := s.decode(found, current); err != nil {
 		return err
 	}
 	if err := preconditions.Check(key, current); err != nil {
@@ -142,6 +149,9 @@ func (s *shelf) GuaranteedUpdate(
 	data, err := s.encode(wanted)
 	if err != nil {
 		return err
+	}
+	if !there {
+		return fmt.Errorf("%s cannot be created by an update", key)
 	}
 	if bytes.Equal(data, found.data) {
 		return s.decode(found, destination)

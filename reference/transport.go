@@ -75,6 +75,11 @@ func (c *clientTransport) RoundTrip(httpRequest *http.Request) (*http.Response, 
 		admitted: make(chan time.Duration, 1), answers: make(chan answer, 1),
 	}
 	if c.process.isDead() {
+		if p.resource == "events" {
+			lastEvent()
+			// A recorder that is told of an error tries again for minutes.
+			return response(http.StatusCreated, runtime.ContentTypeJSON, p.body)
+		}
 		return nil, errGone
 	}
 	if err := c.waitForToken(p); err != nil {
@@ -249,7 +254,8 @@ func readBody(httpRequest *http.Request) ([]byte, error) {
 		return nil, nil
 	}
 	defer httpRequest.Body.Close()
-	return io.ReadAll(httpRequest.Body)
+	body, err := io.ReadAll(httpRequest.Body)
+	return bytes.TrimSuffix(body, []byte("\n")), err
 }
 
 func response(code int, mediaType string, body []byte) (*http.Response, error) {

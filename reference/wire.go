@@ -93,12 +93,12 @@ func (s *server) encode(r *resource, result runtime.Object) ([]byte, *object, er
 
 // lastWritten is the last change, if that is this object: most answers need not be written down twice.
 func (s *server) lastWritten(result runtime.Object) *object {
-	if s.store.seq() == 0 {
+	if len(s.store.changes) == 0 {
 		return nil
 	}
 	accessor, err := meta.Accessor(result)
 	if err != nil || accessor.GetResourceVersion() != strconv.FormatUint(s.store.seq(), 10) {
 		return nil
 	}
-	return s.store.changes[s.store.seq()-1].object
+	return s.store.changes[len(s.store.changes)-1].object
 }

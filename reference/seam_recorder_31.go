@@ -1,4 +1,4 @@
-//go:build since_1_30
+//go:build since_1_31
 
 package reference
 
