@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing/synctest"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -146,32 +147,39 @@ func (f *feed) list(request *feedRequest) []byte {
 	})
 }
 
-// deliver lets the watches of a resource see all changes up to a sequence number: one after the other, because how much of several at once a
-// worker finds in the cache is a race.
-func (r *run) deliver(resource string, upTo uint64) error {
-	if upTo > r.server.store.seq() {
-		return fmt.Errorf("there are only %d changes yet", r.server.store.seq())
+// deliver lets the watches see all changes of their resource up to a sequence number. Handlers are called when the caches of both resources
+// show them all.
+func (r *run) deliver(upTo map[string]uint64) error {
+	for resource, last := range upTo {
+		if last > r.server.store.seq() {
+			return fmt.Errorf("there are only %d changes of %s yet", r.server.store.seq(), resource)
+		}
 	}
 	if r.process == nil {
 		return nil
 	}
 	f := r.process.feed
+	r.process.latch.close()
+	for _, resource := range []string{"pods", "jobs"} {
+		if err := f.catchUp(resource, upTo[resource]); err != nil {
+			return err
+		}
+		synctest.Wait()
+	}
+	r.process.latch.open()
+	return nil
+}
+
+func (f *feed) catchUp(resource string, upTo uint64) error {
 	from := f.delivered[resource]
 	if upTo <= from {
 		return nil
 	}
-	for seq := from + 1; seq <= upTo; seq++ {
-		f.delivered[resource] = seq
-		next := r.server.store.between(seq-1, seq)
-		if next[0].object.resource != resource {
-			continue
+	f.delivered[resource] = upTo
+	for _, s := range f.streams[resource] {
+		if err := s.sendChanges(f.run.server.store.between(from, upTo), resource); err != nil {
+			return err
 		}
-		for _, s := range f.streams[resource] {
-			if err := s.sendChanges(next, resource); err != nil {
-				return err
-			}
-		}
-		r.settle()
 	}
 	return nil
 }

@@ -15,23 +15,40 @@ import (
 // Informers keep their objects in Go maps, so what the controllers list comes in an order that differs from run to run, and with it, say, which
 // of several equal pods is deleted. The wrappers here choose one of the orders that are possible: that of creation.
 
-type orderedPods struct{ inner coreinformers.PodInformer }
+type orderedPods struct {
+	inner coreinformers.PodInformer
+	latch *latch
+}
 
-func (o orderedPods) Informer() cache.SharedIndexInformer { return orderedInformer{o.inner.Informer()} }
+func (o orderedPods) Informer() cache.SharedIndexInformer {
+	return orderedInformer{o.inner.Informer(), o.latch}
+}
 
 func (o orderedPods) Lister() corelisters.PodLister {
 	return corelisters.NewPodLister(o.Informer().GetIndexer())
 }
 
-type orderedJobs struct{ inner batchinformers.JobInformer }
+type orderedJobs struct {
+	inner batchinformers.JobInformer
+	latch *latch
+}
 
-func (o orderedJobs) Informer() cache.SharedIndexInformer { return orderedInformer{o.inner.Informer()} }
+func (o orderedJobs) Informer() cache.SharedIndexInformer {
+	return orderedInformer{o.inner.Informer(), o.latch}
+}
 
 func (o orderedJobs) Lister() batchlisters.JobLister {
 	return batchlisters.NewJobLister(o.Informer().GetIndexer())
 }
 
-type orderedInformer struct{ cache.SharedIndexInformer }
+type orderedInformer struct {
+	cache.SharedIndexInformer
+	latch *latch
+}
+
+func (o orderedInformer) AddEventHandler(handler cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
+	return o.SharedIndexInformer.AddEventHandler(latchedHandler{o.latch, handler})
+}
 
 func (o orderedInformer) GetStore() cache.Store { return o.GetIndexer() }
 

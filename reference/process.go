@@ -20,6 +20,7 @@ type process struct {
 	running sync.WaitGroup
 	factory informers.SharedInformerFactory
 	feed    *feed
+	latch   latch
 	cleanUp func()
 }
 
@@ -50,8 +51,8 @@ func (r *run) startProcess() error {
 		return err
 	}
 	p.factory = informers.NewSharedInformerFactory(feedClient, resyncPeriod)
-	pods := orderedPods{p.factory.Core().V1().Pods()}
-	jobs := orderedJobs{p.factory.Batch().V1().Jobs()}
+	pods := orderedPods{p.factory.Core().V1().Pods(), &p.latch}
+	jobs := orderedJobs{p.factory.Batch().V1().Jobs(), &p.latch}
 
 	r.process = p
 	r.processes = append(r.processes, p)

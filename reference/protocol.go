@@ -22,12 +22,12 @@ type request struct {
 	ContentType string          `json:"contentType"`
 	Body        json.RawMessage `json:"body"`
 
-	Name     string `json:"name"`
-	Resource string `json:"resource"`
-	UpTo     uint64 `json:"upTo"`
-	ToMicros int64  `json:"toMicros"`
-	ID       int    `json:"id"`
-	As       string `json:"as"`
+	Name     string            `json:"name"`
+	Resource string            `json:"resource"`
+	UpTo     map[string]uint64 `json:"upTo"`
+	ToMicros int64             `json:"toMicros"`
+	ID       int               `json:"id"`
+	As       string            `json:"as"`
 
 	admission
 	Items []admission `json:"items"`

@@ -109,7 +109,7 @@ func (r *run) answer(request *request) (any, error) {
 		r.server.terminating[request.Name] = true
 		return struct{}{}, nil
 	case "deliver":
-		if err := r.deliver(request.Resource, request.UpTo); err != nil {
+		if err := r.deliver(request.UpTo); err != nil {
 			return nil, err
 		}
 		return r.progress(), nil

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use towtank_model::engine::{Distribution, Purpose};
 use towtank_model::job::{
     CallKind, ClientId, ControllerConfig, ControllerEvent, Fault, FaultInjector, WatchKind,
@@ -91,20 +91,19 @@ impl RemoteController {
 
     // ---- watches ----
 
-    /// Hands the process what is due of a kind.
-    fn deliver(&mut self, kind: WatchKind, ctx: &mut Context<'_>) {
-        let watch = &mut self.watches[kind as usize];
-        if watch.is_held {
-            return;
+    /// Hands the process what is due of both kinds.
+    fn deliver(&mut self, ctx: &mut Context<'_>) {
+        let mut up_to = Map::new();
+        for (watch, resource) in self.watches.iter_mut().zip(["pods", "jobs"]) {
+            if !watch.is_held {
+                let due = watch.pending.iter().take_while(|(at, _)| *at <= ctx.now).count();
+                if let Some((_, last)) = watch.pending.drain(..due).next_back() {
+                    up_to.insert(resource.to_owned(), last.into());
+                }
+            }
         }
-        let due = watch.pending.iter().take_while(|(at, _)| *at <= ctx.now).count();
-        let last = watch.pending.drain(..due).next_back();
-        if let Some((_, last)) = last {
-            let resource = match kind {
-                WatchKind::Pods => "pods",
-                WatchKind::Jobs => "jobs",
-            };
-            self.link.ask(&json!({"do": "deliver", "resource": resource, "upTo": last}));
+        if !up_to.is_empty() {
+            self.link.ask(&json!({"do": "deliver", "upTo": up_to}));
             self.serve(ctx);
         }
     }
@@ -251,9 +250,7 @@ impl Controller for RemoteController {
     fn handle(&mut self, event: ControllerEvent, ctx: &mut Context<'_>) {
         match event {
             ControllerEvent::Deliver { incarnation, .. } if incarnation == self.incarnation => {
-                // A change of a Job can begin a sync at once, which then knows of the pods of the same instant.
-                self.deliver(WatchKind::Pods, ctx);
-                self.deliver(WatchKind::Jobs, ctx);
+                self.deliver(ctx);
             }
             ControllerEvent::Call { client, id } => {
                 self.handle_call(client, id, ctx);

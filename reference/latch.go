@@ -1,0 +1,62 @@
+package reference
+
+import (
+	"sync"
+
+	"k8s.io/client-go/tools/cache"
+)
+
+// latch holds the controllers' handlers back while changes are on their way into the caches, so that they are called one after
+// the other by the root goroutine when all of them have arrived. How much of several changes of one instant a worker finds would
+// otherwise be a race.
+type latch struct {
+	mutex  sync.Mutex
+	closed bool
+	held   []func()
+}
+
+func (l *latch) close() {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.closed = true
+}
+
+// open calls what was held, in the order of arrival. Workers that this wakes run when the caller waits.
+func (l *latch) open() {
+	l.mutex.Lock()
+	held := l.held
+	l.held, l.closed = nil, false
+	l.mutex.Unlock()
+	for _, call := range held {
+		call()
+	}
+}
+
+func (l *latch) call(f func()) {
+	l.mutex.Lock()
+	if l.closed {
+		l.held = append(l.held, f)
+		l.mutex.Unlock()
+		return
+	}
+	l.mutex.Unlock()
+	f()
+}
+
+// latchedHandler is a controller's handler behind the latch.
+type latchedHandler struct {
+	latch *latch
+	inner cache.ResourceEventHandler
+}
+
+func (h latchedHandler) OnAdd(obj any, isInInitialList bool) {
+	h.latch.call(func() { h.inner.OnAdd(obj, isInInitialList) })
+}
+
+func (h latchedHandler) OnUpdate(before, after any) {
+	h.latch.call(func() { h.inner.OnUpdate(before, after) })
+}
+
+func (h latchedHandler) OnDelete(obj any) {
+	h.latch.call(func() { h.inner.OnDelete(obj) })
+}
