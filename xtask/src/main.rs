@@ -35,6 +35,9 @@ enum Chore {
         #[command(subcommand)]
         chore: ReferenceChore,
     },
+    /// Seeded mistakes in the model: each must show in a random story. Builds the model and the stories once more, and
+    /// nothing else.
+    Mutants,
     /// Licences, sources and advisories of what we depend on (installs cargo-deny when it is missing).
     Deny,
 }
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
             cargo(["bench", "--package", "towtank-benches"].into_iter().map(String::from).chain(args))
         }
         Chore::Reference { chore: ReferenceChore::Build { kubernetes, all } } => reference(kubernetes, all),
+        Chore::Mutants => mutants(),
         Chore::Deny => deny(),
     };
     match outcome {
@@ -105,6 +109,21 @@ fn test(args: &[String]) -> Outcome {
     }
     run(tests.args(args))?;
     if args.is_empty() { same_bytes_in_debug_and_release() } else { Ok(()) }
+}
+
+/// Not part of `ci`: the feature would have the model, and all that is built on it, compiled twice.
+fn mutants() -> Outcome {
+    const STORIES: [&str; 8] = [
+        "test",
+        "--release",
+        "--quiet",
+        "--package",
+        "towtank-explore",
+        "--features",
+        "mutants",
+        "--test=mutants",
+    ];
+    cargo(STORIES)
 }
 
 /// Invariant 5 of ARCHITECTURE.md: one seed, one trace, whatever the build.

@@ -7,6 +7,11 @@
 
 mod genes;
 pub mod invariants;
+mod manifest_text;
 mod play;
+mod roll;
+mod scenario_text;
 pub mod story;
 pub mod verbs;
+
+pub use scenario_text::scenario_text;

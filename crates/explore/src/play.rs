@@ -3,61 +3,109 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use towtank_model::cluster::{ClusterConfig, ContainerChoice, ManualStatus};
+use towtank_model::cluster::{ActionError, ClusterConfig, ContainerChoice, ManualStatus};
 use towtank_model::job::{ControllerConfig, WatchKind};
-use towtank_model::objects::{Labels, ObjectKey, PodPhase, Uid};
-use towtank_model::server::{PodManifest, PodPatch, TraceEntry};
+use towtank_model::objects::{Job, ObjectKey, PodPhase, Uid};
+use towtank_model::server::{ApiError, PodPatch, TraceEntry};
 use towtank_model::simulation::{Simulation, SimulationConfig};
 use towtank_model::version::Features;
 
 use crate::genes;
 use crate::invariants::{Checker, Violation};
-use crate::story::{Broken, Played, Stage, Story};
+use crate::roll::{PodName, Roll};
+use crate::story::{Broken, Stage, Story};
 use crate::verbs::{PodPick, Verb};
 
-/// A simulation on which a story is told.
-struct Play<'a> {
-    simulation: Simulation,
-    checker: Checker,
-    story: &'a Story,
-    /// The controller learns of the effect of every call, and at once.
-    is_flawless: bool,
-    /// Bare pods so far.
-    bare_pods: u32,
-    trace: Vec<TraceEntry>,
+/// From the creation of the Job to the first verb.
+pub(crate) const OPENING: Duration = Duration::from_secs(1);
+/// From every verb to the next.
+pub(crate) const BREATH: Duration = Duration::from_millis(300);
+/// From the last verb to the end. Longer than the longest back-off and the expectations' time to live together.
+pub(crate) const ENDING: Duration = Duration::from_mins(50);
+/// What comes after the end: the time that a run of a scenario goes on by itself while anything happens.
+const TAIL: Duration = Duration::from_mins(10);
+
+/// What came of a verb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It was done.
+    Done,
+    /// It was refused, as the API server refuses things in life.
+    Refused,
+    /// There was nothing to do it to.
+    Void,
 }
 
-/// Tells a story and holds every write against the rules.
-pub(crate) fn play(story: &Story) -> Result<Played, Broken> {
-    let mut play = Play::new(story);
-    play.create();
-    play.run_for(Duration::from_secs(1))?;
-    let mut accepted = Vec::with_capacity(story.verbs.len());
+/// One verb as it came out.
+#[derive(Clone, Debug)]
+pub(crate) struct Act {
+    pub(crate) outcome: Outcome,
+    /// The pod that was meant.
+    pub(crate) pod: Option<PodName>,
+}
+
+/// A story that was told.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) trace: Vec<TraceEntry>,
+    /// Whether the Job was created.
+    pub(crate) opening: Outcome,
+    /// Of every verb.
+    pub(crate) acts: Vec<Act>,
+    /// The Jobs that are there at the end.
+    pub(crate) jobs: Vec<Arc<Job>>,
+    /// How many pods are there at the end.
+    pub(crate) pods: usize,
+}
+
+/// Tells a story. With `judges`, every write is held against the rules.
+pub(crate) fn tell(story: &Story, judges: bool) -> Result<Told, Broken> {
+    let mut play = Play::new(story, judges);
+    let opening = play.create();
+    play.run_for(OPENING)?;
+    let mut acts = Vec::with_capacity(story.verbs.len());
     for verb in &story.verbs {
         if let Verb::Wait(duration) = verb {
             play.run_for(*duration)?;
         }
-        accepted.push(play.act(verb));
-        play.run_for(Duration::from_millis(300))?;
+        acts.push(play.act(verb));
+        play.run_for(BREATH)?;
     }
+    play.act(&Verb::Start);
     play.act(&Verb::Release);
-    // Longer than the longest back-off and the expectations' time to live together.
-    play.run_for(Duration::from_secs(3_600))?;
+    play.run_for(ENDING)?;
+    let server = play.simulation.server();
+    let (jobs, pods) = (server.jobs().map(Arc::clone).collect(), server.pods().count());
+    play.run_for(TAIL)?;
     let now = play.simulation.now();
-    first(play.checker.rest(now)).map_err(|violation| Broken::Violation(now, violation))?;
-    Ok(Played { trace: play.trace, accepted })
+    let at_rest = play.checker.as_ref().map_or_else(Vec::new, |checker| checker.rest(now));
+    first(at_rest).map_err(|violation| Broken::Violation(now, violation))?;
+    Ok(Told { trace: play.trace, opening, acts, jobs, pods })
 }
 
 fn first(violations: Vec<Violation>) -> Result<(), Violation> {
     violations.into_iter().next().map_or(Ok(()), Err)
 }
 
-fn key() -> ObjectKey {
-    ObjectKey::new("default", "story")
+fn key(name: &str) -> ObjectKey {
+    ObjectKey::new("default", name)
+}
+
+/// A simulation on which a story is told.
+struct Play<'a> {
+    simulation: Simulation,
+    checker: Option<Checker>,
+    story: &'a Story,
+    /// The controller learns of the effect of every call, and at once.
+    is_flawless: bool,
+    roll: Roll,
+    /// Bare pods so far.
+    bare_pods: u32,
+    trace: Vec<TraceEntry>,
 }
 
 impl<'a> Play<'a> {
-    fn new(story: &'a Story) -> Self {
+    fn new(story: &'a Story, judges: bool) -> Self {
         let (features, setting) = (Features::of(story.version), &story.setting);
         let is_manual = setting.stage == Stage::Manual;
         let config = SimulationConfig {
@@ -70,7 +118,7 @@ impl<'a> Play<'a> {
             },
             cluster: ClusterConfig {
                 manual_pods: is_manual,
-                nodes: if is_manual { 0 } else { 3 },
+                nodes: setting.stage.nodes(),
                 timing: setting.timing,
                 workload: setting.workload.clone(),
                 ..ClusterConfig::default()
@@ -78,13 +126,16 @@ impl<'a> Play<'a> {
             ..SimulationConfig::new(features, story.seed)
         };
         let is_flawless = !setting.misleads && setting.timing.name == "instant";
-        let mut checker = Checker::new(features);
-        checker.set_informed(is_flawless);
-        if !setting.faults.is_empty() {
-            checker.expect_faults();
-        }
-        let simulation = Simulation::new(config);
-        Self { simulation, checker, story, is_flawless, bare_pods: 0, trace: Vec::new() }
+        let checker = judges.then(|| {
+            let mut checker = Checker::new(features);
+            checker.set_informed(is_flawless);
+            if !setting.faults.is_empty() {
+                checker.expect_faults();
+            }
+            checker
+        });
+        let (simulation, roll) = (Simulation::new(config), Roll::default());
+        Self { simulation, checker, story, is_flawless, roll, bare_pods: 0, trace: Vec::new() }
     }
 
     /// Lets time pass and holds every write against the rules.
@@ -92,8 +143,11 @@ impl<'a> Play<'a> {
         let limit = self.simulation.now() + duration;
         loop {
             self.read()?;
-            if self.simulation.step_instant(limit).map_err(Broken::Livelock)?.is_none() {
+            let Some(instant) = self.simulation.step_instant(limit).map_err(Broken::Livelock)? else {
                 return self.read();
+            };
+            if instant.has_changed {
+                self.roll.learn(self.simulation.server());
             }
         }
     }
@@ -101,111 +155,164 @@ impl<'a> Play<'a> {
     fn read(&mut self) -> Result<(), Broken> {
         let entries = self.simulation.take_trace();
         let now = self.simulation.now();
-        let read = self.checker.read(&entries);
+        let broken = self.checker.as_mut().map_or_else(Vec::new, |checker| checker.read(&entries));
         self.trace.extend(entries);
-        first(read).map_err(|violation| Broken::Violation(now, violation))?;
-        Ok(())
+        first(broken).map_err(|violation| Broken::Violation(now, violation))
     }
 
-    fn create(&mut self) -> bool {
-        self.simulation.create_job(key(), &self.story.job).is_ok()
+    fn create(&mut self) -> Outcome {
+        let outcome = done(self.simulation.create_job(key("story"), &self.story.job));
+        self.roll.learn(self.simulation.server());
+        outcome
     }
 
-    /// Does what the verb says; whether it had an effect. What the API server refuses has none, as in life.
-    fn act(&mut self, verb: &Verb) -> bool {
+    /// Does what the verb says. What the API server refuses has no effect, as in life.
+    fn act(&mut self, verb: &Verb) -> Act {
+        let Some(pick) = verb.pod() else {
+            let outcome = self.act_without_pod(verb);
+            self.roll.learn(self.simulation.server());
+            return Act { outcome, pod: None };
+        };
+        let uids: Vec<Uid> = self.simulation.server().pods().map(|pod| pod.uid).collect();
+        let PodPick(position) = pick;
+        let Some(&uid) = uids.get(position as usize % uids.len().max(1)) else {
+            return Act { outcome: Outcome::Void, pod: None };
+        };
+        let outcome = self.act_on_pod(verb, uid);
+        self.roll.learn(self.simulation.server());
+        Act { outcome, pod: self.roll.name(uid).cloned() }
+    }
+
+    fn act_on_pod(&mut self, verb: &Verb, uid: Uid) -> Outcome {
+        let story = self.story;
         let simulation = &mut self.simulation;
         match verb {
-            // Has passed already.
-            Verb::Wait(_) => true,
-            Verb::Run(pod) => self.set_phase(*pod, PodPhase::Running, None),
-            Verb::Succeed(pod) => self.set_phase(*pod, PodPhase::Succeeded, None),
-            Verb::Fail(pod, exit_code) => self.set_phase(*pod, PodPhase::Failed, Some(*exit_code)),
-            Verb::Exit(pod, exit_code) => self.with_pod(*pod, |simulation, uid| {
-                simulation.exit(uid, ContainerChoice::All, *exit_code, None).is_ok()
-            }),
-            Verb::Kill(pod, signal) => {
-                self.with_pod(*pod, |simulation, uid| simulation.signal(uid, *signal).is_ok())
+            Verb::Phase(_, phase, ready) => {
+                let ready = Some(*ready);
+                set_phase(
+                    simulation,
+                    uid,
+                    ManualStatus { phase: *phase, exit_code: None, condition: None, ready },
+                )
             }
-            Verb::Node(number, change) => simulation.set_node(&format!("node-{number}"), *change).is_ok(),
-            Verb::DeletePod(pod) => {
-                self.with_pod(*pod, |simulation, uid| simulation.delete_pod(uid, None).is_ok())
+            Verb::Succeed(_) => {
+                let phase = PodPhase::Succeeded;
+                set_phase(
+                    simulation,
+                    uid,
+                    ManualStatus { phase, exit_code: None, condition: None, ready: None },
+                )
             }
-            Verb::ForceDeletePod(pod) => {
-                self.with_pod(*pod, |simulation, uid| simulation.delete_pod(uid, Some(0)).is_ok())
+            Verb::Fail(_, exit_code, condition) => {
+                let condition = condition.as_ref().map(|(kind, status)| (Arc::from(*kind), *status));
+                let (phase, exit_code) = (PodPhase::Failed, Some(*exit_code));
+                set_phase(simulation, uid, ManualStatus { phase, exit_code, condition, ready: None })
             }
-            Verb::Evict(pod) => self.with_pod(*pod, |simulation, uid| simulation.evict_pod(uid).is_ok()),
-            Verb::RemoveFinalizer(pod) => {
+            Verb::Exit(_) => acted(simulation.exit(uid, ContainerChoice::All, 0, None)),
+            Verb::Crash(_, container, exit_code, condition) => {
+                let choice = container.map_or(ContainerChoice::First, ContainerChoice::Named);
+                let condition = condition.as_ref().map(|(kind, status)| (Arc::from(*kind), *status));
+                acted(simulation.exit(uid, choice, *exit_code, condition))
+            }
+            Verb::Kill(_, signal) => acted(simulation.signal(uid, *signal)),
+            Verb::DeletePod(_) => done(simulation.delete_pod(uid, None)),
+            Verb::ForceDeletePod(_) => done(simulation.delete_pod(uid, Some(0))),
+            Verb::Evict(_) => done(simulation.evict_pod(uid)),
+            Verb::RemoveFinalizer(_) => {
                 let patch = PodPatch { remove_tracking_finalizer: true, ..PodPatch::default() };
-                self.with_pod(*pod, |simulation, uid| simulation.patch_pod(uid, &patch).is_ok())
+                done(simulation.patch_pod(uid, &patch))
             }
-            Verb::LetGo(pod) => self.with_pod(*pod, let_go),
-            Verb::Disown(pod) => self.with_pod(*pod, disown),
-            Verb::Adopt => self.create_bare_pod(),
-            Verb::Restart => {
-                simulation.restart_controller();
-                self.checker.restarted();
-                true
+            Verb::LetGo(_) => let_go(simulation, uid),
+            Verb::Disown(_) => relabel(simulation, uid, story.label(), None),
+            Verb::Claim(_) if story.is_selected() => {
+                relabel(simulation, uid, story.label(), Some(genes::LABEL_VALUE))
             }
-            Verb::Hold(kind) => {
-                simulation.hold_cache(*kind);
-                self.checker.set_informed(false);
-                true
-            }
-            Verb::Release => {
-                simulation.release_cache(WatchKind::Jobs);
-                simulation.release_cache(WatchKind::Pods);
-                self.checker.set_informed(self.is_flawless);
-                true
-            }
-            Verb::DeleteJob(propagation) => simulation.delete_job(&key(), *propagation).is_ok(),
-            Verb::Recreate => self.create(),
-            Verb::EndNamespace => {
-                simulation.terminate_namespace("default");
-                true
-            }
-            change => simulation.update_job(&key(), &change.manifest()).is_ok(),
+            _ => Outcome::Void,
         }
     }
 
-    fn with_pod(&mut self, pick: PodPick, act: impl FnOnce(&mut Simulation, Uid) -> bool) -> bool {
-        let uids: Vec<Uid> = self.simulation.server().pods().map(|pod| pod.uid).collect();
-        let Some(&uid) = uids.get(pick.0 as usize % uids.len().max(1)) else { return false };
-        act(&mut self.simulation, uid)
-    }
-
-    fn set_phase(&mut self, pick: PodPick, phase: PodPhase, exit_code: Option<i32>) -> bool {
-        let ready = Some(phase == PodPhase::Running);
-        self.with_pod(pick, |simulation, uid| {
-            let ended = simulation.server().pod(uid).is_some_and(|pod| pod.status.phase.is_terminal());
-            let status = ManualStatus { phase, exit_code, condition: None, ready };
-            !ended && simulation.set_phase(uid, &status).is_ok()
-        })
-    }
-
-    /// Creates a pod with the labels that the Job's selector asks for.
-    fn create_bare_pod(&mut self) -> bool {
-        let Some(job) = self.simulation.server().job_by_key(&key()) else { return false };
-        let manifest = PodManifest {
-            labels: Labels::clone(&job.spec.selector),
-            annotations: Labels::new(),
-            finalizers: Vec::new(),
-            spec: Arc::new(genes::pod_spec()),
+    fn act_without_pod(&mut self, verb: &Verb) -> Outcome {
+        let simulation = &mut self.simulation;
+        match verb {
+            Verb::Node(number, change) => {
+                return acted(simulation.set_node(&format!("node-{number}"), *change));
+            }
+            Verb::Adopt => return self.create_bare_pod(),
+            Verb::Restart => simulation.restart_controller(),
+            Verb::Stop => simulation.stop_controller(),
+            Verb::Start => simulation.start_controller(),
+            Verb::Hold(kind) => simulation.hold_cache(*kind),
+            Verb::Release => {
+                simulation.release_cache(WatchKind::Jobs);
+                simulation.release_cache(WatchKind::Pods);
+            }
+            Verb::DeleteJob(propagation) => return done(simulation.delete_job(&key("story"), *propagation)),
+            Verb::Recreate => {
+                let is_there = simulation.server().job_by_key(&key("story")).is_some();
+                return if is_there { Outcome::Void } else { self.create() };
+            }
+            Verb::Other => {
+                let is_there = simulation.server().job_by_key(&key("other")).is_some();
+                if is_there {
+                    return Outcome::Void;
+                }
+                return done(simulation.create_job(key("other"), &genes::other_job()));
+            }
+            Verb::EndNamespace => simulation.terminate_namespace("default"),
+            change => {
+                return change
+                    .manifest()
+                    .map_or(Outcome::Done, |manifest| done(simulation.update_job(&key("story"), &manifest)));
+            }
         };
+        self.tell_checker(verb);
+        Outcome::Done
+    }
+
+    /// What the trace does not tell.
+    fn tell_checker(&mut self, verb: &Verb) {
+        let Some(checker) = &mut self.checker else { return };
+        match verb {
+            Verb::Restart | Verb::Stop | Verb::Start => checker.restarted(),
+            Verb::Hold(_) => checker.set_informed(false),
+            Verb::Release => checker.set_informed(self.is_flawless),
+            _ => {}
+        }
+    }
+
+    /// Creates a pod that the Job's selector selects. Only a user's own selector can be met: the API server generates
+    /// the others from uids.
+    fn create_bare_pod(&mut self) -> Outcome {
+        if !self.story.is_selected() {
+            return Outcome::Void;
+        }
         self.bare_pods += 1;
-        let key = ObjectKey::new("default", format!("bare-{}", self.bare_pods));
-        self.simulation.create_pod(key, &manifest).is_ok()
+        let key = key(&format!("bare-{}", self.bare_pods));
+        done(self.simulation.create_pod(key, &genes::bare_pod()))
     }
 }
 
-fn disown(simulation: &mut Simulation, uid: Uid) -> bool {
-    let Some(pod) = simulation.server().pod(uid).cloned() else { return false };
-    let labels = pod.labels.keys().map(|label| (Arc::clone(label), None)).collect();
-    simulation.patch_pod(uid, &PodPatch { labels, ..PodPatch::default() }).is_ok()
+fn done<T>(answer: Result<T, ApiError>) -> Outcome {
+    if answer.is_ok() { Outcome::Done } else { Outcome::Refused }
 }
 
-fn let_go(simulation: &mut Simulation, uid: Uid) -> bool {
-    let finalizers = simulation.server().pod(uid).map(|pod| Arc::clone(&pod.foreign_finalizers));
-    let Some(finalizer) = finalizers.as_ref().and_then(|names| names.first()) else { return false };
-    let patch = PodPatch { remove_finalizer: Some(Arc::clone(finalizer)), ..PodPatch::default() };
-    simulation.patch_pod(uid, &patch).is_ok()
+fn acted(answer: Result<(), ActionError>) -> Outcome {
+    if answer.is_ok() { Outcome::Done } else { Outcome::Refused }
+}
+
+/// A pod that has ended stays as it is, as kubelets would have it.
+fn set_phase(simulation: &mut Simulation, uid: Uid, status: ManualStatus) -> Outcome {
+    let has_ended = simulation.server().pod(uid).is_some_and(|pod| pod.status.phase.is_terminal());
+    if has_ended { Outcome::Void } else { acted(simulation.set_phase(uid, &status)) }
+}
+
+fn relabel(simulation: &mut Simulation, uid: Uid, label: &str, value: Option<&str>) -> Outcome {
+    let labels = vec![(label.into(), value.map(Arc::from))];
+    done(simulation.patch_pod(uid, &PodPatch { labels, ..PodPatch::default() }))
+}
+
+fn let_go(simulation: &mut Simulation, uid: Uid) -> Outcome {
+    let is_held = simulation.server().pod(uid).is_some_and(|pod| !pod.foreign_finalizers.is_empty());
+    let patch = PodPatch { remove_finalizer: Some(genes::HOLD.into()), ..PodPatch::default() };
+    if is_held { done(simulation.patch_pod(uid, &patch)) } else { Outcome::Void }
 }

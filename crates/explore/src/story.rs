@@ -9,6 +9,7 @@ use std::fmt;
 use towtank_model::cluster::{TimingProfile, WorkloadRule};
 use towtank_model::engine::{Purpose, RandomStreams};
 use towtank_model::job::FaultPlan;
+use towtank_model::objects::CONTROLLER_UID_LABEL;
 use towtank_model::server::{JobManifest, TraceEntry};
 use towtank_model::simulation::SimulationError;
 use towtank_model::time::Time;
@@ -87,19 +88,30 @@ impl fmt::Display for Broken {
     }
 }
 
+impl Stage {
+    /// How many nodes there are.
+    pub const fn nodes(self) -> u32 {
+        match self {
+            Self::Manual => 0,
+            Self::Nodes => 3,
+        }
+    }
+}
+
 impl Story {
     /// The story of these genes.
-    pub fn from_genes(version: KubernetesVersion, seed: u64, setting: u64, job: u64, verbs: &[u64]) -> Self {
+    pub fn from_genes(version: KubernetesVersion, seed: u64, setting: u64, job: u128, verbs: &[u64]) -> Self {
         let setting = genes::setting(setting);
         let verbs = verbs.iter().map(|&gene| Verb::from_gene(setting.stage, gene)).collect();
-        Self { version, seed, setting, job: Box::new(genes::job(job)), verbs }
+        let job = Box::new(genes::job(setting.stage, job));
+        Self { version, seed, setting, job, verbs }
     }
 
     /// A story of `length` verbs that depends on nothing but `seed` and the version.
     pub fn random(version: KubernetesVersion, seed: u64, length: usize) -> Self {
         let mut random = RandomStreams::new(seed);
         let mut gene = || random.next_u64(Purpose::Workload);
-        let (setting, job) = (gene(), gene());
+        let (setting, job) = (gene(), u128::from(gene()) << 64 | u128::from(gene()));
         let verbs: Vec<u64> = (0..length).map(|_| gene()).collect();
         Self::from_genes(version, seed, setting, job, &verbs)
     }
@@ -110,6 +122,27 @@ impl Story {
     ///
     /// The first rule that is broken, or that the simulation does not come to rest.
     pub fn play(&self) -> Result<Played, Broken> {
-        play::play(self)
+        let told = play::tell(self, true)?;
+        let accepted = told.acts.iter().map(|act| act.outcome == play::Outcome::Done).collect();
+        Ok(Played { trace: told.trace, accepted })
+    }
+
+    /// Tells the story without holding it against the rules.
+    ///
+    /// # Errors
+    ///
+    /// The simulation does not come to rest.
+    pub fn trace(&self) -> Result<Vec<TraceEntry>, Broken> {
+        play::tell(self, false).map(|told| told.trace)
+    }
+
+    /// The Job has a selector of the user's.
+    pub(crate) fn is_selected(&self) -> bool {
+        self.job.selector.is_some()
+    }
+
+    /// The label by which the Job knows its pods.
+    pub(crate) fn label(&self) -> &'static str {
+        if self.is_selected() { genes::LABEL } else { CONTROLLER_UID_LABEL }
     }
 }

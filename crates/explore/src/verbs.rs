@@ -4,29 +4,34 @@ use std::time::Duration;
 
 use towtank_model::cluster::{NodeChange, Signal};
 use towtank_model::job::WatchKind;
-use towtank_model::objects::PodReplacementPolicy;
+use towtank_model::objects::{ConditionStatus, DISRUPTION_TARGET, PodPhase, PodReplacementPolicy};
 use towtank_model::server::{JobManifest, Propagation};
 
-use crate::genes::Gene;
+use crate::genes::{CONFIG_ISSUE, Gene, SIDE};
 use crate::story::Stage;
 
 /// A pod, by its position among the stored pods in order of creation, modulo their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PodPick(pub u32);
 
+/// Type and status of a condition of a pod.
+pub type Condition = (&'static str, ConditionStatus);
+
 /// One thing that happens.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verb {
     /// Time passes.
     Wait(Duration),
-    /// A pod runs and is ready. Like the next two on [`Stage::Manual`] only.
-    Run(PodPick),
+    /// A pod that has not ended gets a phase, and is ready or not. Like the next two on [`Stage::Manual`] only.
+    Phase(PodPick, PodPhase, bool),
     /// A pod succeeds.
     Succeed(PodPick),
-    /// A pod fails with this exit code.
-    Fail(PodPick, i32),
-    /// The containers of a pod end with this exit code. Like the next two on [`Stage::Nodes`] only.
-    Exit(PodPick, i32),
+    /// A pod fails with this exit code, and gets a condition with it.
+    Fail(PodPick, i32, Option<Condition>),
+    /// All containers of a pod end with code 0. Like the next three on [`Stage::Nodes`] only.
+    Exit(PodPick),
+    /// One container of a pod, the first when absent, ends with this exit code; the pod gets a condition with it.
+    Crash(PodPick, Option<&'static str>, i32, Option<Condition>),
     /// A process gets a signal.
     Kill(PodPick, Signal),
     /// Something happens to the node of this number.
@@ -45,6 +50,8 @@ pub enum Verb {
     SetDeadline(i64),
     /// `maxFailedIndexes` is set.
     SetMaxFailedIndexes(i32),
+    /// `ttlSecondsAfterFinished` is set.
+    SetTtl(i32),
     /// `podReplacementPolicy` is set.
     SetReplacementPolicy(PodReplacementPolicy),
     /// A user deletes a pod.
@@ -57,35 +64,46 @@ pub enum Verb {
     RemoveFinalizer(PodPick),
     /// A user takes the other finalizer off a pod.
     LetGo(PodPick),
-    /// A user takes the labels away by which the Job knows its pod.
+    /// A user takes the label away by which the Job knows its pod.
     Disown(PodPick),
-    /// A user creates a pod that the Job's selector selects.
+    /// A user gives a pod the label by which the Job knows its pods; only with a selector of the user's.
+    Claim(PodPick),
+    /// A user creates a pod that the Job's selector selects; only with a selector of the user's.
     Adopt,
     /// The Job controller's process restarts.
     Restart,
+    /// It stops.
+    Stop,
+    /// It starts, if it does not run.
+    Start,
     /// A cache of the controller stands still.
     Hold(WatchKind),
     /// All caches catch up.
     Release,
     /// The Job is deleted.
     DeleteJob(Propagation),
-    /// The Job is created again under its name.
+    /// The Job is created again under its name, if it is gone.
     Recreate,
+    /// Another Job is created beside it, if it is not there.
+    Other,
     /// Nothing can be created in the namespace any more.
     EndNamespace,
 }
 
 /// Number of kinds of verbs on each stage.
-pub const VERB_KINDS: u64 = 24;
+pub const VERB_KINDS: u64 = 30;
 
 impl Verb {
     /// The verb of a gene.
     pub fn from_gene(stage: Stage, gene: u64) -> Self {
-        let mut gene = Gene(gene);
+        let mut gene = Gene(gene.into());
         let kind = gene.below(VERB_KINDS);
         let pod = PodPick(u32::try_from(gene.below(16)).unwrap_or(0));
         match kind {
-            0 => Self::Wait(Duration::from_millis(100 * (1 + gene.below(300)))),
+            0 => {
+                let tenths = Duration::from_millis(100 * (1 + gene.below(300)));
+                Self::Wait(tenths + Duration::from_millis(gene.maybe(3, |gene| gene.below(100)).unwrap_or(0)))
+            }
             1..=3 => Self::of_stage(stage, kind, pod, gene),
             4 => Self::Scale(gene.small(7)),
             5 => Self::SetParallelism(gene.small(6)),
@@ -112,16 +130,33 @@ impl Verb {
             ])),
             21 => gene.maybe(16, |_| Self::EndNamespace).unwrap_or(Self::Recreate),
             22 => Self::Adopt,
-            _ => Self::LetGo(pod),
+            23 => Self::LetGo(pod),
+            24 => Self::Claim(pod),
+            25 => Self::Stop,
+            26 | 27 => Self::Start,
+            28 => Self::SetTtl(gene.small(60)),
+            _ => Self::Other,
         }
     }
 
     fn of_stage(stage: Stage, kind: u64, pod: PodPick, mut gene: Gene) -> Self {
         match (stage, kind) {
-            (Stage::Manual, 1) => Self::Run(pod),
+            (Stage::Manual, 1) => {
+                let (phase, is_ready) = gene.one_of([
+                    (PodPhase::Running, true),
+                    (PodPhase::Running, true),
+                    (PodPhase::Running, false),
+                    (PodPhase::Pending, false),
+                    (PodPhase::Unknown, false),
+                ]);
+                Self::Phase(pod, phase, is_ready)
+            }
             (Stage::Manual, 2) => Self::Succeed(pod),
-            (Stage::Manual, _) => Self::Fail(pod, 1 + gene.small(4)),
-            (Stage::Nodes, 1) => Self::Exit(pod, gene.small(4)),
+            (Stage::Manual, _) => Self::Fail(pod, 1 + gene.small(4), condition(&mut gene)),
+            (Stage::Nodes, 1) => match gene.small(4) {
+                0 => Self::Exit(pod),
+                code => Self::Crash(pod, gene.maybe(4, |_| SIDE), code, condition(&mut gene)),
+            },
             (Stage::Nodes, 2) => Self::Kill(pod, gene.one_of([Signal::Term, Signal::Kill])),
             (Stage::Nodes, _) => {
                 let node = gene.below(3);
@@ -151,8 +186,28 @@ impl Verb {
         text.split('(').next().unwrap_or_default().to_owned()
     }
 
-    /// What an update of the Job changes.
-    pub(crate) fn manifest(&self) -> JobManifest {
+    /// The pod that it is about.
+    pub(crate) const fn pod(&self) -> Option<PodPick> {
+        match self {
+            Self::Phase(pod, ..)
+            | Self::Succeed(pod)
+            | Self::Fail(pod, ..)
+            | Self::Exit(pod)
+            | Self::Crash(pod, ..)
+            | Self::Kill(pod, _)
+            | Self::DeletePod(pod)
+            | Self::ForceDeletePod(pod)
+            | Self::Evict(pod)
+            | Self::RemoveFinalizer(pod)
+            | Self::LetGo(pod)
+            | Self::Disown(pod)
+            | Self::Claim(pod) => Some(*pod),
+            _ => None,
+        }
+    }
+
+    /// What an update of the Job changes; nothing when the verb is no update.
+    pub(crate) fn manifest(&self) -> Option<JobManifest> {
         let mut manifest = JobManifest::default();
         match *self {
             Self::Scale(count) => (manifest.completions, manifest.parallelism) = (Some(count), Some(count)),
@@ -162,9 +217,21 @@ impl Verb {
             Self::SetBackoffLimit(limit) => manifest.backoff_limit = Some(limit),
             Self::SetDeadline(seconds) => manifest.active_deadline_seconds = Some(seconds),
             Self::SetMaxFailedIndexes(limit) => manifest.max_failed_indexes = Some(limit),
+            Self::SetTtl(seconds) => manifest.ttl_seconds_after_finished = Some(seconds),
             Self::SetReplacementPolicy(policy) => manifest.pod_replacement_policy = Some(policy),
-            _ => {}
+            _ => return None,
         }
-        manifest
+        Some(manifest)
     }
+}
+
+/// A condition that comes with a failure, most often none.
+fn condition(gene: &mut Gene) -> Option<Condition> {
+    gene.one_of([
+        None,
+        None,
+        Some((DISRUPTION_TARGET, ConditionStatus::True)),
+        Some((CONFIG_ISSUE, ConditionStatus::True)),
+        Some((DISRUPTION_TARGET, ConditionStatus::False)),
+    ])
 }

@@ -15,7 +15,7 @@ proptest! {
         minor in 28_u16..=37,
         seed in 0_u64..1_000,
         setting: u64,
-        job: u64,
+        job: u128,
         verbs in prop::collection::vec(any::<u64>(), 1..40),
     ) {
         let version = KubernetesVersion::from_minor(minor).ok_or_else(|| TestCaseError::fail("no such version"))?;

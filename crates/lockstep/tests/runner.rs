@@ -6,6 +6,7 @@ use std::time::Duration;
 use towtank_lockstep::run::{FailureCause, Outcome, Run, StepOutcome};
 use towtank_lockstep::runner::{self, Limits, Setting};
 use towtank_lockstep::world::{Refusal, World, WorldError, WorldKind};
+use towtank_model::job::FaultPlan;
 use towtank_model::objects::{Job, JobSpec, JobStatus, ObjectKey, PodSpec, PodTemplate, RestartPolicy, Uid};
 use towtank_model::server::{Actor, Change, Fact, TraceEntry, Verb, Versions};
 use towtank_model::time::Time;
@@ -163,6 +164,7 @@ fn scenario(steps: Vec<Step>) -> Scenario {
             feature_gates: Vec::new(),
             controller_qps: None,
             controller_burst: 0,
+            faults: FaultPlan::default(),
             manual_pods: true,
         },
         workloads: Vec::new(),

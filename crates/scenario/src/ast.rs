@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use towtank_model::cluster::{NodeChange, Signal};
-pub use towtank_model::job::WatchKind;
+pub use towtank_model::job::{FaultPlan, WatchKind};
 use towtank_model::objects::{ConditionStatus, ObjectKey, PodPhase};
 use towtank_model::server::{JobManifest, PodManifest, Propagation};
 use towtank_model::version::KubernetesVersion;
@@ -76,6 +76,8 @@ pub struct ClusterSpec {
     pub controller_qps: Option<u32>,
     /// Burst of the same.
     pub controller_burst: u32,
+    /// `spec.cluster.faults`: calls of the Job controller that go wrong.
+    pub faults: FaultPlan,
     /// `pods: manual`: there is no scheduler and no kubelet; pods keep the phase that steps set (`phase`, `succeed`,
     /// `fail`, which then work on Pending pods too), as in upstream's integration tests.
     pub manual_pods: bool,

@@ -71,7 +71,8 @@ impl CelExpression {
             context.add_variable_from_value("pods", cel::to_value(&observation.pods).map_err(internal)?);
         }
         if is_used("jobs") {
-            context.add_variable_from_value("jobs", cel::to_value(&observation.jobs).map_err(internal)?);
+            let there: Vec<&JobView> = observation.jobs.iter().filter(|job| job.exists).collect();
+            context.add_variable_from_value("jobs", cel::to_value(there).map_err(internal)?);
         }
         if is_used("nodes") {
             context.add_variable_from_value("nodes", cel::to_value(&observation.nodes).map_err(internal)?);

@@ -94,6 +94,14 @@
 //! NonIndexed Job, or `{name}` of a pod that a step applies. `succeed`, `fail`, `evict` and `phase` take several:
 //! `succeed: [work-0, work-1]` or `{pods: [work-0, work-1]}`.
 //!
+//! # Faults
+//!
+//! `spec.cluster.faults` lists calls of the Job controller that go wrong, by kind and number: `{call: update job status,
+//! nth: 2, fault: conflict}`. Calls are `get job`, `create pod`, `patch pod`, `delete pod`, `update job status` and, of the
+//! controller of `ttlSecondsAfterFinished`, `delete job`; each kind is counted from 1 over the whole run. A fault is
+//! `conflict` or `unreachable` (the call has no effect), `answer lost` (it has, but the controller takes it for failed) or
+//! `{delay: 2500ms}` (it reaches the server so much later).
+//!
 //! # Expectations
 //!
 //! When: `within: 60s` (at some instant until then), `at: 10s` (exactly then), `holds: {for: 5m, that: …}` (all the time),

@@ -35,7 +35,7 @@ pub(super) struct Ledger {
     pub(super) let_go: BTreeSet<Uid>,
     /// Pods that had no owner at first.
     pub(super) adopted: BTreeSet<Uid>,
-    /// Pods whose labels a user has changed.
+    /// Pods whose labels a user has changed so that their Job no longer selects them.
     pub(super) relabelled: BTreeSet<Uid>,
     /// Jobs with the pods that their `uncountedTerminatedPods` named.
     pub(super) counted: BTreeSet<(Uid, Uid)>,
@@ -215,9 +215,20 @@ impl Ledger {
                 }
                 if old.owner.is_none() && new.is_some_and(|new| new.owner.is_some()) {
                     self.adopted.insert(old.uid);
+                    // Adoption puts the finalizer on again: a pod that had ended and was counted is counted once more.
+                    self.counted.retain(|(_, pod)| *pod != old.uid);
                 }
-                if entry.actor == Actor::User && new.is_some_and(|new| old.labels != new.labels) {
-                    self.relabelled.insert(old.uid);
+                if let Some(new) = new.filter(|new| entry.actor == Actor::User && old.labels != new.labels) {
+                    let owner = self.owner(new);
+                    let has_lost = owner.map_or_else(
+                        || old.labels.iter().any(|(key, value)| new.labels.get(key) != Some(value)),
+                        |job| !selector_matches(&job.spec.selector, &new.labels),
+                    );
+                    if has_lost {
+                        self.relabelled.insert(old.uid)
+                    } else {
+                        self.relabelled.remove(&old.uid)
+                    };
                 }
                 if new.is_none() {
                     self.gone_pods.insert(old.uid);

@@ -152,6 +152,7 @@ fn controller_config(cluster: &ClusterSpec, timing: &TimingProfile) -> Controlle
     ControllerConfig {
         qps: cluster.controller_qps,
         burst: cluster.controller_burst,
+        faults: cluster.faults.clone(),
         watch_latency: timing.watch_delivery,
         call_latency: timing.api_call,
         ..ControllerConfig::default()

@@ -45,13 +45,13 @@ impl Claim {
             last = Some((&pod.labels, matches));
             if matches {
                 claim.pods.push(Arc::clone(pod));
-            } else if !is_deleting {
+            } else if mutant!(61, !is_deleting => false) {
                 claim.wanted.push_back(Wanted::Release(pod.uid));
             }
         }
         if !is_deleting {
             for pod in cache.ownerless_matching(&job.key.namespace, &job.spec.selector) {
-                if !pod.is_deleting() {
+                if mutant!(60, !pod.is_deleting() => true) {
                     let adopted = Pod { tracked: true, ..Pod::clone(pod) };
                     claim.wanted.push_back(Wanted::Adopt(Arc::new(adopted)));
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::client::{Client, ClientId, Reply, Ticket};
 use super::config::{ControllerConfig, is_none};
-use super::faults::FaultPlan;
+use super::faults::CallKind;
 use super::informer::{JobCache, KeyId, Offered, PodCache, Watch, WatchKind, slot};
 use super::memory::Memory;
 use super::orphans::Orphans;
@@ -56,7 +56,10 @@ impl JobController {
     /// A process that has not started.
     pub fn new(config: ControllerConfig, features: Features, explains: bool) -> Self {
         let client = Client::new(ClientId::Jobs, Actor::JobController, &config, config.faults.clone());
-        let ttl_client = Client::new(ClientId::Ttl, Actor::TtlController, &config, FaultPlan::default());
+        let ttl_client = {
+            let faults = config.faults.of_kind(CallKind::DeleteJob);
+            Client::new(ClientId::Ttl, Actor::TtlController, &config, faults)
+        };
         Self {
             features,
             explains,

@@ -16,7 +16,8 @@ pub enum CallKind {
     DeletePod,
     /// Write a Job's status.
     UpdateJobStatus,
-    /// Delete a Job.
+    /// Delete a Job whose time to live is over: the only kind of call of the controller of time to live that can go
+    /// wrong by plan.
     DeleteJob,
 }
 
@@ -47,6 +48,17 @@ impl FaultPlan {
     pub fn with(mut self, kind: CallKind, nth: u64, fault: Fault) -> Self {
         self.faults.insert((kind, nth), fault);
         self
+    }
+
+    /// The part of the plan that is about calls of this kind.
+    pub(super) fn of_kind(&self, kind: CallKind) -> Self {
+        let faults = self.faults.iter().filter(|((planned, _), _)| *planned == kind);
+        Self { faults: faults.map(|(call, fault)| (*call, *fault)).collect() }
+    }
+
+    /// Every fault, by kind and number of the call.
+    pub fn iter(&self) -> impl Iterator<Item = (CallKind, u64, Fault)> {
+        self.faults.iter().map(|(&(kind, nth), &fault)| (kind, nth, fault))
     }
 
     /// Nothing goes wrong.

@@ -38,7 +38,7 @@ impl JobController {
     }
 
     fn enqueue_batched(&mut self, key: KeyId, ctx: &mut Context<'_>) {
-        self.enqueue_after(key, BATCH_PERIOD, ctx);
+        self.enqueue_after(key, mutant!(62, BATCH_PERIOD => Duration::ZERO), ctx);
     }
 
     fn pod_added(&mut self, pod: &Pod, ctx: &mut Context<'_>) {
@@ -49,7 +49,7 @@ impl JobController {
         }
         if let Some(owner) = &pod.owner {
             if let Some((key, _)) = self.jobs.resolve(owner) {
-                self.memory(key).creation_observed();
+                mutant!(65, self.memory(key).creation_observed() => ());
                 self.enqueue_batched(key, ctx);
             }
             return;
@@ -57,7 +57,7 @@ impl JobController {
         if pod.tracked {
             self.enqueue_orphan(pod.uid, ctx);
         }
-        self.enqueue_selecting(pod, ctx);
+        mutant!(48, self.enqueue_selecting(pod, ctx) => ());
     }
 
     fn pod_updated(&mut self, old: &Pod, pod: &Pod, ctx: &mut Context<'_>) {
@@ -106,7 +106,7 @@ impl JobController {
             return;
         };
         let memory = self.memory(key);
-        memory.deletion_observed();
+        mutant!(64, memory.deletion_observed() => ());
         if is_final || !pod.tracked {
             memory.finalizers_gone.remove(&pod.uid);
         }
@@ -128,7 +128,8 @@ impl JobController {
                 return;
             }
         }
-        let delay = if job.generation == old.generation { BATCH_PERIOD } else { Duration::ZERO };
+        let delay =
+            if mutant!(63, job.generation == old.generation => true) { BATCH_PERIOD } else { Duration::ZERO };
         self.enqueue_after(key, delay, ctx);
         let (new_deadline, old_deadline) =
             (job.spec.active_deadline_seconds, old.spec.active_deadline_seconds);

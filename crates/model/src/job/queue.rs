@@ -25,7 +25,7 @@ impl RetryDelays {
     pub const DEFAULT: Self = Self { min: Duration::from_millis(5), max: Duration::from_secs(1_000) };
 
     fn after(self, failures: u32) -> Duration {
-        self.min.saturating_mul(2_u32.saturating_pow(failures)).min(self.max)
+        self.min.saturating_mul(2_u32.saturating_pow(mutant!(66, failures => failures + 1))).min(self.max)
     }
 }
 
@@ -127,7 +127,7 @@ impl WorkQueue {
 
     /// Forgets the key's errors, as after a success.
     pub fn forget(&mut self, key: u32) {
-        self.entry(key).failures = 0;
+        self.entry(key).failures = mutant!(67, 0 => self.entry(key).failures);
     }
 
     /// Errors of the key since the last success.

@@ -1,9 +1,10 @@
 //! `spec.cluster` and `spec.workloads`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use towtank_model::cluster::{Behaviour, OnTerm};
+use towtank_model::job::{CallKind, Fault, FaultPlan};
 use towtank_model::version::{Features, Gate, GateError, KubernetesVersion};
 
 use super::Source;
@@ -15,6 +16,8 @@ use crate::{raw, text};
 
 /// Nodes that a cluster may have.
 const NODES_MAX: u32 = 100_000;
+/// Faults that a scenario may plan.
+const FAULTS_MAX: usize = 1_000;
 /// Exit code of a process that SIGTERM ends.
 const SIGTERM_EXIT_CODE: i32 = 143;
 /// Timing profiles.
@@ -47,8 +50,48 @@ pub(super) fn spec(
         feature_gates: feature_gates(file, root, raw.feature_gates.unwrap_or_default(), versions)?,
         controller_qps: qps,
         controller_burst: or(raw.controller_burst, 30),
+        faults: faults(file, raw.faults.unwrap_or_default())?,
         manual_pods: raw.pods.is_some_and(|mode| mode.value == raw::PodMode::Manual),
     })
+}
+
+/// Which calls go wrong.
+fn faults(file: &Source<'_>, written: Vec<Spanned<raw::Fault>>) -> Result<FaultPlan, ScenarioError> {
+    const WORDS: &[(&str, Fault)] = &[
+        ("conflict", Fault::Conflict),
+        ("unreachable", Fault::Unreachable),
+        ("answer lost", Fault::AnswerLost),
+    ];
+    let (mut plan, mut planned) = (FaultPlan::default(), BTreeSet::new());
+    for Spanned { value: raw::Fault { call, nth, fault }, span } in written {
+        if planned.len() == FAULTS_MAX {
+            let problem = Problem::Limit(format!("a scenario may have {FAULTS_MAX} faults"));
+            return Err(file.error(span, problem, "one too many").with_help("write fewer faults"));
+        }
+        let kind = match call {
+            raw::CallKind::GetJob => CallKind::GetJob,
+            raw::CallKind::CreatePod => CallKind::CreatePod,
+            raw::CallKind::PatchPod => CallKind::PatchPod,
+            raw::CallKind::DeletePod => CallKind::DeletePod,
+            raw::CallKind::UpdateJobStatus => CallKind::UpdateJobStatus,
+            raw::CallKind::DeleteJob => CallKind::DeleteJob,
+        };
+        let number = file.positive(&nth, "calls")?;
+        if !planned.insert((kind, number)) {
+            let problem = Problem::Invalid("a call goes wrong in one way".to_owned());
+            return Err(file
+                .error(nth.span, problem, "this call has a fault already")
+                .with_help("remove one of the two, or change its `nth`"));
+        }
+        let fault = match fault.value {
+            raw::FaultKind::Word(word) => {
+                file.word(&Spanned { value: word, span: fault.span }, "fault", WORDS)?
+            }
+            raw::FaultKind::Delay(delay) => Fault::Delay(file.read(&delay.delay, text::duration)?),
+        };
+        plan = plan.with(kind, number.into(), fault);
+    }
+    Ok(plan)
 }
 
 /// Gates that every version of the scenario knows and lets be set.

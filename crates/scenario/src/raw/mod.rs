@@ -129,6 +129,63 @@ pub(crate) struct Cluster {
     /// Burst of the same (`--kube-api-burst`); 30 when absent.
     #[serde(default)]
     pub(crate) controller_burst: Option<Spanned<u32>>,
+    /// Calls of the Job controller that go wrong: `[{call: update job status, nth: 2, fault: conflict}]`.
+    #[serde(default)]
+    pub(crate) faults: Option<Vec<Spanned<Fault>>>,
+}
+
+/// One call that goes wrong.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Fault {
+    /// The kind of call.
+    pub(crate) call: CallKind,
+    /// Which call of this kind, from 1, over the whole run: those after a restart of the controller count on.
+    pub(crate) nth: Spanned<u32>,
+    /// What becomes of it: `conflict`, `unreachable`, `answer lost`, or `{delay: 2500ms}`.
+    pub(crate) fault: Spanned<FaultKind>,
+}
+
+/// A kind of API call that the Job controller makes.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+pub(crate) enum CallKind {
+    /// Read a Job from the server, before it adopts a pod.
+    #[serde(rename = "get job")]
+    GetJob,
+    /// Create a pod.
+    #[serde(rename = "create pod")]
+    CreatePod,
+    /// Patch a pod: take the finalizer off, adopt it, release it.
+    #[serde(rename = "patch pod")]
+    PatchPod,
+    /// Delete a pod.
+    #[serde(rename = "delete pod")]
+    DeletePod,
+    /// Write the status of a Job.
+    #[serde(rename = "update job status")]
+    UpdateJobStatus,
+    /// Delete a Job whose time to live is over.
+    #[serde(rename = "delete job")]
+    DeleteJob,
+}
+
+/// What becomes of a call: `conflict` and `unreachable` keep it from having an effect, with `answer lost` it has its
+/// effect but the controller does not learn of it.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum FaultKind {
+    /// `conflict`, `unreachable` or `answer lost`.
+    Word(String),
+    /// It reaches the server later.
+    Delay(Delay),
+}
+
+/// `{delay: 2500ms}`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Delay {
+    /// By how much.
+    pub(crate) delay: Spanned<Verbatim>,
 }
 
 /// Who moves pods through their phases.
@@ -187,4 +244,10 @@ pub(crate) struct OnTermExit {
     pub(crate) after: Option<Spanned<Verbatim>>,
 }
 
+text_or_mapping!(
+    FaultKind,
+    FaultKind::Word,
+    FaultKind::Delay,
+    "`conflict`, `unreachable`, `answer lost` or `{delay: …}`"
+);
 text_or_mapping!(OnTerm, OnTerm::Word, OnTerm::Exit, "`ignore` or `{exitCode: …, after: …}`");

@@ -101,7 +101,8 @@ impl Account<'_> {
         if !facts.is_tracked {
             return false;
         }
-        let is_over = self.snapshot.job.deletion_time.is_some() || self.verdict.is_some();
+        let is_over =
+            mutant!(42, self.snapshot.job.deletion_time.is_some() => false) || self.verdict.is_some();
         if is_over || facts.phase == PodPhase::Succeeded {
             return true;
         }
@@ -115,7 +116,7 @@ impl Account<'_> {
         if is_held {
             notes.add(|| (Subject::Pod(self.snapshot.pods[position].uid), Rule::PodHeld, String::new()));
         }
-        !is_held
+        mutant!(43, !is_held => true)
     }
 
     /// What a pod that loses its finalizer counts for.
@@ -155,7 +156,7 @@ impl Account<'_> {
 
     /// The decision makes failures of pods that have not ended. Up to 1.30 any decision does.
     fn fails_unfinished_pods(&self) -> bool {
-        self.verdict.is_some_and(|verdict| !verdict.is_interim_success())
+        self.verdict.is_some_and(|verdict| mutant!(44, !verdict.is_interim_success() => false))
     }
 
     /// Writes the index sets. The counter of successes follows the set, so it may fall.
@@ -190,7 +191,7 @@ pub(super) fn announce(verdict: &mut Verdict, status: &mut JobStatus, now: Time)
         ),
         _ => return false,
     };
-    if is_new {
+    if mutant!(45, is_new => false) {
         status.conditions.push(verdict.condition());
     }
     (verdict.kind, verdict.at) = (last, now);

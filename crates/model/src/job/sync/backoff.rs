@@ -24,7 +24,7 @@ impl BackoffRecord {
         failures: impl Iterator<Item = Time> + Clone,
     ) -> Self {
         let count = |failures: usize| u32::try_from(failures).unwrap_or(u32::MAX);
-        match successes.max() {
+        match mutant!(2, successes.max() => None) {
             None => match failures.clone().max() {
                 None => self,
                 latest => Self {
@@ -57,7 +57,7 @@ pub(super) fn remaining(failures: u32, last_failure: Time, now: Time) -> Duratio
     if failures == 0 {
         return Duration::ZERO;
     }
-    let doublings = failures.saturating_sub(1).min(6);
+    let doublings = mutant!(1, failures.saturating_sub(1) => failures).min(6);
     let delay = (DELAY_MIN * 2_u32.pow(doublings)).min(DELAY_MAX);
     (delay + last_failure.since(now)).saturating_sub(now.since(last_failure))
 }
@@ -65,7 +65,7 @@ pub(super) fn remaining(failures: u32, last_failure: Time, now: Time) -> Duratio
 /// What is left of the delay of one index, whose last failed pod is `held` (upstream
 /// `TestGetRemainingBackoffTimePerIndex`).
 pub(super) fn remaining_for_index(held: &Pod, features: &Features, now: Time) -> Duration {
-    let failures = failure_count(held).saturating_add(1);
+    let failures = mutant!(4, failure_count(held).saturating_add(1) => failure_count(held));
     remaining(u32::try_from(failures).unwrap_or(u32::MAX), finish_time(held, features), now)
 }
 
@@ -92,7 +92,7 @@ pub(super) fn requeue_delay(remaining: Duration) -> Duration {
 /// When a pod ended, as far as its object tells: the end of its last container, else the moment it ceased to be
 /// ready, else the request to delete it, else its creation (upstream `TestGetFinishedTime`).
 pub(super) fn finish_time(pod: &Pod, features: &Features) -> Time {
-    containers_finish_time(pod, features)
+    mutant!(3, containers_finish_time(pod, features) => None)
         .or_else(|| {
             pod.condition(READY)
                 .filter(|condition| condition.status == ConditionStatus::False)

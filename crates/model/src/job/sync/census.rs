@@ -36,10 +36,12 @@ impl Facts {
             phase,
             is_active: pod.is_active(),
             is_terminating,
-            is_failed: phase == PodPhase::Failed || (is_terminating && !replaces_ended_pods_only),
+            is_failed: phase == PodPhase::Failed
+                || (is_terminating && mutant!(6, !replaces_ended_pods_only => true)),
             has_finalizer: pod.tracked,
             is_tracked: snapshot.is_tracked(pod),
-            is_countable: completions.is_none_or(|count| index.is_some_and(|index| index < count)),
+            is_countable: completions
+                .is_none_or(|count| index.is_some_and(|index| mutant!(7, index < count => index <= count))),
         }
     }
 
@@ -80,10 +82,10 @@ impl Census {
                     census.active.reserve_exact(snapshot.pods.len() - position);
                 }
                 census.active.push(position);
-                census.ready += usize::from(pod.is_ready());
+                census.ready += usize::from(mutant!(8, pod.is_ready() => facts.phase == PodPhase::Running));
                 continue;
             }
-            census.terminating += usize::from(facts.is_terminating);
+            census.terminating += usize::from(mutant!(9, facts.is_terminating => false));
             note(pod, facts, notes);
             if !facts.is_tracked || !facts.is_countable {
                 continue;

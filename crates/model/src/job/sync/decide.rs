@@ -68,6 +68,7 @@ impl Case<'_> {
     /// The decision, if there is one before the pods are managed.
     pub(super) fn verdict(&self, effects: &mut Vec<Effect>, notes: &mut Notes) -> Option<Verdict> {
         self.standing(notes)
+            .or_else(|| mutant!(10, None => self.by_limits(effects, notes)))
             .or_else(|| self.by_pod_failure_policy(notes))
             .or_else(|| self.by_limits(effects, notes))
             .or_else(|| self.by_indexes(notes))
@@ -86,7 +87,7 @@ impl Case<'_> {
         }
         let target = self.status.condition(JobConditionType::FailureTarget)?;
         let counts = target.status == ConditionStatus::True || !features.checks_failure_target_status;
-        if !counts || !features.pod_failure_policy {
+        if mutant!(11, !counts => true) || !features.pod_failure_policy {
             return None;
         }
         notes.add(|| (Subject::Job, Rule::DecisionStands, format!("FailureTarget, {}", target.reason)));
@@ -116,7 +117,7 @@ impl Case<'_> {
     fn by_limits(&self, effects: &mut Vec<Effect>, notes: &mut Notes) -> Option<Verdict> {
         let limit = self.snapshot.job.spec.backoff_limit;
         let reached = "Job has reached the specified backoff limit";
-        if self.failed > limit {
+        if mutant!(12, self.failed > limit => self.failed >= limit) {
             let failed = self.failed;
             notes.add(|| {
                 (Subject::Job, Rule::BackoffLimitExceeded, format!("{failed} failures, limit {limit}"))
@@ -124,7 +125,9 @@ impl Case<'_> {
             return Some(self.failure("BackoffLimitExceeded", reached));
         }
         let restarts = self.restarts_in_place();
-        if restarts.is_some_and(|restarts| restarts >= i64::from(limit).max(1)) {
+        if restarts.is_some_and(
+            |restarts| mutant!(13, restarts >= i64::from(limit).max(1) => restarts > i64::from(limit)),
+        ) {
             let restarts = restarts.unwrap_or_default();
             notes.add(|| {
                 (Subject::Job, Rule::RestartLimitExceeded, format!("{restarts} restarts, limit {limit}"))
@@ -134,10 +137,11 @@ impl Case<'_> {
         let remaining = self.deadline_remaining()?;
         if remaining.is_zero() {
             notes.add(|| (Subject::Job, Rule::DeadlineExceeded, String::new()));
-            return Some(self.failure("DeadlineExceeded", "Job was active longer than specified deadline"));
+            let reason = mutant!(16, "DeadlineExceeded" => "ActiveDeadlineExceeded");
+            return Some(self.failure(reason, "Job was active longer than specified deadline"));
         }
         notes.add(|| (Subject::Job, Rule::DeadlinePending, format!("in {} s", remaining.as_secs_f64())));
-        effects.push(Effect::RequeueAfter(remaining));
+        effects.push(Effect::RequeueAfter(mutant!(55, remaining => remaining * 2)));
         None
     }
 
@@ -159,8 +163,8 @@ impl Case<'_> {
     /// What is left until the deadline; `None` when there is none or the Job is suspended.
     fn deadline_remaining(&self) -> Option<Duration> {
         let spec = &self.snapshot.job.spec;
-        let allowed = spec.active_deadline_seconds.filter(|_| !spec.suspend)?;
-        let allowed = Duration::from_secs(u64::try_from(allowed).unwrap_or(0));
+        let allowed = spec.active_deadline_seconds.filter(|_| mutant!(14, !spec.suspend => true))?;
+        let allowed = Duration::from_secs(u64::try_from(mutant!(15, allowed => allowed + 1)).unwrap_or(0));
         let start = self.status.start_time?;
         // A start time in the future, as a clock that was set back would leave it, prolongs the wait.
         Some((allowed + start.since(self.now)).saturating_sub(self.now.since(start)))
@@ -171,7 +175,9 @@ impl Case<'_> {
         self.snapshot.backoff_limit_per_index()?;
         let (failed, succeeded) = (indexes.failed_len(), indexes.succeeded.len());
         let most = self.snapshot.job.spec.max_failed_indexes;
-        if let Some(most) = most.filter(|&most| usize::try_from(most).map_or(true, |most| failed > most)) {
+        if let Some(most) = most.filter(|&most| {
+            usize::try_from(most).map_or(true, |most| mutant!(17, failed > most => failed >= most))
+        }) {
             notes.add(|| {
                 (Subject::Job, Rule::MaxFailedIndexesExceeded, format!("{failed} failed, at most {most}"))
             });
@@ -179,7 +185,7 @@ impl Case<'_> {
             return Some(self.failure("MaxFailedIndexesExceeded", message));
         }
         let completions = self.snapshot.indexed_completions()? as usize;
-        if failed == 0 || failed + succeeded < completions {
+        if failed == 0 || mutant!(18, failed + succeeded < completions => succeeded < completions) {
             return None;
         }
         notes.add(|| {
@@ -203,7 +209,7 @@ impl Case<'_> {
     }
 
     fn failure(&self, reason: &str, message: &str) -> Verdict {
-        let delays = self.snapshot.features.delays_terminal_condition;
+        let delays = mutant!(19, self.snapshot.features.delays_terminal_condition => false);
         let kind = if delays { JobConditionType::FailureTarget } else { JobConditionType::Failed };
         Verdict { kind, reason: reason.into(), message: message.into(), at: self.now }
     }
@@ -212,7 +218,7 @@ impl Case<'_> {
 /// The decision that enough pods have succeeded.
 pub(super) fn success(snapshot: &Snapshot, now: Time) -> Verdict {
     let features = &snapshot.features;
-    let (reason, message) = if features.completions_reached_reason {
+    let (reason, message) = if mutant!(20, features.completions_reached_reason => false) {
         ("CompletionsReached", "Reached expected number of succeeded pods")
     } else {
         ("", "")

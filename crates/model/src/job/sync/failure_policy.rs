@@ -30,7 +30,7 @@ impl PolicyMatch<'_> {
 
     /// The message of the condition when the rule fails the Job.
     pub(super) fn message(&self, pod: &Pod) -> String {
-        let (rule, key) = (self.rule, &pod.key);
+        let (rule, key) = (mutant!(26, self.rule => self.rule + 1), &pod.key);
         match self.cause {
             Cause::Container { name, exit_code } => format!(
                 "Container {name} for pod {key} failed with exit code {exit_code} matching FailJob rule at index {rule}"
@@ -50,7 +50,9 @@ pub(super) fn first_match<'a>(
     features: &Features,
 ) -> Option<PolicyMatch<'a>> {
     policy.rules.iter().enumerate().find_map(|(rule, candidate)| {
-        if candidate.action == PodFailureAction::FailIndex && !features.backoff_limit_per_index {
+        if candidate.action == PodFailureAction::FailIndex
+            && mutant!(23, !features.backoff_limit_per_index => true)
+        {
             return None;
         }
         let cause = match &candidate.matches {
@@ -58,7 +60,9 @@ pub(super) fn first_match<'a>(
                 let matches = |status: &&'a ContainerStatus| {
                     let named = container_name.as_ref().is_none_or(|name| *name == status.name);
                     named
-                        && exit_code(status).is_some_and(|code| code != 0 && values.contains(&code) == *is_in)
+                        && exit_code(status).is_some_and(|code| {
+                            code != 0 && values.contains(&code) == mutant!(24, *is_in => true)
+                        })
                 };
                 let statuses = pod.status.containers.iter().chain(&pod.status.init_containers);
                 let container = statuses.clone().find(matches)?;
@@ -66,9 +70,9 @@ pub(super) fn first_match<'a>(
             }
             PodFailureMatch::PodConditions(patterns) => {
                 Cause::Condition(pod.status.conditions.iter().find(|condition| {
-                    patterns
-                        .iter()
-                        .any(|(kind, status)| *kind == condition.kind && *status == condition.status)
+                    patterns.iter().any(|(kind, status)| {
+                        *kind == condition.kind && mutant!(25, *status == condition.status => true)
+                    })
                 })?)
             }
         };

@@ -64,7 +64,7 @@ pub(super) fn follow_suspension(
     ensure_condition(&mut status.conditions, wanted);
     if !suspended {
         status.start_time = Some(now);
-    } else if snapshot.features.clears_start_time_on_suspend {
+    } else if mutant!(49, snapshot.features.clears_start_time_on_suspend => false) {
         status.start_time = None;
     }
     let (rule, event) = if suspended { (Rule::Suspended, "Suspended") } else { (Rule::Resumed, "Resumed") };
@@ -84,7 +84,7 @@ pub(super) fn may_finish(
         notes.add(|| (Subject::Job, Rule::FinalWaitsForUncounted, format!("{left} uncounted")));
         return false;
     }
-    if snapshot.features.delays_terminal_condition && terminating > 0 {
+    if snapshot.features.delays_terminal_condition && mutant!(46, terminating > 0 => false) {
         notes.add(|| (Subject::Job, Rule::FinalWaitsForTerminating, format!("{terminating} terminating")));
         return false;
     }
@@ -95,7 +95,7 @@ pub(super) fn may_finish(
 pub(super) fn enact(verdict: &Verdict, status: &mut JobStatus, now: Time, notes: &mut Notes) {
     let condition = JobCondition { last_transition_time: now.truncated_to_second(), ..verdict.condition() };
     ensure_condition(&mut status.conditions, condition);
-    if verdict.kind == JobConditionType::Complete {
+    if mutant!(50, verdict.kind == JobConditionType::Complete => true) {
         status.completion_time = Some(verdict.at.truncated_to_second());
     }
     notes.add(|| (Subject::Job, Rule::Finished, format!("{} {}", verdict.kind.as_str(), verdict.reason)));

@@ -33,7 +33,7 @@ impl Indexes {
     pub(super) fn of(snapshot: &Snapshot, census: &Census, notes: &mut Notes) -> Option<Self> {
         let completions = snapshot.indexed_completions()?;
         let status = &snapshot.job.status;
-        let previous = IndexSet::parse_below(&status.completed_indexes, completions);
+        let previous = IndexSet::parse_below(&status.completed_indexes, mutant!(38, completions => u32::MAX));
         let succeeded = with_pods(&previous, census, |_, facts| facts.phase == PodPhase::Succeeded);
         note_forgotten(snapshot, completions, notes);
         let failed = snapshot.backoff_limit_per_index().map(|_| {
@@ -85,7 +85,8 @@ impl Indexes {
     /// Whether every active pod has an index in range to itself.
     pub(super) fn fits(&self, snapshot: &Snapshot, census: &Census) -> bool {
         let completions = snapshot.indexed_completions().unwrap_or(0);
-        self.active.len() == census.active.len() && self.active.last().is_none_or(|last| last < completions)
+        self.active.len() == census.active.len()
+            && self.active.last().is_none_or(|last| mutant!(41, last < completions => true))
     }
 
     /// The lowest indexes, at most `max`, that are neither active, succeeded nor failed, nor (when only ended pods are
@@ -95,7 +96,7 @@ impl Indexes {
         if snapshot.replaces_ended_pods_only() && census.terminating > 0 {
             taken = taken.union(&set_of(census.indexes_where(|_, facts| facts.is_terminating)));
         }
-        if let Some(failed) = &self.failed {
+        if let Some(failed) = mutant!(39, &self.failed => &None) {
             taken = taken.union(failed);
         }
         taken.missing_below(snapshot.indexed_completions().unwrap_or(0), max)
@@ -131,7 +132,7 @@ fn note_forgotten(snapshot: &Snapshot, completions: u32, notes: &mut Notes) {
 /// patched the finalizer away does not matter here: only what the cache shows.
 fn with_pods(previous: &IndexSet, census: &Census, has_it: impl Fn(usize, &Facts) -> bool) -> IndexSet {
     let found = census.indexes_where(|position, facts| {
-        facts.has_finalizer && facts.is_countable && has_it(position, facts)
+        mutant!(40, facts.has_finalizer => true) && facts.is_countable && has_it(position, facts)
     });
     if found.is_empty() { previous.clone() } else { previous.union(&set_of(found)) }
 }

@@ -32,7 +32,9 @@ impl Plan {
         let count = |pods: usize| u32::try_from(pods).unwrap_or(u32::MAX);
         match self {
             Self::Keep => None,
-            Self::Wait(remaining) => Some(Effect::RequeueAfter(requeue_delay(*remaining))),
+            Self::Wait(remaining) => {
+                mutant!(5, Some(Effect::RequeueAfter(requeue_delay(*remaining))) => None)
+            }
             Self::Delete(pods) => Some(Effect::ExpectDeletions(count(pods.len()))),
             Self::Create(drafts) => Some(Effect::ExpectCreations(count(drafts.len()))),
         }
@@ -97,14 +99,15 @@ impl Stock<'_> {
         let spec = &self.snapshot.job.spec;
         let active = self.census.active.len();
         let Some(completions) = spec.completions else {
-            if self.succeeded > 0 {
+            if mutant!(31, self.succeeded > 0 => false) {
                 notes.add(|| (Subject::Job, Rule::SuccessKeepsPods, format!("{active} active")));
                 return active;
             }
             return usize::try_from(spec.parallelism).unwrap_or(0);
         };
         let missing = completions.saturating_sub(self.succeeded);
-        let want = usize::try_from(missing.min(spec.parallelism)).unwrap_or(0);
+        let want =
+            usize::try_from(mutant!(30, missing.min(spec.parallelism) => spec.parallelism)).unwrap_or(0);
         notes.add(|| {
             let detail = format!(
                 "{want} wanted (parallelism {}, completions {completions}, succeeded {}), {active} active",
@@ -144,12 +147,13 @@ impl Stock<'_> {
         if terminating > 0 && want > active {
             notes.add(|| (Subject::Job, Rule::SlotsHeld, format!("{terminating} terminating")));
         }
-        let missing = want.saturating_sub(terminating).saturating_sub(active);
+        let missing = want.saturating_sub(mutant!(32, terminating => 0)).saturating_sub(active);
         if missing == 0 {
             return Plan::Keep;
         }
         let per_index = self.snapshot.backoff_limit_per_index().is_some() && self.indexes.is_some();
-        let remaining = if per_index { Duration::ZERO } else { self.backoff.remaining(self.now) };
+        let remaining =
+            if mutant!(35, per_index => false) { Duration::ZERO } else { self.backoff.remaining(self.now) };
         if !remaining.is_zero() {
             let (failures, left) = (self.backoff.failures_after_last_success, remaining.as_secs_f64());
             notes
@@ -213,7 +217,7 @@ impl Stock<'_> {
             let pod = &self.snapshot.pods[position];
             (counted, ignored) = (counted_failures(pod), ignored_failures(pod));
             let count = if self.snapshot.is_failure_counted(pod) { &mut counted } else { &mut ignored };
-            *count = count.saturating_add(1);
+            *count = count.saturating_add(mutant!(34, 1 => 0));
         }
         PodDraft {
             index: Some(index),
@@ -268,7 +272,7 @@ impl SlowStart {
     /// Goes on to the next batch, twice as large.
     pub(super) fn advance(&mut self) {
         self.done += self.batch().len();
-        self.batch = self.batch.saturating_mul(2);
+        self.batch = self.batch.saturating_mul(mutant!(33, 2 => 4));
     }
 
     /// Pods after the present batch.

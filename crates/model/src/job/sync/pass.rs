@@ -141,11 +141,11 @@ impl SyncPass {
         if self.verdict.is_some() {
             return self.delete_active(now);
         }
-        if self.snapshot.job.deletion_time.is_some() {
+        if mutant!(52, self.snapshot.job.deletion_time.is_some() => false) {
             self.notes.add(|| (Subject::Job, Rule::JobBeingDeleted, String::new()));
             return self.settle(now, false);
         }
-        if !self.snapshot.expectations_satisfied {
+        if mutant!(51, !self.snapshot.expectations_satisfied => false) {
             self.notes.add(|| (Subject::Job, Rule::ExpectationsUnmet, String::new()));
             return self.settle(now, false);
         }
@@ -167,7 +167,7 @@ impl SyncPass {
                 add(snapshot.job.status.succeeded, new)
             }
         };
-        if self.status.start_time.is_none() && !snapshot.job.spec.suspend {
+        if self.status.start_time.is_none() && mutant!(47, !snapshot.job.spec.suspend => true) {
             self.status.start_time = Some(now);
             self.notes.add(|| (Subject::Job, Rule::StartTimeSet, String::new()));
         }
@@ -181,7 +181,7 @@ impl SyncPass {
     fn settle(&mut self, now: Time, managed: bool) -> Step {
         let completions = self.snapshot.job.spec.completions;
         let enough = completions.map_or(self.succeeded > 0, |completions| self.succeeded >= completions);
-        if enough && self.active == 0 {
+        if enough && mutant!(53, self.active == 0 => true) {
             let succeeded = self.succeeded;
             self.notes.add(|| (Subject::Job, Rule::CompletionsReached, format!("{succeeded} succeeded")));
             self.verdict = Some(decide::success(&self.snapshot, now));
@@ -222,7 +222,8 @@ impl SyncPass {
         let (status, count) = (&mut self.status, |pods: usize| add(0, pods));
         let ready = features.status_ready.then(|| count(self.ready));
         let terminating = features.status_terminating.then(|| count(self.terminating));
-        let terminating_differs = features.compares_terminating && terminating != status.terminating;
+        let terminating_differs =
+            mutant!(56, features.compares_terminating => false) && terminating != status.terminating;
         let differs = count(self.active) != status.active || ready != status.ready || terminating_differs;
         (status.active, status.ready, status.terminating) = (count(self.active), ready, terminating);
         differs
@@ -238,7 +239,7 @@ impl SyncPass {
                 }
             }
         }
-        self.effects.push(Effect::StoreBackoff(self.backoff));
+        self.effects.push(Effect::StoreBackoff(mutant!(54, self.backoff => self.snapshot.backoff)));
         self.release(now)
     }
 

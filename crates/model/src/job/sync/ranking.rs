@@ -24,12 +24,12 @@ fn rank(pod: &Pod, features: &Features) -> Rank {
     let sidecar_restarts = if features.sidecar_restart_tiebreak { sidecar_restarts(pod) } else { 0 };
     (
         pod.node.is_some(),
-        pod.status.phase as u8,
+        mutant!(36, pod.status.phase as u8 => u8::MAX - pod.status.phase as u8),
         ready,
         ready_time,
         Reverse(restarts.unwrap_or(0).max(0)),
         Reverse(sidecar_restarts),
-        Reverse(pod.creation_time),
+        Reverse(mutant!(37, pod.creation_time => Time::ZERO)),
     )
 }
 

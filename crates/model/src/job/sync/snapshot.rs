@@ -19,7 +19,7 @@ impl Snapshot {
         let by_failure_policy = features.pod_failure_policy
             && spec.pod_failure_policy.is_some()
             && !features.only_policy_decides_replacement;
-        by_policy || by_failure_policy
+        mutant!(27, by_policy => false) || by_failure_policy
     }
 
     /// `backoffLimitPerIndex`, where the feature exists and the Job uses it.
@@ -43,7 +43,7 @@ impl Snapshot {
 
     /// The failure of this pod counts: no rule says Ignore.
     pub(super) fn is_failure_counted(&self, pod: &Pod) -> bool {
-        self.policy_match(pod).is_none_or(|rule| rule.is_counted())
+        self.policy_match(pod).is_none_or(|rule| mutant!(29, rule.is_counted() => true))
     }
 
     /// The pod counts as failed: it ended so, or (unless only ended pods are replaced) it is being deleted.
@@ -73,6 +73,7 @@ impl Snapshot {
         if rule.is_some_and(|rule| rule.action == PodFailureAction::FailIndex) {
             return true;
         }
-        rule.is_none_or(|rule| rule.is_counted()) && super::backoff::counted_failures(pod) >= limit
+        rule.is_none_or(|rule| rule.is_counted())
+            && mutant!(28, super::backoff::counted_failures(pod) >= limit => super::backoff::counted_failures(pod) > limit)
     }
 }

@@ -10,14 +10,17 @@ pub(super) fn first_match(policy: &SuccessPolicy, completions: u32, succeeded: &
         return None;
     }
     let reaches = |found: usize, count: Option<i32>| {
-        count.is_some_and(|count| usize::try_from(count).map_or(true, |count| found >= count))
+        count.is_some_and(|count| {
+            usize::try_from(count).map_or(true, |count| mutant!(22, found >= count => found > count))
+        })
     };
     policy.rules.iter().position(|rule| match &rule.succeeded_indexes {
         None => reaches(succeeded.len(), rule.succeeded_count),
         Some(text) => {
             let required = IndexSet::parse_below(text, completions);
             let found = required.overlap_len(succeeded);
-            !required.is_empty() && (found == required.len() || reaches(found, rule.succeeded_count))
+            !required.is_empty()
+                && (mutant!(21, found == required.len() => found > 0) || reaches(found, rule.succeeded_count))
         }
     })
 }

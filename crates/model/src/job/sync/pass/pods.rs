@@ -38,10 +38,10 @@ impl SyncPass {
             self.notes.add(|| (Subject::Job, Rule::DecisionDeferred, format!("{left} not deleted")));
             self.verdict = None;
         }
-        self.active -= deleted;
+        self.active -= mutant!(57, deleted => 0);
         if self.snapshot.features.adjusts_counters_on_delete {
             self.terminating += deleted;
-            self.ready = 0;
+            self.ready = mutant!(59, 0 => self.ready);
         }
         self.account(now, false)
     }
@@ -81,9 +81,13 @@ impl SyncPass {
         // The original makes these calls in parallel, so their order means nothing: here, that of the pods' creation.
         victims.sort_unstable_by_key(|&position| self.snapshot.pods[position].uid);
         let pods = victims.iter().map(|&position| &self.snapshot.pods[position]);
-        let writes =
-            pods.map(|pod| {
-                if pod.tracked { Write::ReleaseAndDeletePod(pod.uid) } else { Write::DeletePod(pod.uid) }
+        let writes = pods
+            .map(|pod| {
+                if mutant!(58, pod.tracked => false) {
+                    Write::ReleaseAndDeletePod(pod.uid)
+                } else {
+                    Write::DeletePod(pod.uid)
+                }
             })
             .collect();
         self.call(Phase::Remove(victims), writes)
