@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::client::{Client, ClientId, Reply, Ticket};
 use super::config::{ControllerConfig, is_none};
 use super::faults::CallKind;
-use super::informer::{JobCache, KeyId, Offered, PodCache, Watch, WatchKind, slot};
+use super::informer::{JobCache, KeyId, PodCache, Watch, WatchKind, slot};
 use super::memory::Memory;
 use super::orphans::Orphans;
 use super::pool::Pool;
@@ -120,33 +120,34 @@ impl JobController {
         }
     }
 
-    fn deliver(&mut self, kind: WatchKind, ctx: &mut Context<'_>) {
-        match kind {
-            WatchKind::Jobs => {
-                while let Some(change) = self.job_watch.next_due(ctx.now) {
-                    self.deliver_job(&change, ctx);
-                }
+    /// What is due of both kinds arrives in the caches; then the handlers are called. Informers run beside each other
+    /// and ahead of their handlers, so a handler may find more in the caches than its own change: here, always all of
+    /// an instant.
+    fn deliver(&mut self, ctx: &mut Context<'_>) {
+        let (mut pods, mut jobs) = (Vec::new(), Vec::new());
+        while let Some(change) = self.pod_watch.next_due(ctx.now) {
+            self.pods.apply(&change);
+            pods.push(change);
+        }
+        while let Some(change) = self.job_watch.next_due(ctx.now) {
+            if let Some(key) = self.jobs.apply(&change) {
+                jobs.push((key, change));
             }
-            WatchKind::Pods => {
-                while let Some(change) = self.pod_watch.next_due(ctx.now) {
-                    self.deliver_pod(&change, ctx);
-                }
-            }
+        }
+        for change in &pods {
+            self.handle_pod(change, ctx);
+        }
+        for (key, change) in &jobs {
+            self.handle_job_change(*key, change, ctx);
         }
     }
 
-    /// A Job's change arrives in the cache, which the two controllers share.
-    fn deliver_job(&mut self, change: &Versions<Job>, ctx: &mut Context<'_>) {
-        let Some(key) = self.jobs.apply(change) else { return };
+    /// The two controllers share the cache of Jobs.
+    fn handle_job_change(&mut self, key: KeyId, change: &Versions<Job>, ctx: &mut Context<'_>) {
         self.handle_job(key, change, ctx);
         if let Some(job) = &change.new {
             self.ttl.handle_job(key, job, ctx);
         }
-    }
-
-    fn deliver_pod(&mut self, change: &Versions<Pod>, ctx: &mut Context<'_>) {
-        self.pods.apply(change);
-        self.handle_pod(change, ctx);
     }
 
     /// When a change that sets out now gets here.
@@ -171,10 +172,15 @@ impl Controller for JobController {
         let jobs: Vec<_> = ctx.server.jobs().map(Arc::clone).collect();
         let pods: Vec<_> = ctx.server.pods().map(Arc::clone).collect();
         for job in jobs {
-            self.deliver_job(&Versions { old: None, new: Some(job) }, ctx);
+            let change = Versions { old: None, new: Some(job) };
+            if let Some(key) = self.jobs.apply(&change) {
+                self.handle_job_change(key, &change, ctx);
+            }
         }
         for pod in pods {
-            self.deliver_pod(&Versions { old: None, new: Some(pod) }, ctx);
+            let change = Versions { old: None, new: Some(pod) };
+            self.pods.apply(&change);
+            self.handle_pod(&change, ctx);
         }
         let event = ControllerEvent::CachesSynced { incarnation: self.incarnation };
         ctx.events.schedule(ctx.now + self.config.cache_sync_delay, Event::Controller(event));
@@ -225,18 +231,14 @@ impl Controller for JobController {
         match change {
             Change::Job(change) => {
                 let due = self.arrival(ctx);
-                match self.job_watch.offer(ctx.now, due, change.clone()) {
-                    Offered::Delivered(change) => self.deliver_job(&change, ctx),
-                    Offered::Due(at) => self.schedule_delivery(WatchKind::Jobs, at, ctx),
-                    Offered::Queued => {}
+                if let Some(at) = self.job_watch.offer(due, change.clone()) {
+                    self.schedule_delivery(WatchKind::Jobs, at, ctx);
                 }
             }
             Change::Pod(change) => {
                 let due = self.arrival(ctx);
-                match self.pod_watch.offer(ctx.now, due, change.clone()) {
-                    Offered::Delivered(change) => self.deliver_pod(&change, ctx),
-                    Offered::Due(at) => self.schedule_delivery(WatchKind::Pods, at, ctx),
-                    Offered::Queued => {}
+                if let Some(at) = self.pod_watch.offer(due, change.clone()) {
+                    self.schedule_delivery(WatchKind::Pods, at, ctx);
                 }
             }
             Change::Node(_) => {}
@@ -260,8 +262,8 @@ impl Controller for JobController {
                 self.orphans.pool.start(ctx);
                 self.ttl.pool.start(ctx);
             }
-            ControllerEvent::Deliver { kind, incarnation } if incarnation == self.incarnation => {
-                self.deliver(kind, ctx);
+            ControllerEvent::Deliver { incarnation, .. } if incarnation == self.incarnation => {
+                self.deliver(ctx);
             }
             ControllerEvent::Due { queue, key, incarnation } if incarnation == self.incarnation => {
                 self.pool_of(queue).due(key, ctx);

@@ -22,17 +22,6 @@ pub enum WatchKind {
     Jobs,
 }
 
-/// What the watch does with a change that it is offered.
-#[derive(Debug)]
-pub(super) enum Offered<T> {
-    /// It is delivered at once.
-    Delivered(Versions<T>),
-    /// It waits, and is due then.
-    Due(Time),
-    /// It waits behind others, or for the release.
-    Queued,
-}
-
 /// A watch of one kind: changes that the cache has not seen.
 #[derive(Debug)]
 pub(super) struct Watch<T> {
@@ -49,15 +38,13 @@ impl<T> Default for Watch<T> {
 }
 
 impl<T> Watch<T> {
-    /// Takes in a change that is due at `due`, or later if an earlier change is.
-    pub(super) fn offer(&mut self, now: Time, due: Time, change: Versions<T>) -> Offered<T> {
-        if self.pending.is_empty() && !self.is_held && due <= now {
-            return Offered::Delivered(change);
-        }
-        let last = self.pending.back().map_or(Time::ZERO, |(due, _)| *due);
-        let is_new_instant = self.pending.is_empty() || due > last;
-        self.pending.push_back((due.max(last), change));
-        if is_new_instant && !self.is_held { Offered::Due(due.max(last)) } else { Offered::Queued }
+    /// Takes in a change that is due at `due`, or later if an earlier change is. Returns when to deliver it, unless
+    /// others are delivered then anyway or the watch is held.
+    pub(super) fn offer(&mut self, due: Time, change: Versions<T>) -> Option<Time> {
+        let last = self.pending.back().map(|(due, _)| *due);
+        let due = last.map_or(due, |last| due.max(last));
+        self.pending.push_back((due, change));
+        (last != Some(due) && !self.is_held).then_some(due)
     }
 
     /// The next change to deliver at `now`.

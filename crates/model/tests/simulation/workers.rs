@@ -184,6 +184,7 @@ fn interchangeable_victims_are_chosen_by_the_seed() {
         let mut world = world(36, |config| {
             config.seed = seed;
             config.cluster.manual_pods = true;
+            config.controller.has_random_map_order = true;
         });
         world.create(&JobManifest { completion_mode: Some(CompletionMode::NonIndexed), ..indexed(8) });
         world.run(3);
