@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/storage"
 )
 
@@ -222,14 +223,17 @@ func (s *shelf) decode(o *object, into runtime.Object) error {
 	return s.Versioner().UpdateObject(into, o.version)
 }
 
-// creationNumber is the last part of a uid.
+// creationNumber is the last part of an object's uid.
 func creationNumber(obj runtime.Object) int {
 	accessor, err := meta.Accessor(obj)
 	if err != nil {
 		return -1
 	}
-	digits := accessor.GetUID()
-	number, err := strconv.ParseUint(string(digits[max(0, len(digits)-8):]), 16, 32)
+	return uidNumber(accessor.GetUID())
+}
+
+func uidNumber(uid types.UID) int {
+	number, err := strconv.ParseUint(string(uid[max(0, len(uid)-8):]), 16, 32)
 	if err != nil {
 		return -1
 	}

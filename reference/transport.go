@@ -14,6 +14,8 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 
@@ -42,6 +44,8 @@ type pending struct {
 	contentType string
 	body        []byte
 	resource    string
+	// job is the number of the Job that the call is about, or whose pod it is about; -1 when there is none.
+	job int
 	// order is the number of the pod that the call names, or the completion index of the one that it creates.
 	order int
 
@@ -60,7 +64,8 @@ type answer struct {
 
 var (
 	errGone        = errors.New("the process has ended")
-	errUnreachable = errors.New("connect: connection refused")
+	errUnreachable = errors.New("the server could not be reached")
+	errLost        = errors.New("the answer was lost")
 )
 
 // RoundTrip runs in the goroutines of the controllers.
@@ -71,7 +76,7 @@ func (c *clientTransport) RoundTrip(httpRequest *http.Request) (*http.Response, 
 	}
 	p := &pending{
 		transport: c, method: httpRequest.Method, path: httpRequest.URL.Path, contentType: httpRequest.Header.Get("Content-Type"), body: body,
-		resource: resourceOf(httpRequest.URL.Path), order: -1,
+		resource: resourceOf(httpRequest.URL.Path), job: -1, order: -1,
 		admitted: make(chan time.Duration, 1), answers: make(chan answer, 1),
 	}
 	if c.process.isDead() {
@@ -182,6 +187,7 @@ func (r *run) sortReady(calls []*pending) {
 func comparePending(a, b *pending) int {
 	return cmp.Or(
 		cmp.Compare(a.transport.controller, b.transport.controller),
+		cmp.Compare(a.job, b.job),
 		cmp.Compare(a.method, b.method),
 		cmp.Compare(a.resource, b.resource),
 		cmp.Compare(a.order, b.order),
@@ -193,24 +199,37 @@ func comparePending(a, b *pending) int {
 // findOrder looks up what calls of one kind are sorted by.
 func (r *run) findOrder(calls []*pending) {
 	for _, p := range calls {
-		if p.resource != "pods" {
+		if p.method == http.MethodPost {
+			var pod metav1.PartialObjectMetadata
+			if p.resource == "pods" && json.Unmarshal(p.body, &pod) == nil {
+				p.job, p.order = ownerNumber(&pod), parseIndex(pod.Annotations[batchv1.JobCompletionIndexAnnotation])
+			}
 			continue
 		}
-		if p.method == http.MethodPost {
-			var pod struct {
-				Metadata struct {
-					Annotations map[string]string `json:"annotations"`
-				} `json:"metadata"`
-			}
-			if json.Unmarshal(p.body, &pod) == nil {
-				p.order = parseIndex(pod.Metadata.Annotations[batchv1.JobCompletionIndexAnnotation])
-			}
-		} else if t, err := r.server.target(p.path); err == nil {
-			if o, there := r.server.store.objects[t.key()]; there {
-				p.order = o.number
-			}
+		t, err := r.server.target(p.path)
+		if err != nil {
+			continue
+		}
+		o, there := r.server.store.objects[t.key()]
+		if !there {
+			continue
+		}
+		if p.resource == "jobs" {
+			p.job = o.number
+		} else if accessor, err := meta.Accessor(o.versioned); err == nil {
+			p.job, p.order = ownerNumber(accessor), o.number
 		}
 	}
+}
+
+// ownerNumber is that of the Job that owns a pod.
+func ownerNumber(pod metav1.Object) int {
+	for _, owner := range pod.GetOwnerReferences() {
+		if owner.Kind == "Job" {
+			return uidNumber(owner.UID)
+		}
+	}
+	return -1
 }
 
 // answerFor makes what the caller gets.
@@ -234,6 +253,8 @@ func (r *run) answerFor(p *pending, as string) (answer, error) {
 		return answer{code: code, mediaType: runtime.ContentTypeJSON, body: body}, nil
 	case "unreachable":
 		return answer{err: errUnreachable}, nil
+	case "lost":
+		return answer{err: errLost}, nil
 	}
 	return answer{}, fmt.Errorf("nobody can reply as %q", as)
 }

@@ -8,6 +8,14 @@ fn main() {
     let scenario = &scenario;
     let m = session::play_model(scenario, version, 1).unwrap();
     let r = session::play_reference(scenario, version, 1, &mut Drivers::default()).unwrap();
-    std::fs::write("/tmp/m.txt", trace_text::lines(&m.trace).iter().map(|l| format!("{l}\n")).collect::<String>()).unwrap();
-    std::fs::write("/tmp/r.txt", trace_text::lines(&r.trace).iter().map(|l| format!("{l}\n")).collect::<String>()).unwrap();
+    std::fs::write(
+        "/tmp/m.txt",
+        trace_text::lines(&m.trace).iter().map(|l| format!("{l}\n")).collect::<String>(),
+    )
+    .unwrap();
+    std::fs::write(
+        "/tmp/r.txt",
+        trace_text::lines(&r.trace).iter().map(|l| format!("{l}\n")).collect::<String>(),
+    )
+    .unwrap();
 }

@@ -53,6 +53,14 @@ pub trait Controller {
     /// Resumes the deliveries of a watch: what has queued up arrives now, in order.
     fn release(&mut self, kind: WatchKind, ctx: &mut Context<'_>);
 
+    /// When the next of its own timers is due.
+    fn next_time(&self) -> Option<Time> {
+        None
+    }
+
+    /// Its timers that are due now come before everything else of this instant.
+    fn fire(&mut self, _ctx: &mut Context<'_>) {}
+
     /// Lets the controller's own clock run up to `until`, or up to the first earlier instant at which it does anything:
     /// for that instant it schedules an event. The model's controller has no clock but the simulation's.
     fn advance(&mut self, _until: Time, _ctx: &mut Context<'_>) {}
@@ -215,7 +223,7 @@ impl<C: Controller> Simulation<C> {
 
     /// Whether nothing is going to happen without a further action.
     pub fn is_quiescent(&self) -> bool {
-        self.events.is_empty() && self.controller.is_transparent()
+        self.events.is_empty() && self.controller.next_time().is_none() && self.controller.is_transparent()
     }
 
     /// Goes on to the next instant at which anything is due and handles all of its events, those included that are
@@ -231,12 +239,17 @@ impl<C: Controller> Simulation<C> {
         let (mut ctx, controller, _) = self.parts();
         controller.advance(next, &mut ctx);
         self.check()?;
-        let Some(at) = self.events.next_time().filter(|at| *at <= limit) else {
+        let next = [self.events.next_time(), self.controller.next_time()].into_iter().flatten().min();
+        let Some(at) = next.filter(|at| *at <= limit) else {
             self.events.advance_to(limit);
             return Ok(None);
         };
         let before = self.generation;
         let mut handled = 0;
+        self.events.advance_to(at);
+        let (mut ctx, controller, _) = self.parts();
+        controller.fire(&mut ctx);
+        self.spread();
         while let Some((_, event)) = self.events.pop_until(at) {
             if handled == self.events_per_instant_max {
                 return Err(SimulationError::Livelock { at, events: handled });

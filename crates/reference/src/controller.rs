@@ -67,13 +67,8 @@ impl RemoteController {
         seed: u64,
         feature_gates: BTreeMap<String, bool>,
     ) -> Result<(Self, Box<dyn Registry>), DriverError> {
-        let settings = Settings {
-            seed,
-            feature_gates,
-            workers: config.workers,
-            qps: config.qps,
-            burst: config.burst,
-        };
+        let settings =
+            Settings { seed, feature_gates, workers: config.workers, qps: config.qps, burst: config.burst };
         let link = Link::begin(driver, &settings)?;
         let controller = Self {
             link: link.clone(),
@@ -153,7 +148,8 @@ impl RemoteController {
         }
         let answer = match in_flight.fault {
             Some(Fault::Conflict) => "conflict",
-            Some(Fault::Unreachable | Fault::AnswerLost) => "unreachable",
+            Some(Fault::Unreachable) => "unreachable",
+            Some(Fault::AnswerLost) => "lost",
             Some(Fault::Delay(_)) | None => "result",
         };
         self.link.ask(&json!({"do": "reply", "id": id, "as": answer}));
@@ -233,11 +229,8 @@ impl Controller for RemoteController {
             return;
         }
         let latency = &self.watch_latency;
-        let due = if is_none(latency) {
-            ctx.now
-        } else {
-            ctx.now + latency.draw(ctx.random, Purpose::Network)
-        };
+        let due =
+            if is_none(latency) { ctx.now } else { ctx.now + latency.draw(ctx.random, Purpose::Network) };
         let watch = &mut self.watches[kind as usize];
         let last = watch.pending.back().map_or(Time::ZERO, |(due, _)| *due);
         let is_new_instant = watch.pending.is_empty() || due > last;
@@ -324,6 +317,18 @@ fn object_of(call: &RemoteCall) -> (&'static str, ObjectKey) {
     (resource, ObjectKey::new(namespace, name))
 }
 
+/// The message of a call that failed on the network, without the method and address that Go puts into it.
+fn without_address(message: &str) -> String {
+    const ADDRESS: &str = " \"http://towtank";
+    let around = || {
+        let (before, rest) = message.split_once(ADDRESS)?;
+        let (before, _method) = before.rsplit_once(' ')?;
+        let (_path, after) = rest.split_once("\": ")?;
+        Some(format!("{before} {after}"))
+    };
+    around().unwrap_or_else(|| message.to_owned())
+}
+
 /// An Event as the simulation keeps it; `None` when it is not about a Job that is known.
 fn record_of(event: &RemoteEvent, now: Time) -> Option<EventRecord> {
     let text = |pointer: &str| event.event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
@@ -333,7 +338,7 @@ fn record_of(event: &RemoteEvent, now: Time) -> Option<EventRecord> {
         job,
         is_warning: text("/type") == "Warning",
         reason: Cow::Owned(text("/reason").to_owned()),
-        message: text("/message").to_owned(),
+        message: without_address(text("/message")),
     };
     let count = u32::try_from(count).unwrap_or(u32::MAX);
     Some(EventRecord { draft, actor: Actor::JobController, count, first_time: now, last_time: now })

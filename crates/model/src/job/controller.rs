@@ -30,6 +30,8 @@ pub struct JobController {
     /// Number of the process; events of earlier ones are void.
     incarnation: u32,
     is_up: bool,
+    /// When the process looks at its caches again, which are complete by then.
+    caches_synced_at: Option<Time>,
 
     // Caches. The watches belong to the network between process and server: a hold outlives the process.
     pub(super) jobs: JobCache,
@@ -65,17 +67,18 @@ impl JobController {
             explains,
             incarnation: 0,
             is_up: false,
+            caches_synced_at: None,
             jobs: JobCache::default(),
             pods: PodCache::default(),
             job_watch: Watch::default(),
             pod_watch: Watch::default(),
             memory: Vec::new(),
             finished_unseen: BTreeSet::new(),
-            pool: Pool::new(QueueId::Jobs, 0, config.workers),
+            pool: Pool::new(QueueId::Jobs, config.workers),
             running: Vec::new(),
-            orphans: Orphans::new(0, &config, &features),
+            orphans: Orphans::new(&config, &features),
             client,
-            ttl: TtlController::new(0, ttl_client),
+            ttl: TtlController::new(ttl_client),
             syncs: 0,
             config,
         }
@@ -112,12 +115,9 @@ impl JobController {
         }
     }
 
-    fn pool_of(&mut self, queue: QueueId) -> &mut Pool {
-        match queue {
-            QueueId::Jobs => &mut self.pool,
-            QueueId::Orphans => &mut self.orphans.pool,
-            QueueId::Ttl => &mut self.ttl.pool,
-        }
+    /// Idle workers take all keys that are ready, before anything else happens at this instant.
+    fn work_on(&mut self, ctx: &mut Context<'_>) {
+        while self.work_on_orphans(ctx) || self.work(ctx) || self.ttl.work(&self.jobs, ctx) {}
     }
 
     /// What is due of both kinds arrives in the caches; then the handlers are called. Informers run beside each other
@@ -182,8 +182,7 @@ impl Controller for JobController {
             self.pods.apply(&change);
             self.handle_pod(&change, ctx);
         }
-        let event = ControllerEvent::CachesSynced { incarnation: self.incarnation };
-        ctx.events.schedule(ctx.now + self.config.cache_sync_delay, Event::Controller(event));
+        self.caches_synced_at = Some(ctx.now + self.config.cache_sync_delay);
     }
 
     /// Ends the process. Everything that it remembers is gone (spec section 0.3); calls that were sent have
@@ -191,17 +190,18 @@ impl Controller for JobController {
     fn stop(&mut self, ctx: &mut Context<'_>) {
         self.is_up = false;
         self.incarnation += 1;
+        self.caches_synced_at = None;
         self.jobs = JobCache::default();
         self.pods = PodCache::default();
         self.job_watch.reset();
         self.pod_watch.reset();
         self.memory.clear();
         self.finished_unseen.clear();
-        self.pool = Pool::new(QueueId::Jobs, self.incarnation, self.config.workers);
+        self.pool = Pool::new(QueueId::Jobs, self.config.workers);
         self.running.clear();
-        self.orphans = Orphans::new(self.incarnation, &self.config, &self.features);
+        self.orphans = Orphans::new(&self.config, &self.features);
         self.client.crash(ctx.now);
-        self.ttl.crash(self.incarnation, ctx.now);
+        self.ttl.crash(ctx.now);
     }
 
     /// Stops the deliveries of a watch; changes queue up.
@@ -257,26 +257,27 @@ impl Controller for JobController {
                     self.resume(ticket, reply, ctx);
                 }
             }
-            ControllerEvent::CachesSynced { incarnation } if incarnation == self.incarnation => {
-                self.pool.start(ctx);
-                self.orphans.pool.start(ctx);
-                self.ttl.pool.start(ctx);
-            }
             ControllerEvent::Deliver { incarnation, .. } if incarnation == self.incarnation => {
                 self.deliver(ctx);
             }
-            ControllerEvent::Due { queue, key, incarnation } if incarnation == self.incarnation => {
-                self.pool_of(queue).due(key, ctx);
-            }
-            ControllerEvent::Work { queue, incarnation } if incarnation == self.incarnation => match queue {
-                QueueId::Jobs => self.work(ctx),
-                QueueId::Orphans => self.work_on_orphans(ctx),
-                QueueId::Ttl => self.ttl.work(&self.jobs, ctx),
-            },
-            ControllerEvent::CachesSynced { .. }
-            | ControllerEvent::Deliver { .. }
-            | ControllerEvent::Due { .. }
-            | ControllerEvent::Work { .. } => {}
+            ControllerEvent::Deliver { .. } => {}
         }
+        self.work_on(ctx);
+    }
+
+    fn next_time(&self) -> Option<Time> {
+        let pools = [&self.pool, &self.orphans.pool, &self.ttl.pool].map(Pool::next_time);
+        pools.into_iter().chain([self.caches_synced_at]).flatten().min()
+    }
+
+    fn fire(&mut self, ctx: &mut Context<'_>) {
+        let is_synced = self.caches_synced_at.take_if(|at| *at <= ctx.now).is_some();
+        for pool in [&mut self.pool, &mut self.orphans.pool, &mut self.ttl.pool] {
+            pool.fire(ctx.now);
+            if is_synced {
+                pool.start();
+            }
+        }
+        self.work_on(ctx);
     }
 }

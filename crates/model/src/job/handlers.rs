@@ -34,7 +34,7 @@ impl JobController {
 
     /// Syncs a Job after a delay.
     pub(super) fn enqueue_after(&mut self, key: KeyId, delay: Duration, ctx: &mut Context<'_>) {
-        self.pool.add_after(key.0, delay, ctx);
+        self.pool.add_after(ctx.now, key.0, delay);
     }
 
     fn enqueue_batched(&mut self, key: KeyId, ctx: &mut Context<'_>) {

@@ -34,7 +34,7 @@ pub use queue::{RetryDelays, WorkQueue};
 
 /// A work queue of the Job controller's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QueueId {
+pub(crate) enum QueueId {
     /// Jobs to sync.
     Jobs,
     /// Orphaned pods, and selectors of Jobs whose pods may be orphaned.
@@ -43,35 +43,14 @@ pub enum QueueId {
     Ttl,
 }
 
-/// What the Job controller's process waits for. An event of a process that has ended since means nothing to its
+/// What the Job controller's process waits for, besides its own timers. An event of a process that has ended since means nothing to its
 /// successor: that is what `incarnation` is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControllerEvent {
-    /// The caches are taken for complete: the workers start.
-    CachesSynced {
-        /// The process.
-        incarnation: u32,
-    },
     /// Changes of this kind are due in the cache.
     Deliver {
         /// The watch.
         kind: WatchKind,
-        /// The process.
-        incarnation: u32,
-    },
-    /// A key's delay is over.
-    Due {
-        /// The queue.
-        queue: QueueId,
-        /// The key.
-        key: u32,
-        /// The process.
-        incarnation: u32,
-    },
-    /// A worker takes the next key.
-    Work {
-        /// The queue.
-        queue: QueueId,
         /// The process.
         incarnation: u32,
     },

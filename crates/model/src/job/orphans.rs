@@ -48,10 +48,10 @@ pub(super) struct Orphans {
 }
 
 impl Orphans {
-    pub(super) fn new(incarnation: u32, config: &ControllerConfig, features: &Features) -> Self {
+    pub(super) fn new(config: &ControllerConfig, features: &Features) -> Self {
         let workers = if features.orphan_parallel_workers { config.workers } else { 1 };
         Self {
-            pool: Pool::new(QueueId::Orphans, incarnation, workers),
+            pool: Pool::new(QueueId::Orphans, workers),
             keys: Vec::new(),
             numbers: BTreeMap::new(),
             selectors: BTreeMap::new(),
@@ -65,7 +65,7 @@ impl Orphans {
         if number == next {
             self.keys.push(key);
         }
-        self.pool.add_after(number, Duration::ZERO, ctx);
+        self.pool.add_after(ctx.now, number, Duration::ZERO);
     }
 }
 
@@ -93,9 +93,9 @@ impl JobController {
         }
     }
 
-    /// A worker takes the next key.
-    pub(super) fn work_on_orphans(&mut self, ctx: &mut Context<'_>) {
-        let Some((worker, number)) = self.orphans.pool.next(ctx) else { return };
+    /// A worker takes the next key, if there are both.
+    pub(super) fn work_on_orphans(&mut self, ctx: &mut Context<'_>) -> bool {
+        let Some((worker, number)) = self.orphans.pool.next() else { return false };
         let pods = match self.orphans.keys.get(number as usize) {
             Some(OrphanKey::Pod(uid)) => self.pods.get(*uid).map(Arc::clone).into_iter().collect(),
             Some(OrphanKey::SelectorOf(job)) => self.pods_selected_by(*job),
@@ -103,6 +103,7 @@ impl JobController {
         };
         let rescue = Rescue { key: number, pods, has_failed: false };
         self.rescue(worker, rescue, ctx);
+        true
     }
 
     /// The answer to a worker's patch.
@@ -130,7 +131,7 @@ impl JobController {
             rescue.has_failed |= is_failure(&reply);
         }
         let is_single = matches!(self.orphans.keys.get(rescue.key as usize), Some(OrphanKey::Pod(_)));
-        self.orphans.pool.finish(worker, rescue.key, rescue.has_failed && is_single, ctx);
+        self.orphans.pool.finish(ctx.now, worker, rescue.key, rescue.has_failed && is_single);
     }
 
     /// No sync will take this pod's finalizer away.

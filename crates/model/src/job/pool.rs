@@ -2,102 +2,88 @@
 
 use std::time::Duration;
 
+use super::QueueId;
 use super::queue::{RetryDelays, WorkQueue};
-use super::{ControllerEvent, QueueId};
-use crate::simulation::{Context, Event};
+use crate::engine::EventQueue;
+use crate::time::Time;
 
 /// A queue and the workers that serve it.
 #[derive(Debug)]
 pub(super) struct Pool {
-    id: QueueId,
-    incarnation: u32,
     queue: WorkQueue,
+    /// Keys whose delay is not over.
+    delayed: EventQueue<u32>,
     /// Workers without a key.
     idle: Vec<u32>,
-    /// A [`ControllerEvent::Work`] is pending.
-    is_work_scheduled: bool,
     /// The caches are complete: workers may take keys.
     is_started: bool,
 }
 
 impl Pool {
     /// An empty queue whose workers have not started.
-    pub(super) fn new(id: QueueId, incarnation: u32, workers: u32) -> Self {
+    pub(super) fn new(id: QueueId, workers: u32) -> Self {
         let delays = if id == QueueId::Ttl { RetryDelays::DEFAULT } else { RetryDelays::JOBS };
         Self {
-            id,
-            incarnation,
             queue: WorkQueue::new(delays),
+            delayed: EventQueue::default(),
             idle: (0..workers.max(1)).rev().collect(),
-            is_work_scheduled: false,
             is_started: false,
         }
     }
 
     /// The workers start.
-    pub(super) fn start(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn start(&mut self) {
         self.is_started = true;
-        self.wake(ctx);
     }
 
     /// Adds a key after a delay; none means now.
-    pub(super) fn add_after(&mut self, key: u32, delay: Duration, ctx: &mut Context<'_>) {
-        if let Some(at) = self.queue.add_after(ctx.now, key, delay) {
-            self.schedule_due(at, key, ctx);
-        } else if delay.is_zero() {
-            self.wake(ctx);
+    pub(super) fn add_after(&mut self, now: Time, key: u32, delay: Duration) {
+        if let Some(at) = self.queue.add_after(now, key, delay) {
+            self.delayed.schedule(at, key);
         }
     }
 
-    /// A key's delay is over.
-    pub(super) fn due(&mut self, key: u32, ctx: &mut Context<'_>) {
-        self.queue.due(ctx.now, key);
-        self.wake(ctx);
+    /// When the next delay is over.
+    pub(super) fn next_time(&self) -> Option<Time> {
+        self.delayed.next_time()
     }
 
-    /// Answers a [`ControllerEvent::Work`]: an idle worker and its key. Further keys get an event of their own, so that
-    /// what this one causes is seen first.
-    pub(super) fn next(&mut self, ctx: &mut Context<'_>) -> Option<(u32, u32)> {
-        self.is_work_scheduled = false;
+    /// Delays that are over by now are over.
+    pub(super) fn fire(&mut self, now: Time) {
+        while let Some((_, key)) = self.delayed.pop_until(now) {
+            self.queue.due(now, key);
+        }
+    }
+
+    /// An idle worker takes the next key.
+    pub(super) fn next(&mut self) -> Option<(u32, u32)> {
+        if !self.is_started || self.queue.ready_len() == 0 {
+            return None;
+        }
         let worker = self.idle.pop()?;
         let Some(key) = self.queue.take() else {
             self.idle.push(worker);
             return None;
         };
-        self.wake(ctx);
         Some((worker, key))
     }
 
     /// A worker is done with its key; after a failure the key comes again at the pace of the rate limiter.
-    pub(super) fn finish(&mut self, worker: u32, key: u32, has_failed: bool, ctx: &mut Context<'_>) {
+    pub(super) fn finish(&mut self, now: Time, worker: u32, key: u32, has_failed: bool) {
         if has_failed {
-            if let Some(at) = self.queue.add_rate_limited(ctx.now, key) {
-                self.schedule_due(at, key, ctx);
+            if let Some(at) = self.queue.add_rate_limited(now, key) {
+                self.delayed.schedule(at, key);
             }
         } else {
             self.queue.forget(key);
         }
         self.queue.done(key);
         self.idle.push(worker);
-        self.wake(ctx);
     }
 
     /// The queue.
     #[cfg(test)]
     pub(super) const fn queue(&mut self) -> &mut WorkQueue {
         &mut self.queue
-    }
-
-    fn schedule_due(&self, at: crate::time::Time, key: u32, ctx: &mut Context<'_>) {
-        let event = ControllerEvent::Due { queue: self.id, key, incarnation: self.incarnation };
-        ctx.events.schedule(at, Event::Controller(event));
-    }
-
-    fn wake(&mut self, ctx: &mut Context<'_>) {
-        if self.is_started && !self.is_work_scheduled && self.queue.ready_len() > 0 && !self.idle.is_empty() {
-            self.is_work_scheduled = true;
-            let event = ControllerEvent::Work { queue: self.id, incarnation: self.incarnation };
-            ctx.events.schedule(ctx.now, Event::Controller(event));
-        }
     }
 }

@@ -28,13 +28,13 @@ pub(super) struct TtlController {
 }
 
 impl TtlController {
-    pub(super) fn new(incarnation: u32, client: Client) -> Self {
-        Self { pool: Pool::new(QueueId::Ttl, incarnation, WORKERS), client, running: Vec::new() }
+    pub(super) fn new(client: Client) -> Self {
+        Self { pool: Pool::new(QueueId::Ttl, WORKERS), client, running: Vec::new() }
     }
 
     /// The process is gone.
-    pub(super) fn crash(&mut self, incarnation: u32, now: Time) {
-        self.pool = Pool::new(QueueId::Ttl, incarnation, WORKERS);
+    pub(super) fn crash(&mut self, now: Time) {
+        self.pool = Pool::new(QueueId::Ttl, WORKERS);
         self.client.crash(now);
         self.running.clear();
     }
@@ -42,18 +42,19 @@ impl TtlController {
     /// A Job arrived in the cache.
     pub(super) fn handle_job(&mut self, key: KeyId, job: &Job, ctx: &mut Context<'_>) {
         if expiry(job).is_some() {
-            self.pool.add_after(key.0, Duration::ZERO, ctx);
+            self.pool.add_after(ctx.now, key.0, Duration::ZERO);
         }
     }
 
-    /// A worker takes the next key.
-    pub(super) fn work(&mut self, jobs: &JobCache, ctx: &mut Context<'_>) {
-        let Some((worker, key)) = self.pool.next(ctx) else { return };
+    /// A worker takes the next key, if there are both.
+    pub(super) fn work(&mut self, jobs: &JobCache, ctx: &mut Context<'_>) -> bool {
+        let Some((worker, key)) = self.pool.next() else { return false };
         let job = jobs.get(KeyId(key)).map(Arc::clone);
         match job.filter(|job| self.has_expired(key, job, ctx)) {
             Some(job) => self.call(worker, key, Call::GetJob(job.key.clone()), ctx),
-            None => self.pool.finish(worker, key, false, ctx),
+            None => self.pool.finish(ctx.now, worker, key, false),
         }
+        true
     }
 
     /// The answer to a worker's call.
@@ -78,11 +79,11 @@ impl TtlController {
             Ok(Payload::Job(job)) if self.has_expired(key, job, ctx) => {
                 self.call(worker, key, Call::DeleteJob(job.key.clone(), job.uid), ctx);
             }
-            Ok(_) => self.pool.finish(worker, key, false, ctx),
+            Ok(_) => self.pool.finish(ctx.now, worker, key, false),
             Err(error) => {
                 // A Job that went between the read and the deletion is an error upstream, whose retry finds nothing.
                 let is_gone = matches!(error, ApiError::NotFound { .. });
-                self.pool.finish(worker, key, !is_gone, ctx);
+                self.pool.finish(ctx.now, worker, key, !is_gone);
             }
         }
     }
@@ -91,7 +92,7 @@ impl TtlController {
     fn has_expired(&mut self, key: u32, job: &Job, ctx: &mut Context<'_>) -> bool {
         let Some(expiry) = expiry(job) else { return false };
         if expiry > ctx.now {
-            self.pool.add_after(key, expiry - ctx.now, ctx);
+            self.pool.add_after(ctx.now, key, expiry - ctx.now);
         }
         expiry <= ctx.now
     }

@@ -56,13 +56,13 @@ enum Admission {
 }
 
 impl JobController {
-    /// A worker takes the next key.
-    pub(super) fn work(&mut self, ctx: &mut Context<'_>) {
-        let Some((worker, key)) = self.pool.next(ctx) else { return };
+    /// A worker takes the next key, if there are both.
+    pub(super) fn work(&mut self, ctx: &mut Context<'_>) -> bool {
+        let Some((worker, key)) = self.pool.next() else { return false };
         self.syncs += 1;
         match self.admit(KeyId(key), ctx) {
-            Admission::Skip => self.pool.finish(worker, key, false, ctx),
-            Admission::Retry => self.pool.finish(worker, key, true, ctx),
+            Admission::Skip => self.pool.finish(ctx.now, worker, key, false),
+            Admission::Retry => self.pool.finish(ctx.now, worker, key, true),
             Admission::Sync(job) => {
                 let key = KeyId(key);
                 let expectations_satisfied = self.memory(key).expectations_satisfied(ctx.now);
@@ -72,6 +72,7 @@ impl JobController {
                 self.drive(worker, running, ctx);
             }
         }
+        true
     }
 
     /// The answer to a worker's call.
@@ -131,7 +132,7 @@ impl JobController {
             running = match running.stage {
                 Stage::Claiming(claim, satisfied) => match self.drive_claim(worker, &running.job, claim, ctx)
                 {
-                    Ok(None) => return self.pool.finish(worker, running.key.0, true, ctx),
+                    Ok(None) => return self.pool.finish(ctx.now, worker, running.key.0, true),
                     Ok(Some(pods)) => {
                         let pass = self.begin(running.key, &running.job, pods, satisfied, ctx.random);
                         Running { stage: Stage::Syncing(Box::new(pass)), ..running }
@@ -152,7 +153,7 @@ impl JobController {
                     match step {
                         Step::Done { effects, error } => {
                             self.apply(running.key, &running.job, effects, ctx);
-                            return self.pool.finish(worker, running.key.0, error.is_some(), ctx);
+                            return self.pool.finish(ctx.now, worker, running.key.0, error.is_some());
                         }
                         Step::Call { effects, writes } => {
                             self.apply(running.key, &running.job, effects, ctx);

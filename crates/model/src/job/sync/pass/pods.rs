@@ -4,8 +4,8 @@
 use super::{Phase, SyncPass};
 use crate::job::sync::contract::{Answer, Effect, Step, Write};
 use crate::job::sync::findings::{Rule, Subject};
-use crate::job::sync::manage::{Plan, SlowStart, Stock};
 use crate::job::sync::finish::about;
+use crate::job::sync::manage::{Plan, SlowStart, Stock};
 use crate::server::{ApiError, EventDraft};
 use crate::time::Time;
 
