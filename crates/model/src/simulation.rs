@@ -61,9 +61,9 @@ pub trait Controller {
     /// Its timers that are due now come before everything else of this instant.
     fn fire(&mut self, _ctx: &mut Context<'_>) {}
 
-    /// Lets the controller's own clock run up to `until`, or up to the first earlier instant at which it does anything:
-    /// for that instant it schedules an event. The model's controller has no clock but the simulation's.
-    fn advance(&mut self, _until: Time, _ctx: &mut Context<'_>) {}
+    /// Lets the controller's own clock run up to `until`, or up to the first earlier instant at which it does anything,
+    /// which is then its [`Controller::next_time`]. The model's controller has no clock but the simulation's.
+    fn advance(&mut self, _until: Time) {}
 
     /// Whether all that it is going to do by itself is scheduled.
     fn is_transparent(&self) -> bool {
@@ -236,8 +236,7 @@ impl<C: Controller> Simulation<C> {
     pub fn step_instant(&mut self, limit: Time) -> Result<Option<Instant>, SimulationError> {
         let limit = limit.max(self.now());
         let next = self.events.next_time().map_or(limit, |next| next.min(limit));
-        let (mut ctx, controller, _) = self.parts();
-        controller.advance(next, &mut ctx);
+        self.controller.advance(next);
         self.check()?;
         let next = [self.events.next_time(), self.controller.next_time()].into_iter().flatten().min();
         let Some(at) = next.filter(|at| *at <= limit) else {

@@ -267,17 +267,16 @@ impl Controller for RemoteController {
         }
     }
 
-    /// The simulation's clock is behind the driver's when calls come up: they are scheduled for their instant, and the
-    /// driver goes on to the first of them.
-    fn advance(&mut self, until: Time, ctx: &mut Context<'_>) {
-        loop {
-            let target = ctx.events.next_time().map_or(until, |next| next.min(until));
-            if self.link.now() >= target || self.link.failure().is_some() {
-                return;
-            }
-            self.link.advance(target);
-            self.serve(ctx);
-        }
+    fn next_time(&self) -> Option<Time> {
+        self.link.wants_something().then(|| self.link.now())
+    }
+
+    fn fire(&mut self, ctx: &mut Context<'_>) {
+        self.serve(ctx);
+    }
+
+    fn advance(&mut self, until: Time) {
+        self.link.advance(until);
     }
 
     fn is_transparent(&self) -> bool {

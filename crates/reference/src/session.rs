@@ -145,6 +145,12 @@ impl Link {
         }
     }
 
+    /// Whether the controllers' process waits for anything but time.
+    pub(crate) fn wants_something(&self) -> bool {
+        let session = self.0.borrow();
+        !session.calls.is_empty() || !session.events.is_empty()
+    }
+
     /// The next call of the controllers' process.
     pub(crate) fn next_call(&self) -> Option<RemoteCall> {
         self.0.borrow_mut().calls.pop_front()
