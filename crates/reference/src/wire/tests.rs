@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use towtank_model::objects::{
-    Container, ContainerState, ContainerStatus, Deletion, Job, JobCondition, JobConditionType, JobStatus, NodeId,
-    OwnerReference, Pod, PodCondition, PodIndex, PodPhase, PodSpec, PodStatus, PodTemplate, RestartPolicy,
-    TaintEffect, Termination, Toleration, UncountedPods,
+    Container, ContainerState, ContainerStatus, Deletion, Job, JobCondition, JobConditionType, JobStatus,
+    NodeId, OwnerReference, Pod, PodCondition, PodIndex, PodPhase, PodSpec, PodStatus, PodTemplate,
+    RestartPolicy, TaintEffect, Termination, Toleration, UncountedPods,
 };
 use towtank_model::server::{Actor, ClearedField, JobManifest, PodManifest, PodPatch, Server};
 use towtank_model::version::{Features, KubernetesVersion};
