@@ -87,8 +87,11 @@ impl IndexSet {
             return Ok(set);
         }
         let number = |token: &str| {
-            let value: u32 = token.parse().map_err(|_| IndexSetError::NotANumber(token.to_owned()))?;
-            if value >= completions { Err(IndexSetError::TooLarge(token.to_owned())) } else { Ok(value) }
+            let value: i64 = token.parse().map_err(|_| IndexSetError::NotANumber(token.to_owned()))?;
+            match u32::try_from(value) {
+                Ok(value) if value < completions => Ok(value),
+                _ => Err(IndexSetError::TooLarge(token.to_owned())),
+            }
         };
         let mut previous: Option<u32> = None;
         for token in text.split(',') {

@@ -1,13 +1,14 @@
 //! Rules for a Job as it stands (upstream `ValidateJob`); updates apply them again to the new object.
 
-use super::pod::{validate_labels, validate_template};
+use super::pod::{is_comparable, validate_finalizers, validate_labels, validate_template};
 use super::policies::{validate_failure_policy, validate_success_policy};
-use super::text::{domain_prefixed_path_faults, label_faults, qualified_name_faults, subdomain_faults};
+use super::text::{domain_prefixed_path_faults, label_faults, subdomain_faults};
 use super::{FieldError, non_negative};
 use crate::objects::{
     CONTROLLER_UID_LABEL, CompletionMode, JOB_NAME_LABEL, Job, JobSpec, LEGACY_CONTROLLER_UID_LABEL,
     LEGACY_JOB_NAME_LABEL, PodReplacementPolicy, RestartPolicy, selector_matches,
 };
+use crate::server::JobManifest;
 
 /// Highest `parallelism` of an Indexed Job, and highest `maxFailedIndexes`: they bound the length of the index lists.
 const INDEXED_MAX: i32 = 100_000;
@@ -15,6 +16,8 @@ const INDEXED_MAX: i32 = 100_000;
 const COMPLETIONS_SOFT_MAX: i32 = 100_000;
 /// Highest `parallelism` and `maxFailedIndexes` above [`COMPLETIONS_SOFT_MAX`].
 const HIGH_COMPLETIONS_MAX: i32 = 10_000;
+const TEMPLATE_LABELS: &str = "spec.template.metadata.labels";
+const MISMATCH: &str = "`selector` does not match template `labels`";
 /// Longest `managedBy`.
 const MANAGED_BY_LEN_MAX: usize = 63;
 
@@ -28,16 +31,22 @@ pub fn validate(job: &Job) -> Vec<FieldError> {
     errors
 }
 
+/// Every rule that a new Job breaks. Only here a selector can be missing, which is not the same as an empty one.
+pub fn validate_new(job: &Job, manifest: &JobManifest) -> Vec<FieldError> {
+    let mut errors = validate(job);
+    if job.spec.manual_selector && manifest.selector.is_none() {
+        errors.push(FieldError::required("spec.selector", ""));
+        errors.push(FieldError::invalid(TEMPLATE_LABELS, MISMATCH));
+    }
+    errors
+}
+
 fn validate_metadata(errors: &mut Vec<FieldError>, job: &Job) {
     errors.extend(
         subdomain_faults(&job.key.name).into_iter().map(|fault| FieldError::invalid("metadata.name", fault)),
     );
     validate_labels(errors, "metadata.labels", &job.labels);
-    for finalizer in &job.finalizers {
-        for fault in qualified_name_faults(finalizer) {
-            errors.push(FieldError::invalid("metadata.finalizers", fault));
-        }
-    }
+    validate_finalizers(errors, &job.finalizers);
 }
 
 /// A selector that the user did not write must be the generated one, and the template must have the generated labels.
@@ -62,7 +71,9 @@ fn validate_generated_selector(errors: &mut Vec<FieldError>, job: &Job) {
         }
     }
     let is_generated = |label: &str, value: &str| expected.contains(&(label, value));
-    if !job.spec.selector.iter().all(|(label, value)| is_generated(label, value)) {
+    if is_comparable(&job.spec.selector)
+        && !job.spec.selector.iter().all(|(label, value)| is_generated(label, value))
+    {
         errors.push(FieldError::invalid("spec.selector", "`selector` not auto-generated"));
     }
 }
@@ -190,13 +201,9 @@ fn validate_restart_policy(errors: &mut Vec<FieldError>, spec: &JobSpec) {
 }
 
 fn validate_selector(errors: &mut Vec<FieldError>, spec: &JobSpec) {
-    if spec.selector.is_empty() {
-        errors.push(FieldError::required("spec.selector", ""));
-    }
     validate_labels(errors, "spec.selector.matchLabels", &spec.selector);
-    if !selector_matches(&spec.selector, &spec.template.labels) {
-        let detail = "`selector` does not match template `labels`";
-        errors.push(FieldError::invalid("spec.template.metadata.labels", detail));
+    if is_comparable(&spec.selector) && !selector_matches(&spec.selector, &spec.template.labels) {
+        errors.push(FieldError::invalid(TEMPLATE_LABELS, MISMATCH));
     }
 }
 

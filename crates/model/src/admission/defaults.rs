@@ -36,15 +36,16 @@ pub fn new_job(now: Time, key: &ObjectKey, uid: Uid, manifest: &JobManifest, fea
     apply(&mut spec, manifest, blank, features);
     drop_disabled(&mut spec, None, features);
     let mut template = prepared_template(manifest.template.as_deref().unwrap_or(&spec.template), features);
+    let has_labels = !manifest.labels.is_empty() || !template.labels.is_empty();
     if !spec.manual_selector {
         generate_selector(&mut spec, &mut template, key, uid);
     }
-    let labels = if manifest.labels.is_empty() {
-        // A Job without labels of its own takes those of its template. Those that are generated are among them, as
-        // every reader of the stored object sees it.
-        Arc::clone(&template.labels)
-    } else {
-        Arc::new(manifest.labels.clone())
+    let labels = match manifest.labels.is_empty() {
+        // A Job without labels of its own takes those of its template, and is then looked at as if it shared them: those
+        // that are generated are among them. Without either it has none yet.
+        true if has_labels => Arc::clone(&template.labels),
+        true => Arc::default(),
+        false => Arc::new(manifest.labels.clone()),
     };
     spec.template = Arc::new(template);
     Job {
@@ -58,6 +59,13 @@ pub fn new_job(now: Time, key: &ObjectKey, uid: Uid, manifest: &JobManifest, fea
         finalizers: manifest.finalizers.clone(),
         spec,
         status: JobStatus::default(),
+    }
+}
+
+/// What every reader sees of a Job once it is stored: defaulting runs again, and now the template has labels.
+pub fn read_back(job: &mut Job) {
+    if job.labels.is_empty() {
+        job.labels = Arc::clone(&job.spec.template.labels);
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::FieldError;
 use super::text::{label_faults, label_value_faults, qualified_name_faults, subdomain_faults};
 use crate::objects::{Container, Labels, ObjectKey, PodSpec, PodTemplate, TaintEffect, Toleration};
-use crate::server::PodManifest;
+use crate::server::{FOREGROUND_DELETION, ORPHAN_DEPENDENTS, PodManifest};
 
 /// Every rule that a bare pod breaks.
 pub fn validate(key: &ObjectKey, manifest: &PodManifest) -> Vec<FieldError> {
@@ -17,6 +17,7 @@ pub fn validate(key: &ObjectKey, manifest: &PodManifest) -> Vec<FieldError> {
     }
     validate_labels(&mut errors, "metadata.labels", &manifest.labels);
     validate_annotations(&mut errors, "metadata.annotations", &manifest.annotations);
+    validate_finalizers(&mut errors, &manifest.finalizers);
     validate_spec(&mut errors, "spec", &manifest.spec);
     errors
 }
@@ -28,6 +29,13 @@ pub(super) fn validate_template(errors: &mut Vec<FieldError>, path: &str, templa
     validate_spec(errors, &format!("{path}.spec"), &template.spec);
 }
 
+/// Whether `selector` has no value that keeps it from being compared with anything.
+pub(super) fn is_comparable(selector: &Labels) -> bool {
+    let mut faults = Vec::new();
+    validate_labels(&mut faults, "", selector);
+    faults.is_empty()
+}
+
 /// Names and values of labels.
 pub(super) fn validate_labels(errors: &mut Vec<FieldError>, path: &str, labels: &Labels) {
     for (name, value) in labels {
@@ -35,6 +43,34 @@ pub(super) fn validate_labels(errors: &mut Vec<FieldError>, path: &str, labels: 
             errors.push(FieldError::invalid(path, fault));
         }
     }
+}
+
+/// Finalizers without a domain that Kubernetes itself knows.
+const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", ORPHAN_DEPENDENTS, FOREGROUND_DELETION];
+
+/// Names of finalizers that nobody owns.
+pub(super) fn validate_finalizer_domains(errors: &mut Vec<FieldError>, finalizers: &[Arc<str>]) {
+    for (position, finalizer) in finalizers.iter().enumerate() {
+        if !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(&&**finalizer) {
+            let detail = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.push(FieldError::invalid(format!("metadata.finalizers[{position}]"), detail));
+        }
+    }
+}
+
+/// Names of finalizers, and the two of deletion that exclude each other.
+pub(super) fn validate_finalizers(errors: &mut Vec<FieldError>, finalizers: &[Arc<str>]) {
+    const FIELD: &str = "metadata.finalizers";
+    for finalizer in finalizers {
+        let faults = qualified_name_faults(finalizer);
+        errors.extend(faults.into_iter().map(|fault| FieldError::invalid(FIELD, fault)));
+    }
+    let has = |name: &str| finalizers.iter().any(|finalizer| **finalizer == *name);
+    if has(FOREGROUND_DELETION) && has(ORPHAN_DEPENDENTS) {
+        let detail = format!("finalizer {ORPHAN_DEPENDENTS} and {FOREGROUND_DELETION} cannot be both set");
+        errors.push(FieldError::invalid(FIELD, detail));
+    }
+    validate_finalizer_domains(errors, finalizers);
 }
 
 fn validate_annotations(errors: &mut Vec<FieldError>, path: &str, annotations: &Labels) {

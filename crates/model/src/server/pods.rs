@@ -14,6 +14,7 @@ use crate::objects::{
     PodStatus, TRACKING_FINALIZER, Uid,
 };
 use crate::time::Time;
+use crate::version::Features;
 
 const KIND: &str = "pods";
 /// The minor version from which on a shortened grace period cannot end in the past.
@@ -134,7 +135,7 @@ impl Server {
         if self.pods.has_name(key) {
             return Err(ApiError::AlreadyExists { kind: KIND, key: key.clone() });
         }
-        admission::check(key, admission::pod::validate(key, manifest))
+        admission::check(key, admission::pod::validate(key, manifest), &self.features)
     }
 }
 
@@ -251,7 +252,7 @@ impl Server {
         }
         let mut new = Pod::clone(&old);
         let adopted = match &patch.adopt {
-            Some(owner) => adopt(&mut new, owner),
+            Some(owner) => adopt(&mut new, owner, &self.features),
             None => Ok(()),
         };
         self.refuse(write, || old.key.clone(), adopted)?;
@@ -322,7 +323,7 @@ impl Server {
 }
 
 /// Makes `owner` the controller of `pod` and puts the tracking finalizer on.
-fn adopt(pod: &mut Pod, owner: &OwnerReference) -> Result<(), ApiError> {
+fn adopt(pod: &mut Pod, owner: &OwnerReference, features: &Features) -> Result<(), ApiError> {
     let mut errors = Vec::new();
     if pod.owner.as_ref().is_some_and(|present| present.uid != owner.uid || present.is_job != owner.is_job) {
         errors.push(FieldError::invalid(
@@ -336,7 +337,7 @@ fn adopt(pod: &mut Pod, owner: &OwnerReference) -> Result<(), ApiError> {
             "no new finalizers can be added if the object is being deleted",
         ));
     }
-    admission::check(&pod.key, errors)?;
+    admission::check(&pod.key, errors, features)?;
     pod.owner = Some(owner.clone());
     pod.tracked = true;
     Ok(())

@@ -20,7 +20,7 @@ use towtank_model::version::{Features, KubernetesVersion};
 
 use self::story::{Answer, Step, Story};
 use crate::driver::{Driver, DriverError};
-use crate::wire::WireError;
+use crate::wire::{self, WireError};
 
 /// Stories that are played side by side: the driver answers one write of each at a time.
 const STORIES: usize = 400;
@@ -73,17 +73,19 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text =
-            |field: &str| self.question.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |field: &str| self.question.get(field).and_then(Value::as_str).unwrap_or_default();
         writeln!(f, "{} {}", text("verb"), text("resource"))?;
-        writeln!(f, "  old:    {}", self.old)?;
-        writeln!(f, "  new:    {}", self.question.get("new").unwrap_or(&Value::Null))?;
         for (side, lines) in [("model", &self.ours), ("original", &self.theirs)] {
             for line in lines {
                 writeln!(f, "  {side} alone: {line}")?;
             }
         }
-        Ok(())
+        let new = self.question.get("new").unwrap_or(&Value::Null);
+        match text("verb") {
+            "update" | "updateStatus" => writeln!(f, "  change: {}", wire::patch_between(&self.old, new))?,
+            _ => writeln!(f, "  new: {new}")?,
+        }
+        writeln!(f, "  old: {}", self.old)
     }
 }
 
@@ -117,7 +119,10 @@ pub fn search(
                 let (ours, theirs) = (story.ours(&step), story.theirs(&answer)?);
                 if !agree(&ours, &theirs) {
                     if signatures.insert(signature(&ours, &theirs)) {
-                        report.differences.push(shrink::smallest(driver, &story.again(), step)?);
+                        report.differences.push(shrink::smallest(driver, &story, step)?);
+                        if report.differences.len() == DIFFERENCES_MAX {
+                            return Ok(report);
+                        }
                     }
                     continue;
                 }
@@ -150,7 +155,8 @@ fn agree(ours: &Answer, theirs: &Answer) -> bool {
 
 /// What two answers have alone, line by line.
 fn lines(ours: &Answer, theirs: &Answer) -> (Vec<String>, Vec<String>) {
-    let (ours, theirs) = (text(ours), text(theirs));
+    let is_stored = |answer: &Answer| matches!(answer, Answer::Stored { .. });
+    let (ours, theirs) = (text(ours, !is_stored(theirs)), text(theirs, !is_stored(ours)));
     let alone = |lines: &[String], others: &[String]| {
         let mut others: Vec<&String> = others.iter().collect();
         let mut alone = Vec::new();
@@ -165,12 +171,14 @@ fn lines(ours: &Answer, theirs: &Answer) -> (Vec<String>, Vec<String>) {
     (alone(&ours, &theirs), alone(&theirs, &ours))
 }
 
-fn text(answer: &Answer) -> Vec<String> {
+/// An object is told in short when the other side has none.
+fn text(answer: &Answer, is_short: bool) -> Vec<String> {
     match answer {
         Answer::Invalid(errors) => {
             let lines = errors.iter().map(ToString::to_string);
             std::iter::once("refused".to_owned()).chain(lines).collect()
         }
+        Answer::Stored { .. } if is_short => vec!["stored".to_owned()],
         Answer::Stored { row, is_new } => {
             let lines = format!("{row:#?}");
             let outcome = if *is_new { "stored" } else { "nothing changed" };

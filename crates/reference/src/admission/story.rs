@@ -222,6 +222,10 @@ impl Story {
         match answer {
             Answer::Stored { .. } => {
                 self.body = theirs.get("body").cloned().unwrap_or_default();
+                // The driver's store begins anew with every question.
+                if let Some(version) = self.body.pointer_mut("/metadata/resourceVersion") {
+                    *version = "1".into();
+                }
                 self.history.push(step);
                 self.row = if self.is_pod {
                     self.server.pod(Uid(0)).cloned().map(Row::Pod)

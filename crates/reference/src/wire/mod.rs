@@ -249,5 +249,17 @@ pub fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
+/// A merge patch that makes `new` out of `old`.
+pub fn patch_between(old: &Value, new: &Value) -> Value {
+    let (Value::Object(old), Value::Object(new)) = (old, new) else { return new.clone() };
+    let gone = old.keys().filter(|field| !new.contains_key(*field)).map(|field| (field.clone(), Value::Null));
+    let set = new.iter().filter_map(|(field, value)| match old.get(field) {
+        Some(present) if present == value => None,
+        Some(present) => Some((field.clone(), patch_between(present, value))),
+        None => Some((field.clone(), value.clone())),
+    });
+    Value::Object(gone.chain(set).collect())
+}
+
 #[cfg(test)]
 mod tests;
