@@ -23,9 +23,20 @@ const MANAGED_BY_LEN_MAX: usize = 63;
 
 /// Every rule that a Job breaks.
 pub fn validate(job: &Job) -> Vec<FieldError> {
+    validate_with(job, true)
+}
+
+/// Every rule that a Job breaks after an update. A Job whose template was without the newer two of the generated labels
+/// may stay so: it is from a version that had only the older ones, as far as anybody knows.
+pub(super) fn validate_again(new: &Job, old: &Job) -> Vec<FieldError> {
+    let labels = &old.spec.template.labels;
+    validate_with(new, labels.contains_key(CONTROLLER_UID_LABEL) && labels.contains_key(JOB_NAME_LABEL))
+}
+
+fn validate_with(job: &Job, wants_newer_labels: bool) -> Vec<FieldError> {
     let mut errors = Vec::new();
     validate_metadata(&mut errors, job);
-    validate_generated_selector(&mut errors, job);
+    validate_generated_selector(&mut errors, job, wants_newer_labels);
     validate_spec(&mut errors, &job.spec);
     validate_host_name(&mut errors, job);
     errors
@@ -50,7 +61,7 @@ fn validate_metadata(errors: &mut Vec<FieldError>, job: &Job) {
 }
 
 /// A selector that the user did not write must be the generated one, and the template must have the generated labels.
-fn validate_generated_selector(errors: &mut Vec<FieldError>, job: &Job) {
+fn validate_generated_selector(errors: &mut Vec<FieldError>, job: &Job, wants_newer_labels: bool) {
     if job.spec.manual_selector {
         return;
     }
@@ -61,7 +72,8 @@ fn validate_generated_selector(errors: &mut Vec<FieldError>, job: &Job) {
         (CONTROLLER_UID_LABEL, &*uid),
         (JOB_NAME_LABEL, &*job.key.name),
     ];
-    for (label, value) in expected {
+    let expected = if wants_newer_labels { &expected[..] } else { &expected[..2] };
+    for &(label, value) in expected {
         let field = || format!("spec.template.metadata.labels[{label}]");
         let detail = || format!("must be '{value}'");
         match job.spec.template.labels.get(label) {

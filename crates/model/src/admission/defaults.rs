@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::objects::{
     CONTROLLER_UID_LABEL, CompletionMode, JOB_NAME_LABEL, Job, JobSpec, JobStatus,
     LEGACY_CONTROLLER_UID_LABEL, LEGACY_JOB_NAME_LABEL, ObjectKey, PodFailureAction, PodFailurePolicy,
-    PodReplacementPolicy, PodTemplate, TRACKING_FINALIZER, Uid,
+    PodReplacementPolicy, PodTemplate, Uid,
 };
 use crate::server::{ClearedField, JobManifest};
 use crate::time::Time;
@@ -62,7 +62,8 @@ pub fn new_job(now: Time, key: &ObjectKey, uid: Uid, manifest: &JobManifest, fea
     }
 }
 
-/// What every reader sees of a Job once it is stored: defaulting runs again, and now the template has labels.
+/// What defaulting makes of a Job whenever it is read: one without labels takes those of its template, which may have
+/// none before it is stored.
 pub fn read_back(job: &mut Job) {
     if job.labels.is_empty() {
         job.labels = Arc::clone(&job.spec.template.labels);
@@ -89,6 +90,7 @@ pub fn merged_job(old: &Job, manifest: &JobManifest, features: &Features) -> Job
             job.finalizers.push(Arc::clone(finalizer));
         }
     }
+    read_back(&mut job);
     job
 }
 
@@ -225,18 +227,9 @@ fn drop_disabled(spec: &mut JobSpec, old: Option<&JobSpec>, features: &Features)
     }
 }
 
-/// A template without what the model keeps elsewhere or the version does not know.
+/// A template without what the version does not know.
 fn prepared_template(template: &PodTemplate, features: &Features) -> PodTemplate {
     let mut template = template.clone();
-    // The controller adds the tracking finalizer to every pod, unless the template has it: either way it is there once.
-    if template.finalizers.iter().any(|finalizer| **finalizer == *TRACKING_FINALIZER) {
-        template.finalizers = template
-            .finalizers
-            .iter()
-            .filter(|finalizer| ***finalizer != *TRACKING_FINALIZER)
-            .cloned()
-            .collect();
-    }
     if !features.sidecar_containers
         && template.spec.init_containers.iter().any(|container| container.is_sidecar)
     {
