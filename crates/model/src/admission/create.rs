@@ -45,7 +45,7 @@ fn validate_with(job: &Job, wants_newer_labels: bool) -> Vec<FieldError> {
 /// Every rule that a new Job breaks. Only here a selector can be missing, which is not the same as an empty one.
 pub fn validate_new(job: &Job, manifest: &JobManifest) -> Vec<FieldError> {
     let mut errors = validate(job);
-    if job.spec.manual_selector && manifest.selector.is_none() {
+    if job.spec.is_selector_manual() && manifest.selector.is_none() {
         errors.push(FieldError::required("spec.selector", ""));
         errors.push(FieldError::invalid(TEMPLATE_LABELS, MISMATCH));
     }
@@ -62,7 +62,7 @@ fn validate_metadata(errors: &mut Vec<FieldError>, job: &Job) {
 
 /// A selector that the user did not write must be the generated one, and the template must have the generated labels.
 fn validate_generated_selector(errors: &mut Vec<FieldError>, job: &Job, wants_newer_labels: bool) {
-    if job.spec.manual_selector {
+    if job.spec.is_selector_manual() {
         return;
     }
     let uid = job.uid.to_string();

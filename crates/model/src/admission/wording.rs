@@ -1,5 +1,7 @@
 //! Texts that Kubernetes has reworded: rules speak the newest version's words, and here they become those of older ones.
 
+use std::collections::BTreeSet;
+
 use super::{FieldError, FieldErrorType};
 use crate::version::KubernetesVersion;
 
@@ -8,8 +10,18 @@ const LABEL_KEYS_SINCE: u16 = 35;
 /// The minor version from which on all that is too long is told in the same words.
 const TOO_LONG_SINCE: u16 = 32;
 
+/// The minor version from which on no error is told twice.
+const TOLD_ONCE_SINCE: u16 = 37;
+
 /// Puts the errors into the words of this version.
-pub(super) fn apply(errors: &mut [FieldError], version: KubernetesVersion) {
+///
+/// Where the original tells no error twice, it goes by the value too, which errors do not have here: two bad labels may
+/// be one error where the original has two.
+pub(super) fn apply(errors: &mut Vec<FieldError>, version: KubernetesVersion) {
+    if version.minor() >= TOLD_ONCE_SINCE {
+        let mut told = BTreeSet::new();
+        errors.retain(|error| told.insert(error.clone()));
+    }
     for error in errors {
         if version.minor() < LABEL_KEYS_SINCE && error.kind == FieldErrorType::Invalid {
             before_label_keys(&mut error.detail);
@@ -46,10 +58,9 @@ mod tests {
     use crate::admission::text::{label_value_faults, qualified_name_faults};
 
     fn worded(error: FieldError, minor: u16) -> String {
-        let mut errors = [error];
+        let mut errors = vec![error];
         apply(&mut errors, KubernetesVersion::from_minor(minor).expect("a known version"));
-        let [error] = errors;
-        error.detail
+        errors.remove(0).detail
     }
 
     /// Upstream `MaxLenError` of `util/validation` and of `api/validate/content`, `TooLong` and `TooLongMaxLength`.

@@ -118,12 +118,19 @@ impl Server {
             return self.relay(write, key, &Request::DeleteJob(key, propagation));
         }
         let mut new = Job::clone(&old);
-        new.finalizers
-            .retain(|finalizer| **finalizer != *FOREGROUND_DELETION && **finalizer != *ORPHAN_DEPENDENTS);
-        match propagation {
-            Propagation::Background => {}
-            Propagation::Foreground => new.finalizers.push(FOREGROUND_DELETION.into()),
-            Propagation::Orphan => new.finalizers.push(ORPHAN_DEPENDENTS.into()),
+        let propagates =
+            |finalizer: &Arc<str>| **finalizer == *FOREGROUND_DELETION || **finalizer == *ORPHAN_DEPENDENTS;
+        let wanted = match propagation {
+            Propagation::Background => None,
+            Propagation::Foreground => Some(FOREGROUND_DELETION),
+            Propagation::Orphan => Some(ORPHAN_DEPENDENTS),
+        };
+        let present: Vec<&str> =
+            old.finalizers.iter().filter(|one| propagates(one)).map(|one| &**one).collect();
+        // Finalizers that say the right thing already keep their place.
+        if present != wanted.as_slice() {
+            new.finalizers.retain(|finalizer| !propagates(finalizer));
+            new.finalizers.extend(wanted.map(Arc::from));
         }
         if new.finalizers.is_empty() {
             self.remove_job(write, old);

@@ -119,7 +119,7 @@ impl Server {
             foreign_finalizers: foreign(&manifest.finalizers.clone().into()),
             creation_time: now.truncated_to_second(),
             deletion: None,
-            spec: Arc::clone(&manifest.spec),
+            spec: admission::defaults::prepared_spec(&manifest.spec, &self.features),
             node: None,
             status: self.first_status(&manifest.spec, now),
         };

@@ -181,7 +181,7 @@ impl Story {
                     },
                 }
             }
-            Err(error) => refusal(error),
+            Err(error) => refusal(error, self.told_once()),
         }
     }
 
@@ -197,7 +197,7 @@ impl Story {
             return Ok(Answer::Panicked(body.to_string()));
         }
         if code >= 400 {
-            return Ok(refusal(wire::api_error("objects", &self.key, code, body)));
+            return Ok(refusal(wire::api_error("objects", &self.key, code, body), self.told_once()));
         }
         if answer.get("deleted") == Some(&Value::Bool(true)) {
             return Ok(Answer::Gone);
@@ -206,6 +206,10 @@ impl Story {
         let old = self.body.pointer("/metadata/resourceVersion");
         let is_new = old.is_none() || body.pointer("/metadata/resourceVersion") != old;
         Ok(Answer::Stored { row, is_new })
+    }
+
+    fn told_once(&self) -> bool {
+        self.server.features().version.minor() >= TOLD_ONCE_SINCE
     }
 
     fn read(&self, body: &Value) -> Result<Row, wire::WireError> {
@@ -278,10 +282,17 @@ fn deletion(grace_period_s: Option<u32>, propagation: Option<Propagation>) -> Va
     wire::delete_options(grace_period_s, propagation, wire::pod::Preconditions::default())
 }
 
-fn refusal(error: ApiError) -> Answer {
+/// From 1.37 on the original tells no error twice. It goes by the value too, which the model does not have: two bad labels
+/// are compared as one error.
+const TOLD_ONCE_SINCE: u16 = 37;
+
+fn refusal(error: ApiError, told_once: bool) -> Answer {
     match error {
         ApiError::Invalid { mut errors, .. } => {
             errors.sort();
+            if told_once {
+                errors.dedup();
+            }
             Answer::Invalid(errors)
         }
         other => Answer::Refused(other.to_string()),
