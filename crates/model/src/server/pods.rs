@@ -18,6 +18,8 @@ use crate::time::Time;
 const KIND: &str = "pods";
 /// Why a pod with scheduling gates is not scheduled.
 const SCHEDULING_GATED: &str = "SchedulingGated";
+/// The minor version from which on the condition of such a pod says since when.
+const GATED_TIME_SINCE: u16 = 31;
 /// The minor version from which on a shortened grace period cannot end in the past.
 const DELETION_NOT_IN_PAST_SINCE: u16 = 33;
 
@@ -135,7 +137,11 @@ impl Server {
             kind: Arc::clone(&self.words.pod_scheduled),
             status: ConditionStatus::False,
             reason: SCHEDULING_GATED.into(),
-            last_transition_time: now.truncated_to_second(),
+            last_transition_time: if self.features.version.minor() >= GATED_TIME_SINCE {
+                now.truncated_to_second()
+            } else {
+                Time::ZERO
+            },
         };
         PodStatus { conditions: vec![gated], ..PodStatus::default() }
     }

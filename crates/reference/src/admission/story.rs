@@ -205,6 +205,13 @@ impl Story {
         let row = self.read(body)?;
         let old = self.body.pointer("/metadata/resourceVersion");
         let is_new = old.is_none() || body.pointer("/metadata/resourceVersion") != old;
+        // The message of a condition is not in the model, so a status that comes back from it has none.
+        let is_new = match (&row, &self.row) {
+            (Row::Pod(_), Some(before)) if is_new && loses_message(&self.body, body) => {
+                row != before.unversioned()
+            }
+            _ => is_new,
+        };
         Ok(Answer::Stored { row, is_new })
     }
 
@@ -276,6 +283,15 @@ impl Story {
         }
         story
     }
+}
+
+/// Whether a condition has lost its message.
+fn loses_message(old: &Value, new: &Value) -> bool {
+    let messages = |object: &Value| {
+        let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+        conditions.into_iter().flatten().filter(|condition| condition.get("message").is_some()).count()
+    };
+    messages(new) < messages(old)
 }
 
 fn deletion(grace_period_s: Option<u32>, propagation: Option<Propagation>) -> Value {

@@ -110,7 +110,7 @@ prop_compose! {
             completion_mode: [None, Some(CompletionMode::NonIndexed), Some(CompletionMode::Indexed),
                 Some(CompletionMode::Other("x".into()))][usize::from(mode)].clone(),
             suspend: flags[0],
-            manual_selector: Some(flags[1]),
+            manual_selector: flags[1],
             pod_replacement_policy: flags[2].map(|failed| {
                 if failed { PodReplacementPolicy::Failed } else { PodReplacementPolicy::TerminatingOrFailed }
             }),
