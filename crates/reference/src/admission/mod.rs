@@ -12,11 +12,12 @@ mod shrink;
 mod status;
 mod story;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 
 use serde_json::{Value, json};
-use towtank_model::version::{Features, KubernetesVersion};
+use towtank_model::version::{Features, KubernetesVersion, UnknownVersion};
 
 use self::story::{Answer, Step, Story};
 use crate::driver::{Driver, DriverError};
@@ -32,6 +33,12 @@ const DIFFERENCES_MAX: usize = 12;
 /// What keeps the two sides from being compared.
 #[derive(Debug, thiserror::Error)]
 pub enum AdmissionError {
+    /// There is no such version.
+    #[error(transparent)]
+    Version(#[from] UnknownVersion),
+    /// A search without writes shows nothing.
+    #[error("no update was compared")]
+    Empty,
     /// The driver.
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -41,6 +48,21 @@ pub enum AdmissionError {
     /// An object of the driver's that the model has no row for.
     #[error("the driver stores what the model has no row for: {0}")]
     Wire(#[from] WireError),
+}
+
+/// Plays random stories with the driver at `path`, see [`search`]. `version` is a text such as `1.36`.
+///
+/// # Errors
+///
+/// The version is unknown, the driver fails, or nothing was compared.
+pub fn run(path: &Path, version: &str, updates: u64, seed: u64) -> Result<Report, AdmissionError> {
+    let version = version.parse()?;
+    let mut driver = Driver::start(path, version)?;
+    let report = search(&mut driver, version, updates, seed)?;
+    if report.updates == 0 || (report.accepted == 0 && report.differences.is_empty()) {
+        return Err(AdmissionError::Empty);
+    }
+    Ok(report)
 }
 
 /// What a search came to.
@@ -54,6 +76,8 @@ pub struct Report {
     pub accepted: u64,
     /// Writes at which the original's rules panicked, and the model refused.
     pub panics: u64,
+    /// How often each kind of refusal was agreed on: field, kind of error and text, without numbers and values.
+    pub refusals: BTreeMap<String, u64>,
     /// Different differences, smallest form each.
     pub differences: Vec<Difference>,
 }
@@ -127,6 +151,11 @@ pub fn search(
                     continue;
                 }
                 report.accepted += u64::from(matches!(ours, Answer::Stored { .. } | Answer::Gone));
+                if let Answer::Invalid(errors) = &ours {
+                    for error in errors {
+                        *report.refusals.entry(plain(&error.to_string())).or_default() += 1;
+                    }
+                }
                 report.panics += u64::from(matches!(theirs, Answer::Panicked(_)));
                 story.go_on(step, &ours, &answer);
                 if !story.is_over() {
@@ -195,13 +224,18 @@ fn text(answer: &Answer, is_short: bool) -> Vec<String> {
 /// By what two differences are the same one: their lines without numbers and quoted texts.
 fn signature(ours: &Answer, theirs: &Answer) -> String {
     let (ours, theirs) = lines(ours, theirs);
+    let first = |lines: &[String]| lines.iter().take(2).cloned().collect::<String>();
+    plain(&format!("{} | {}", first(&ours), first(&theirs)))
+}
+
+/// A text without numbers and quoted values.
+fn plain(text: &str) -> String {
     let mut is_quoted = false;
-    let mut plain = |character: &char| {
+    let is_plain = |character: &char| {
         if *character == '"' {
             is_quoted = !is_quoted;
         }
         !is_quoted && !character.is_ascii_digit()
     };
-    let first = |lines: &[String]| lines.iter().take(2).cloned().collect::<String>();
-    format!("{} | {}", first(&ours), first(&theirs)).chars().filter(|character| plain(character)).collect()
+    text.chars().filter(is_plain).collect()
 }
