@@ -95,7 +95,7 @@ fn condition(draw: &mut Draw, status: &mut PodStatus) {
     }
 }
 
-/// Every container goes on: from waiting to running to ended, and back to waiting only with a restart.
+/// Every container goes on, from waiting to running to ended; some run again, whether they may or not.
 fn containers(draw: &mut Draw, specs: &[Container], old: &[ContainerStatus]) -> Vec<ContainerStatus> {
     let states = specs.iter().map(|spec| {
         let before = old.iter().find(|status| status.name == spec.name);
@@ -107,6 +107,7 @@ fn containers(draw: &mut Draw, specs: &[Container], old: &[ContainerStatus]) -> 
             None => ContainerState::Waiting("ContainerCreating".into()),
             Some(ContainerState::Waiting(_)) => draw.one_of(&[ContainerState::Running, ended]),
             Some(ContainerState::Running) => ended,
+            Some(ContainerState::Terminated(_)) if draw.one_in(4) => ContainerState::Running,
             Some(ended @ ContainerState::Terminated(_)) => ended.clone(),
         };
         let restart_count = before.map_or(0, |status| status.restart_count);
