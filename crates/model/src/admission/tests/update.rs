@@ -312,12 +312,7 @@ fn older_jobs_need_only_the_older_labels() {
     let mut old = admitted(&plain(), &features(36));
     old.spec.manual_selector = Some(true);
     let template = Arc::make_mut(&mut old.spec.template);
-    let without = |kept: &[&str]| {
-        let kept = |(label, _): &(&Arc<str>, &Arc<str>)| kept.contains(&&***label);
-        let labels = admitted(&plain(), &features(36)).spec.template.labels.clone();
-        Arc::new(labels.iter().filter(kept).map(|(label, value)| (label.clone(), value.clone())).collect())
-    };
-    template.labels = without(&["controller-uid", "job-name"]);
+    Arc::make_mut(&mut template.labels).retain(|label, _| !label.starts_with("batch.kubernetes.io/"));
     old.spec.selector = Arc::default();
     let change = JobManifest { manual_selector: Some(false), ..JobManifest::default() };
     let new = super::super::defaults::merged_job(&old, &change, &features(36));
