@@ -38,6 +38,21 @@ enum Chore {
     /// Seeded mistakes in the model: each must show in a random story. Builds the model and the stories once more, and
     /// nothing else.
     Mutants,
+    /// Puts random objects and writes to the model's admission and to Kubernetes' own, and compares.
+    Admission {
+        /// Updates that are compared, for each version.
+        #[arg(long, default_value_t = 100_000)]
+        updates: u64,
+        /// Minor version of Kubernetes, such as 1.36; can be given several times. All when none is given.
+        #[arg(long, value_name = "VERSION")]
+        kubernetes: Vec<String>,
+        /// Another seed, other objects.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Lists every kind of refusal that both sides agreed on, and how often.
+        #[arg(long)]
+        refusals: bool,
+    },
     /// Licences, sources and advisories of what we depend on (installs cargo-deny when it is missing).
     Deny,
 }
@@ -69,6 +84,9 @@ fn main() -> ExitCode {
         }
         Chore::Reference { chore: ReferenceChore::Build { kubernetes, all } } => reference(kubernetes, all),
         Chore::Mutants => mutants(),
+        Chore::Admission { updates, kubernetes, seed, refusals } => {
+            admission(kubernetes, updates, seed, refusals)
+        }
         Chore::Deny => deny(),
     };
     match outcome {
@@ -167,6 +185,48 @@ fn reference(versions: Vec<String>, all: bool) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Compares the admission of versions one after the other: the driver has work for one core, the model for the other.
+fn admission(versions: Vec<String>, updates: u64, seed: u64, refusals: bool) -> Outcome {
+    let versions = if versions.is_empty() {
+        RELEASES.iter().map(|release| release.version()).collect()
+    } else {
+        versions
+    };
+    let mut differing = Vec::new();
+    for version in versions {
+        let mut say = |line: &str| eprintln!("xtask: {line}");
+        let driver =
+            build(&root().join("target"), &version, &mut say).map_err(|error| Failed(error.to_string()))?;
+        let report = towtank_reference::admission::run(&driver, &version, updates, seed)
+            .map_err(|error| Failed(format!("admission of {version}: {error}")))?;
+        for difference in &report.differences {
+            println!("{version}: the sides differ: {difference}");
+        }
+        if refusals {
+            for (refusal, count) in &report.refusals {
+                println!("{version}: {count} times {refusal}");
+            }
+        }
+        println!(
+            "{version}: {} creations, {} updates, {} accepted, {} kinds of refusals, {} panics of the original, {} differences",
+            report.creations,
+            report.updates,
+            report.accepted,
+            report.refusals.len(),
+            report.panics,
+            report.differences.len()
+        );
+        if !report.differences.is_empty() {
+            differing.push(version);
+        }
+    }
+    if differing.is_empty() {
+        Ok(())
+    } else {
+        Err(Failed(format!("admission differs in {}", differing.join(", "))))
+    }
 }
 
 /// Version of cargo-deny that is installed when none is there.

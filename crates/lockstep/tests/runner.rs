@@ -120,7 +120,7 @@ fn created() -> TraceEntry {
             pod_failure_policy: None,
             success_policy: None,
             managed_by: None,
-            manual_selector: false,
+            manual_selector: Some(false),
             selector: Arc::default(),
             template: Arc::new(template),
         },

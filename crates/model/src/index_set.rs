@@ -87,8 +87,11 @@ impl IndexSet {
             return Ok(set);
         }
         let number = |token: &str| {
-            let value: u32 = token.parse().map_err(|_| IndexSetError::NotANumber(token.to_owned()))?;
-            if value >= completions { Err(IndexSetError::TooLarge(token.to_owned())) } else { Ok(value) }
+            let value: i64 = token.parse().map_err(|_| IndexSetError::NotANumber(token.to_owned()))?;
+            match u32::try_from(value) {
+                Ok(value) if value < completions => Ok(value),
+                _ => Err(IndexSetError::TooLarge(token.to_owned())),
+            }
         };
         let mut previous: Option<u32> = None;
         for token in text.split(',') {
@@ -275,6 +278,13 @@ mod tests {
             Err(IndexSetError::NotIncreasing { previous: 1, current: 1 })
         );
         assert_eq!(IndexSet::validate("1,x", 5), Err(IndexSetError::NotANumber("x".into())));
+        for (text, error) in [
+            ("4294967296", IndexSetError::TooLarge("4294967296".into())),
+            ("9223372036854775808", IndexSetError::NotANumber("9223372036854775808".into())),
+            ("-1", IndexSetError::NotANumber(String::new())),
+        ] {
+            assert_eq!(IndexSet::validate(text, 5), Err(error), "{text}");
+        }
         let error = IndexSetError::NotAnInterval("1-2-3".into());
         assert_eq!(
             error.to_string(),

@@ -5,8 +5,10 @@
 //! * [`driver`]: the process and the frames to and from it.
 //! * [`drivers`]: those that are running, by version.
 //! * [`wire`]: between the model's rows and the JSON of the API.
+//! * [`admission`]: random writes, judged by the model and by the original.
 //! * [`controller`]: the real controllers as a part of a simulation; writes of all others go to the driver's store.
 
+pub mod admission;
 pub mod build;
 pub mod controller;
 pub mod driver;

@@ -1,13 +1,14 @@
 //! Rules for a Job as it stands (upstream `ValidateJob`); updates apply them again to the new object.
 
-use super::pod::{validate_labels, validate_template};
+use super::pod::{is_comparable, validate_finalizers, validate_labels, validate_template};
 use super::policies::{validate_failure_policy, validate_success_policy};
-use super::text::{domain_prefixed_path_faults, label_faults, qualified_name_faults, subdomain_faults};
+use super::text::{domain_prefixed_path_faults, label_faults, subdomain_faults};
 use super::{FieldError, non_negative};
 use crate::objects::{
     CONTROLLER_UID_LABEL, CompletionMode, JOB_NAME_LABEL, Job, JobSpec, LEGACY_CONTROLLER_UID_LABEL,
     LEGACY_JOB_NAME_LABEL, PodReplacementPolicy, RestartPolicy, selector_matches,
 };
+use crate::server::JobManifest;
 
 /// Highest `parallelism` of an Indexed Job, and highest `maxFailedIndexes`: they bound the length of the index lists.
 const INDEXED_MAX: i32 = 100_000;
@@ -15,16 +16,39 @@ const INDEXED_MAX: i32 = 100_000;
 const COMPLETIONS_SOFT_MAX: i32 = 100_000;
 /// Highest `parallelism` and `maxFailedIndexes` above [`COMPLETIONS_SOFT_MAX`].
 const HIGH_COMPLETIONS_MAX: i32 = 10_000;
+const TEMPLATE_LABELS: &str = "spec.template.metadata.labels";
+const MISMATCH: &str = "`selector` does not match template `labels`";
 /// Longest `managedBy`.
 const MANAGED_BY_LEN_MAX: usize = 63;
 
 /// Every rule that a Job breaks.
 pub fn validate(job: &Job) -> Vec<FieldError> {
+    validate_with(job, true)
+}
+
+/// Every rule that a Job breaks after an update. A Job whose template was without the newer two of the generated labels
+/// may stay so: it is from a version that had only the older ones, as far as anybody knows.
+pub(super) fn validate_again(new: &Job, old: &Job) -> Vec<FieldError> {
+    let labels = &old.spec.template.labels;
+    validate_with(new, labels.contains_key(CONTROLLER_UID_LABEL) && labels.contains_key(JOB_NAME_LABEL))
+}
+
+fn validate_with(job: &Job, wants_newer_labels: bool) -> Vec<FieldError> {
     let mut errors = Vec::new();
     validate_metadata(&mut errors, job);
-    validate_generated_selector(&mut errors, job);
+    validate_generated_selector(&mut errors, job, wants_newer_labels);
     validate_spec(&mut errors, &job.spec);
     validate_host_name(&mut errors, job);
+    errors
+}
+
+/// Every rule that a new Job breaks. Only here a selector can be missing, which is not the same as an empty one.
+pub fn validate_new(job: &Job, manifest: &JobManifest) -> Vec<FieldError> {
+    let mut errors = validate(job);
+    if job.spec.is_selector_manual() && manifest.selector.is_none() {
+        errors.push(FieldError::required("spec.selector", ""));
+        errors.push(FieldError::invalid(TEMPLATE_LABELS, MISMATCH));
+    }
     errors
 }
 
@@ -33,16 +57,12 @@ fn validate_metadata(errors: &mut Vec<FieldError>, job: &Job) {
         subdomain_faults(&job.key.name).into_iter().map(|fault| FieldError::invalid("metadata.name", fault)),
     );
     validate_labels(errors, "metadata.labels", &job.labels);
-    for finalizer in &job.finalizers {
-        for fault in qualified_name_faults(finalizer) {
-            errors.push(FieldError::invalid("metadata.finalizers", fault));
-        }
-    }
+    validate_finalizers(errors, &job.finalizers);
 }
 
 /// A selector that the user did not write must be the generated one, and the template must have the generated labels.
-fn validate_generated_selector(errors: &mut Vec<FieldError>, job: &Job) {
-    if job.spec.manual_selector {
+fn validate_generated_selector(errors: &mut Vec<FieldError>, job: &Job, wants_newer_labels: bool) {
+    if job.spec.is_selector_manual() {
         return;
     }
     let uid = job.uid.to_string();
@@ -52,7 +72,8 @@ fn validate_generated_selector(errors: &mut Vec<FieldError>, job: &Job) {
         (CONTROLLER_UID_LABEL, &*uid),
         (JOB_NAME_LABEL, &*job.key.name),
     ];
-    for (label, value) in expected {
+    let expected = if wants_newer_labels { &expected[..] } else { &expected[..2] };
+    for &(label, value) in expected {
         let field = || format!("spec.template.metadata.labels[{label}]");
         let detail = || format!("must be '{value}'");
         match job.spec.template.labels.get(label) {
@@ -62,7 +83,9 @@ fn validate_generated_selector(errors: &mut Vec<FieldError>, job: &Job) {
         }
     }
     let is_generated = |label: &str, value: &str| expected.contains(&(label, value));
-    if !job.spec.selector.iter().all(|(label, value)| is_generated(label, value)) {
+    if is_comparable(&job.spec.selector)
+        && !job.spec.selector.iter().all(|(label, value)| is_generated(label, value))
+    {
         errors.push(FieldError::invalid("spec.selector", "`selector` not auto-generated"));
     }
 }
@@ -190,13 +213,9 @@ fn validate_restart_policy(errors: &mut Vec<FieldError>, spec: &JobSpec) {
 }
 
 fn validate_selector(errors: &mut Vec<FieldError>, spec: &JobSpec) {
-    if spec.selector.is_empty() {
-        errors.push(FieldError::required("spec.selector", ""));
-    }
     validate_labels(errors, "spec.selector.matchLabels", &spec.selector);
-    if !selector_matches(&spec.selector, &spec.template.labels) {
-        let detail = "`selector` does not match template `labels`";
-        errors.push(FieldError::invalid("spec.template.metadata.labels", detail));
+    if is_comparable(&spec.selector) && !selector_matches(&spec.selector, &spec.template.labels) {
+        errors.push(FieldError::invalid(TEMPLATE_LABELS, MISMATCH));
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::objects::{
     CONTROLLER_UID_LABEL, CompletionMode, JOB_NAME_LABEL, Job, JobSpec, JobStatus,
     LEGACY_CONTROLLER_UID_LABEL, LEGACY_JOB_NAME_LABEL, ObjectKey, PodFailureAction, PodFailurePolicy,
-    PodReplacementPolicy, PodTemplate, TRACKING_FINALIZER, Uid,
+    PodReplacementPolicy, PodSpec, PodTemplate, Uid,
 };
 use crate::server::{ClearedField, JobManifest};
 use crate::time::Time;
@@ -17,6 +17,9 @@ const BACKOFF_LIMIT: i32 = 6;
 /// The minor version from which on `managedBy` is a field: earlier ones drop it like any other that they do not know. The
 /// two whose gate is off drop it from new Jobs only, and an update that sets it is refused.
 const MANAGED_BY_SINCE: u16 = 30;
+
+/// The minor version from which on `manualSelector` has a default.
+const MANUAL_SELECTOR_SINCE: u16 = 29;
 
 /// The labels that are generated for the pods of this Job.
 fn generated_labels(key: &ObjectKey, uid: Uid) -> [(&'static str, Arc<str>); 4] {
@@ -36,15 +39,16 @@ pub fn new_job(now: Time, key: &ObjectKey, uid: Uid, manifest: &JobManifest, fea
     apply(&mut spec, manifest, blank, features);
     drop_disabled(&mut spec, None, features);
     let mut template = prepared_template(manifest.template.as_deref().unwrap_or(&spec.template), features);
-    if !spec.manual_selector {
+    let has_labels = !manifest.labels.is_empty() || !template.labels.is_empty();
+    if !spec.is_selector_manual() {
         generate_selector(&mut spec, &mut template, key, uid);
     }
-    let labels = if manifest.labels.is_empty() {
-        // A Job without labels of its own takes those of its template. Those that are generated are among them, as
-        // every reader of the stored object sees it.
-        Arc::clone(&template.labels)
-    } else {
-        Arc::new(manifest.labels.clone())
+    let labels = match manifest.labels.is_empty() {
+        // A Job without labels of its own takes those of its template, and is then looked at as if it shared them: those
+        // that are generated are among them. Without either it has none yet.
+        true if has_labels => Arc::clone(&template.labels),
+        true => Arc::default(),
+        false => Arc::new(manifest.labels.clone()),
     };
     spec.template = Arc::new(template);
     Job {
@@ -58,6 +62,14 @@ pub fn new_job(now: Time, key: &ObjectKey, uid: Uid, manifest: &JobManifest, fea
         finalizers: manifest.finalizers.clone(),
         spec,
         status: JobStatus::default(),
+    }
+}
+
+/// What defaulting makes of a Job whenever it is read: one without labels takes those of its template, which may have
+/// none before it is stored.
+pub fn read_back(job: &mut Job) {
+    if job.labels.is_empty() {
+        job.labels = Arc::clone(&job.spec.template.labels);
     }
 }
 
@@ -81,6 +93,7 @@ pub fn merged_job(old: &Job, manifest: &JobManifest, features: &Features) -> Job
             job.finalizers.push(Arc::clone(finalizer));
         }
     }
+    read_back(&mut job);
     job
 }
 
@@ -110,7 +123,7 @@ fn empty_spec() -> JobSpec {
         pod_failure_policy: None,
         success_policy: None,
         managed_by: None,
-        manual_selector: false,
+        manual_selector: None,
         selector: Arc::default(),
         template: Arc::default(),
     }
@@ -160,7 +173,10 @@ fn apply(spec: &mut JobSpec, manifest: &JobManifest, blank: Blank, features: &Fe
         spec.completion_mode = mode.clone();
     }
     spec.suspend = manifest.suspend.unwrap_or(spec.suspend);
-    spec.manual_selector = manifest.manual_selector.unwrap_or(spec.manual_selector);
+    spec.manual_selector = manifest.manual_selector.or(spec.manual_selector);
+    if features.version.minor() >= MANUAL_SELECTOR_SINCE {
+        spec.manual_selector.get_or_insert(false);
+    }
     replace_if_given(&mut spec.max_failed_indexes, &manifest.max_failed_indexes);
     replace_if_given(&mut spec.active_deadline_seconds, &manifest.active_deadline_seconds);
     replace_if_given(&mut spec.ttl_seconds_after_finished, &manifest.ttl_seconds_after_finished);
@@ -217,26 +233,22 @@ fn drop_disabled(spec: &mut JobSpec, old: Option<&JobSpec>, features: &Features)
     }
 }
 
-/// A template without what the model keeps elsewhere or the version does not know.
+/// A template without what the version does not know.
 fn prepared_template(template: &PodTemplate, features: &Features) -> PodTemplate {
     let mut template = template.clone();
-    // The controller adds the tracking finalizer to every pod, unless the template has it: either way it is there once.
-    if template.finalizers.iter().any(|finalizer| **finalizer == *TRACKING_FINALIZER) {
-        template.finalizers = template
-            .finalizers
-            .iter()
-            .filter(|finalizer| ***finalizer != *TRACKING_FINALIZER)
-            .cloned()
-            .collect();
-    }
-    if !features.sidecar_containers
-        && template.spec.init_containers.iter().any(|container| container.is_sidecar)
-    {
-        for container in &mut Arc::make_mut(&mut template.spec).init_containers {
+    template.spec = prepared_spec(&template.spec, features);
+    template
+}
+
+/// A pod's spec without what the version does not know.
+pub(crate) fn prepared_spec(spec: &Arc<PodSpec>, features: &Features) -> Arc<PodSpec> {
+    let mut spec = Arc::clone(spec);
+    if !features.sidecar_containers && spec.init_containers.iter().any(|container| container.is_sidecar) {
+        for container in &mut Arc::make_mut(&mut spec).init_containers {
             container.is_sidecar = false;
         }
     }
-    template
+    spec
 }
 
 /// Adds the generated labels to the template and selects by the newer of the two labels with the uid. Labels that are

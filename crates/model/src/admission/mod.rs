@@ -13,6 +13,7 @@ use std::fmt;
 
 use crate::objects::ObjectKey;
 use crate::server::ApiError;
+use crate::version::Features;
 
 pub mod create;
 pub mod defaults;
@@ -21,6 +22,7 @@ mod policies;
 pub mod status;
 mod text;
 pub mod update;
+mod wording;
 
 #[cfg(test)]
 mod tests;
@@ -125,9 +127,17 @@ pub(crate) fn join(errors: &[FieldError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Refuses the object when rules are broken.
-pub(crate) fn check(key: &ObjectKey, errors: Vec<FieldError>) -> Result<(), ApiError> {
-    if errors.is_empty() { Ok(()) } else { Err(ApiError::Invalid { key: key.clone(), errors }) }
+/// Refuses the object when rules are broken, in the words of the version.
+pub(crate) fn check(
+    key: &ObjectKey,
+    mut errors: Vec<FieldError>,
+    features: &Features,
+) -> Result<(), ApiError> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    wording::apply(&mut errors, features.version);
+    Err(ApiError::Invalid { key: key.clone(), errors })
 }
 
 /// `ValidateNonnegativeField`.

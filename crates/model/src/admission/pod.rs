@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use super::FieldError;
 use super::text::{label_faults, label_value_faults, qualified_name_faults, subdomain_faults};
-use crate::objects::{Container, Labels, ObjectKey, PodSpec, PodTemplate, TaintEffect, Toleration};
-use crate::server::PodManifest;
+use crate::objects::{
+    Container, ContainerState, ContainerStatus, Labels, ObjectKey, OwnerReference, Pod, PodSpec, PodTemplate,
+    RestartPolicy, TaintEffect, Toleration,
+};
+use crate::server::{FOREGROUND_DELETION, ORPHAN_DEPENDENTS, PodManifest};
 
 /// Every rule that a bare pod breaks.
 pub fn validate(key: &ObjectKey, manifest: &PodManifest) -> Vec<FieldError> {
@@ -17,7 +20,75 @@ pub fn validate(key: &ObjectKey, manifest: &PodManifest) -> Vec<FieldError> {
     }
     validate_labels(&mut errors, "metadata.labels", &manifest.labels);
     validate_annotations(&mut errors, "metadata.annotations", &manifest.annotations);
+    validate_finalizers(&mut errors, &manifest.finalizers);
     validate_spec(&mut errors, "spec", &manifest.spec);
+    errors
+}
+
+/// How often the metadata of a changed pod is judged (`BeforeUpdate` does so twice, `ValidatePodUpdate` too).
+const JUDGED: usize = 4;
+
+/// Every rule that the labels and finalizers of a changed pod break.
+pub(crate) fn validate_metadata_update(new: &Pod) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for _ in 0..JUDGED {
+        validate_labels(&mut errors, "metadata.labels", &new.labels);
+    }
+    errors
+}
+
+/// What is said of finalizers that are added to an object that is being deleted, both times it is judged.
+pub(crate) fn new_finalizers(extra: &[Arc<str>]) -> [FieldError; 2] {
+    let mut extra: Vec<String> = extra.iter().map(|finalizer| format!("{finalizer:?}")).collect();
+    extra.sort();
+    extra.dedup();
+    let detail = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+        extra.join(", ")
+    );
+    [FieldError::forbidden(FINALIZERS, detail.clone()), FieldError::forbidden(FINALIZERS, detail)]
+}
+
+/// What is said of two controlling owners, every time the pod is judged.
+pub(crate) fn two_controllers(first: &OwnerReference, second: &OwnerReference) -> [FieldError; JUDGED] {
+    let text = |owner: &OwnerReference| {
+        format!("{}/{}", if owner.is_job { "Job" } else { "ReplicaSet" }, owner.name)
+    };
+    let detail = format!(
+        "Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
+        text(first),
+        text(second)
+    );
+    std::array::from_fn(|_| FieldError::invalid("metadata.ownerReferences", detail.clone()))
+}
+
+/// Every rule that the step from one status to the next breaks (`ValidateContainerStateTransition`).
+pub(crate) fn validate_status(new: &Pod, old: &Pod) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let sidecars = |name: &Arc<str>| {
+        old.spec.init_containers.iter().any(|container| container.is_sidecar && container.name == *name)
+    };
+    let lists = [
+        ("containerStatuses", &new.status.containers, &old.status.containers),
+        ("initContainerStatuses", &new.status.init_containers, &old.status.init_containers),
+    ];
+    for (list, new, before) in lists {
+        for (position, ended) in before.iter().enumerate() {
+            let ContainerState::Terminated(end) = &ended.state else { continue };
+            let may_restart = match old.spec.restart_policy {
+                RestartPolicy::Always => true,
+                RestartPolicy::OnFailure => end.exit_code != 0,
+                RestartPolicy::Never => false,
+            };
+            let runs_again = |status: &ContainerStatus| {
+                status.name == ended.name && !matches!(status.state, ContainerState::Terminated(_))
+            };
+            if !may_restart && !sidecars(&ended.name) && new.iter().any(runs_again) {
+                let field = format!("status.{list}[{position}].state");
+                errors.push(FieldError::forbidden(field, "may not be transitioned to non-terminated state"));
+            }
+        }
+    }
     errors
 }
 
@@ -28,12 +99,52 @@ pub(super) fn validate_template(errors: &mut Vec<FieldError>, path: &str, templa
     validate_spec(errors, &format!("{path}.spec"), &template.spec);
 }
 
+/// Whether `selector` has no value that keeps it from being compared with anything.
+pub(super) fn is_comparable(selector: &Labels) -> bool {
+    let mut faults = Vec::new();
+    validate_labels(&mut faults, "", selector);
+    faults.is_empty()
+}
+
 /// Names and values of labels.
 pub(super) fn validate_labels(errors: &mut Vec<FieldError>, path: &str, labels: &Labels) {
     for (name, value) in labels {
         for fault in qualified_name_faults(name).into_iter().chain(label_value_faults(value)) {
             errors.push(FieldError::invalid(path, fault));
         }
+    }
+}
+
+const FINALIZERS: &str = "metadata.finalizers";
+/// Finalizers without a domain that Kubernetes itself knows.
+const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", ORPHAN_DEPENDENTS, FOREGROUND_DELETION];
+
+/// Names of finalizers that nobody owns.
+pub(super) fn validate_finalizer_domains(errors: &mut Vec<FieldError>, finalizers: &[Arc<str>]) {
+    for (position, finalizer) in finalizers.iter().enumerate() {
+        if !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(&&**finalizer) {
+            let detail = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.push(FieldError::invalid(format!("metadata.finalizers[{position}]"), detail));
+        }
+    }
+}
+
+/// Names of finalizers, and who they belong to.
+pub(super) fn validate_finalizers(errors: &mut Vec<FieldError>, finalizers: &[Arc<str>]) {
+    validate_finalizer_names(errors, finalizers);
+    validate_finalizer_domains(errors, finalizers);
+}
+
+/// Names of finalizers, and the two of deletion that exclude each other.
+pub(super) fn validate_finalizer_names(errors: &mut Vec<FieldError>, finalizers: &[Arc<str>]) {
+    for finalizer in finalizers {
+        let faults = qualified_name_faults(finalizer);
+        errors.extend(faults.into_iter().map(|fault| FieldError::invalid(FINALIZERS, fault)));
+    }
+    let has = |name: &str| finalizers.iter().any(|finalizer| **finalizer == *name);
+    if has(FOREGROUND_DELETION) && has(ORPHAN_DEPENDENTS) {
+        let detail = format!("finalizer {ORPHAN_DEPENDENTS} and {FOREGROUND_DELETION} cannot be both set");
+        errors.push(FieldError::invalid(FINALIZERS, detail));
     }
 }
 

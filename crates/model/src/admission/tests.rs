@@ -66,7 +66,7 @@ fn admitted(manifest: &JobManifest, features: &Features) -> Job {
 }
 
 fn create_errors(manifest: &JobManifest, features: &Features) -> Vec<FieldError> {
-    super::create::validate(&admitted(manifest, features))
+    super::create::validate_new(&admitted(manifest, features), manifest)
 }
 
 /// Errors as `field|Kind|part of the detail`.

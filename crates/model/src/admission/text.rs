@@ -1,4 +1,5 @@
-//! The shapes of names and label values (`k8s.io/apimachinery/pkg/util/validation`).
+//! The shapes of names and label values (`k8s.io/apimachinery/pkg/util/validation`), in the words of the newest version;
+//! [`super::wording`] has the older ones.
 
 /// Longest DNS label, label value, and name part of a qualified name.
 const LABEL_LEN_MAX: usize = 63;
@@ -6,13 +7,19 @@ const LABEL_LEN_MAX: usize = 63;
 const SUBDOMAIN_LEN_MAX: usize = 253;
 
 const LABEL_SHAPE: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and \
-                           must start and end with an alphanumeric character";
+                           must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex \
+                           used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const SUBDOMAIN_SHAPE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' \
-                               or '.', and must start and end with an alphanumeric character";
+                               or '.', and must start and end with an alphanumeric character (e.g. 'example.com', \
+                               regex used for validation is \
+                               '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const VALUE_SHAPE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or \
-                           '.', and must start and end with an alphanumeric character";
-const NAME_PART_SHAPE: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and \
-                               end with an alphanumeric character";
+                           '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or \
+                           'my_value',  or '12345', regex used for validation is \
+                           '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+const NAME_PART_SHAPE: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with \
+                               an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for \
+                               validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
 fn is_lower_alphanumeric(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit()
@@ -32,30 +39,39 @@ fn has_value_shape(text: &str) -> bool {
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
 }
 
-fn judge(text: &str, len_max: usize, has_shape: bool, shape: &str) -> Vec<String> {
-    let mut faults = Vec::new();
-    if text.len() > len_max {
-        faults.push(format!("must be no more than {len_max} characters"));
-    }
-    if !has_shape {
-        faults.push(shape.to_owned());
-    }
-    faults
+fn too_long(text: &str, len_max: usize, unit: &str) -> Option<String> {
+    (text.len() > len_max).then(|| format!("must be no more than {len_max} {unit}"))
+}
+
+fn misshapen(has_shape: bool, shape: &str) -> Option<String> {
+    (!has_shape).then(|| shape.to_owned())
 }
 
 /// What keeps a text from being a DNS label.
 pub(super) fn label_faults(text: &str) -> Vec<String> {
-    judge(text, LABEL_LEN_MAX, has_label_shape(text), LABEL_SHAPE)
+    let shape = if has_subdomain_shape(text) { "must not contain dots" } else { LABEL_SHAPE };
+    let length = too_long(text, LABEL_LEN_MAX, "characters");
+    length.into_iter().chain(misshapen(has_label_shape(text), shape)).collect()
 }
 
 /// What keeps a text from being a DNS subdomain.
 pub(super) fn subdomain_faults(text: &str) -> Vec<String> {
-    judge(text, SUBDOMAIN_LEN_MAX, text.split('.').all(has_label_shape), SUBDOMAIN_SHAPE)
+    subdomain_faults_in(text, "characters")
+}
+
+fn subdomain_faults_in(text: &str, unit: &str) -> Vec<String> {
+    let length = too_long(text, SUBDOMAIN_LEN_MAX, unit);
+    length.into_iter().chain(misshapen(has_subdomain_shape(text), SUBDOMAIN_SHAPE)).collect()
+}
+
+fn has_subdomain_shape(text: &str) -> bool {
+    text.split('.').all(has_label_shape)
 }
 
 /// What keeps a text from being the value of a label.
 pub(super) fn label_value_faults(text: &str) -> Vec<String> {
-    judge(text, LABEL_LEN_MAX, text.is_empty() || has_value_shape(text), VALUE_SHAPE)
+    let has_shape = text.is_empty() || has_value_shape(text);
+    too_long(text, LABEL_LEN_MAX, "bytes").into_iter().chain(misshapen(has_shape, VALUE_SHAPE)).collect()
 }
 
 /// What keeps a text from being a qualified name: a name, or a DNS subdomain, a slash and a name.
@@ -65,22 +81,27 @@ pub(super) fn qualified_name_faults(text: &str) -> Vec<String> {
         None => text,
         Some((_, name)) if name.contains('/') => {
             return vec![format!(
-                "a qualified name {NAME_PART_SHAPE} with an optional DNS subdomain prefix and '/'"
+                "a valid label key {NAME_PART_SHAPE} with an optional DNS subdomain prefix and '/' (e.g. \
+                 'example.com/MyName')"
             )];
         }
         Some((prefix, name)) => {
             if prefix.is_empty() {
                 faults.push("prefix part must be non-empty".to_owned());
             } else {
-                faults.extend(subdomain_faults(prefix).iter().map(|fault| format!("prefix part {fault}")));
+                let prefix = subdomain_faults_in(prefix, "bytes");
+                faults.extend(prefix.iter().map(|fault| format!("prefix part {fault}")));
             }
             name
         }
     };
-    if name.is_empty() {
-        faults.push("name part must be non-empty".to_owned());
-    }
-    faults.extend(judge(name, LABEL_LEN_MAX, has_value_shape(name), NAME_PART_SHAPE));
+    let length = if name.is_empty() {
+        Some("must be non-empty".to_owned())
+    } else {
+        too_long(name, LABEL_LEN_MAX, "bytes")
+    };
+    let part = length.into_iter().chain(misshapen(has_value_shape(name), NAME_PART_SHAPE));
+    faults.extend(part.map(|fault| format!("name part {fault}")));
     faults
 }
 
@@ -94,8 +115,7 @@ pub(super) fn domain_prefixed_path_faults(text: &str) -> Vec<String> {
     let mut faults = subdomain_faults(domain);
     if !path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte)) {
         faults.push(
-            "Invalid path (e.g. 'foo', regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')"
-                .to_owned(),
+            "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')".to_owned(),
         );
     }
     faults

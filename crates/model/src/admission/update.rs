@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use super::FieldError;
 use super::create;
-use super::pod::validate_labels;
+use super::pod::{new_finalizers, validate_finalizer_domains, validate_finalizer_names, validate_labels};
 use crate::objects::{Container, Job, JobConditionType, PodSpec, PodTemplate};
 use crate::version::Features;
 
+/// How often the labels are judged in an update: as those of any new object, of any changed one, and of a changed Job.
+const JUDGED_LABELS: usize = 3;
 const IMMUTABLE: &str = "field is immutable";
 
 /// Every rule that an update breaks. Where the version judges the new object twice, so does this.
 pub fn validate(new: &Job, old: &Job, features: &Features) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if features.update_reports_spec_errors_twice {
-        errors = create::validate(new);
+        errors = create::validate_again(new, old);
     }
     validate_metadata(&mut errors, new, old);
     create::validate_spec(&mut errors, &new.spec);
@@ -42,13 +44,18 @@ pub fn validate(new: &Job, old: &Job, features: &Features) -> Vec<FieldError> {
     errors
 }
 
+/// What is asked of every object's metadata (`BeforeUpdate`) and, once more, of a Job's.
 fn validate_metadata(errors: &mut Vec<FieldError>, new: &Job, old: &Job) {
-    let has_new_finalizers = || new.finalizers.iter().any(|finalizer| !old.finalizers.contains(finalizer));
-    if old.deletion_time.is_some() && has_new_finalizers() {
-        let detail = "no new finalizers can be added if the object is being deleted";
-        errors.push(FieldError::forbidden("metadata.finalizers", detail));
+    let has_not = |finalizer: &&Arc<str>| !old.finalizers.contains(finalizer);
+    let extra: Vec<Arc<str>> = new.finalizers.iter().filter(has_not).cloned().collect();
+    if old.deletion_time.is_some() && !extra.is_empty() {
+        errors.extend(new_finalizers(&extra));
     }
-    validate_labels(errors, "metadata.labels", &new.labels);
+    validate_finalizer_names(errors, &new.finalizers);
+    validate_finalizer_domains(errors, &new.finalizers);
+    for _ in 0..JUDGED_LABELS {
+        validate_labels(errors, "metadata.labels", &new.labels);
+    }
 }
 
 /// `completions` of an Indexed Job may change when it is then equal to `parallelism`: that is the elastic rule of

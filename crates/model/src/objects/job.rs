@@ -92,8 +92,8 @@ pub struct JobSpec {
     pub success_policy: Option<Arc<SuccessPolicy>>,
     /// The controller in charge, when it is not the built-in one.
     pub managed_by: Option<Arc<str>>,
-    /// The user wrote the selector.
-    pub manual_selector: bool,
+    /// Whether the user wrote the selector. Absent in 1.28 when nothing was given.
+    pub manual_selector: Option<bool>,
     /// Selects the Job's pods.
     pub selector: Arc<Labels>,
     /// What a pod looks like.
@@ -101,6 +101,11 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
+    /// The user wrote the selector.
+    pub fn is_selector_manual(&self) -> bool {
+        self.manual_selector == Some(true)
+    }
+
     /// The Job has completion indexes.
     pub fn is_indexed(&self) -> bool {
         self.completion_mode == CompletionMode::Indexed

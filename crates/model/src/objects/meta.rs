@@ -50,9 +50,9 @@ impl fmt::Display for ObjectKey {
 /// Labels, or a `matchLabels` selector.
 pub type Labels = BTreeMap<Arc<str>, Arc<str>>;
 
-/// Whether every pair of `selector` stands in `labels`. An empty selector matches nothing here: Jobs always have one.
+/// Whether every pair of `selector` stands in `labels`. An empty selector, which only a user can write, matches everything.
 pub fn selector_matches(selector: &Labels, labels: &Labels) -> bool {
-    !selector.is_empty() && selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+    selector.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
 /// Status of a condition.

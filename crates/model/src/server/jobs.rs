@@ -37,13 +37,14 @@ impl Server {
     fn admit_new_job(&self, now: Time, key: &ObjectKey, manifest: &JobManifest) -> Result<Job, ApiError> {
         self.check_namespace(&key.namespace)?;
         let uid = Uid(self.jobs.next_id());
-        let job = admission::defaults::new_job(now, key, uid, manifest, &self.features);
+        let mut job = admission::defaults::new_job(now, key, uid, manifest, &self.features);
         let mut errors = manifest.unreadable.clone();
-        errors.extend(admission::create::validate(&job));
-        admission::check(key, errors)?;
+        errors.extend(admission::create::validate_new(&job, manifest));
+        admission::check(key, errors, &self.features)?;
         if self.jobs.has_name(key) {
             return Err(ApiError::AlreadyExists { kind: KIND, key: key.clone() });
         }
+        admission::defaults::read_back(&mut job);
         Ok(job)
     }
 
@@ -68,7 +69,7 @@ impl Server {
         }
         let mut errors = manifest.unreadable.clone();
         errors.extend(admission::update::validate(&new, &old, &self.features));
-        self.refuse(write, || key.clone(), admission::check(key, errors))?;
+        self.refuse(write, || key.clone(), admission::check(key, errors, &self.features))?;
         if new == *old {
             return Ok(old);
         }
@@ -98,7 +99,7 @@ impl Server {
             return Ok(old);
         }
         let errors = admission::status::validate(&new, &old, &self.features);
-        self.refuse(write, || old.key.clone(), admission::check(&old.key, errors))?;
+        self.refuse(write, || old.key.clone(), admission::check(&old.key, errors, &self.features))?;
         Ok(self.replace(write, old, new))
     }
 
@@ -117,12 +118,19 @@ impl Server {
             return self.relay(write, key, &Request::DeleteJob(key, propagation));
         }
         let mut new = Job::clone(&old);
-        new.finalizers
-            .retain(|finalizer| **finalizer != *FOREGROUND_DELETION && **finalizer != *ORPHAN_DEPENDENTS);
-        match propagation {
-            Propagation::Background => {}
-            Propagation::Foreground => new.finalizers.push(FOREGROUND_DELETION.into()),
-            Propagation::Orphan => new.finalizers.push(ORPHAN_DEPENDENTS.into()),
+        let propagates =
+            |finalizer: &Arc<str>| **finalizer == *FOREGROUND_DELETION || **finalizer == *ORPHAN_DEPENDENTS;
+        let wanted = match propagation {
+            Propagation::Background => None,
+            Propagation::Foreground => Some(FOREGROUND_DELETION),
+            Propagation::Orphan => Some(ORPHAN_DEPENDENTS),
+        };
+        let present: Vec<&str> =
+            old.finalizers.iter().filter(|one| propagates(one)).map(|one| &**one).collect();
+        // Finalizers that say the right thing already keep their place.
+        if present != wanted.as_slice() {
+            new.finalizers.retain(|finalizer| !propagates(finalizer));
+            new.finalizers.extend(wanted.map(Arc::from));
         }
         if new.finalizers.is_empty() {
             self.remove_job(write, old);

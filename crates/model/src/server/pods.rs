@@ -11,11 +11,15 @@ use crate::engine::RandomStreams;
 use crate::objects::{
     COMPLETION_INDEX, ConditionStatus, ContainerState, Deletion, INDEX_FAILURE_COUNT,
     INDEX_IGNORED_FAILURE_COUNT, Job, Labels, NodeId, ObjectKey, OwnerReference, Pod, PodCondition, PodIndex,
-    PodStatus, TRACKING_FINALIZER, Uid,
+    PodSpec, PodStatus, TRACKING_FINALIZER, Uid,
 };
 use crate::time::Time;
 
 const KIND: &str = "pods";
+/// Why a pod with scheduling gates is not scheduled.
+const SCHEDULING_GATED: &str = "SchedulingGated";
+/// The minor version from which on the condition of such a pod says since when.
+const GATED_TIME_SINCE: u16 = 31;
 /// The minor version from which on a shortened grace period cannot end in the past.
 const DELETION_NOT_IN_PAST_SINCE: u16 = 33;
 
@@ -54,12 +58,12 @@ impl Server {
                 .index_ignored_failure_count
                 .or_else(|| annotation(INDEX_IGNORED_FAILURE_COUNT)),
             tracked: true,
-            foreign_finalizers: Arc::clone(&template.finalizers),
+            foreign_finalizers: foreign(&template.finalizers),
             creation_time: now.truncated_to_second(),
             deletion: None,
             spec: Arc::clone(&template.spec),
             node: None,
-            status: PodStatus::default(),
+            status: self.first_status(&template.spec, now),
         };
         Ok(self.create(write, pod))
     }
@@ -114,19 +118,32 @@ impl Server {
             index_failure_count: annotation(INDEX_FAILURE_COUNT),
             index_ignored_failure_count: annotation(INDEX_IGNORED_FAILURE_COUNT),
             tracked: manifest.finalizers.iter().any(is_tracking),
-            foreign_finalizers: manifest
-                .finalizers
-                .iter()
-                .filter(|name| !is_tracking(name))
-                .cloned()
-                .collect(),
+            foreign_finalizers: foreign(&manifest.finalizers.clone().into()),
             creation_time: now.truncated_to_second(),
             deletion: None,
-            spec: Arc::clone(&manifest.spec),
+            spec: admission::defaults::prepared_spec(&manifest.spec, &self.features),
             node: None,
-            status: PodStatus::default(),
+            status: self.first_status(&manifest.spec, now),
         };
         Ok(self.create(write, pod))
+    }
+
+    /// The status of a new pod: it says so when scheduling gates hold it back (`applySchedulingGatedCondition`).
+    fn first_status(&self, spec: &PodSpec, now: Time) -> PodStatus {
+        if spec.scheduling_gates.is_empty() {
+            return PodStatus::default();
+        }
+        let gated = PodCondition {
+            kind: Arc::clone(&self.words.pod_scheduled),
+            status: ConditionStatus::False,
+            reason: SCHEDULING_GATED.into(),
+            last_transition_time: if self.features.version.minor() >= GATED_TIME_SINCE {
+                now.truncated_to_second()
+            } else {
+                Time::ZERO
+            },
+        };
+        PodStatus { conditions: vec![gated], ..PodStatus::default() }
     }
 
     fn check_new_pod(&self, key: &ObjectKey, manifest: &PodManifest) -> Result<(), ApiError> {
@@ -134,8 +151,17 @@ impl Server {
         if self.pods.has_name(key) {
             return Err(ApiError::AlreadyExists { kind: KIND, key: key.clone() });
         }
-        admission::check(key, admission::pod::validate(key, manifest))
+        admission::check(key, admission::pod::validate(key, manifest), &self.features)
     }
+}
+
+/// The finalizers but for the tracking one, which a pod has on its own account.
+fn foreign(finalizers: &Arc<[Arc<str>]>) -> Arc<[Arc<str>]> {
+    let is_foreign = |finalizer: &&Arc<str>| ***finalizer != *TRACKING_FINALIZER;
+    if finalizers.iter().all(|finalizer| is_foreign(&finalizer)) {
+        return Arc::clone(finalizers);
+    }
+    finalizers.iter().filter(is_foreign).cloned().collect()
 }
 
 /// The completion index that annotations tell.
@@ -250,12 +276,13 @@ impl Server {
             return Ok(self.pods.get(uid.0).cloned().unwrap_or(old));
         }
         let mut new = Pod::clone(&old);
-        let adopted = match &patch.adopt {
+        let mut errors = match &patch.adopt {
             Some(owner) => adopt(&mut new, owner),
-            None => Ok(()),
+            None => Vec::new(),
         };
-        self.refuse(write, || old.key.clone(), adopted)?;
         apply_patch(&mut new, patch);
+        errors.extend(admission::pod::validate_metadata_update(&new));
+        self.refuse(write, || old.key.clone(), admission::check(&old.key, errors, &self.features))?;
         if new == *old {
             return Ok(old);
         }
@@ -267,8 +294,9 @@ impl Server {
         Ok(self.replace(write, old, new))
     }
 
-    /// Changes a pod's status; times are truncated to seconds; a change of nothing leaves no trace. A terminal phase is
-    /// never left: a change of it is dropped, the rest of the status is written.
+    /// Changes a pod's status; times are truncated to seconds; a change of nothing leaves no trace. Every phase can follow
+    /// every other: that a terminal one stays is for kubelets to see to. A container that has ended stays ended, unless
+    /// the pod's restart policy starts it again.
     pub fn update_pod_status(
         &mut self,
         now: Time,
@@ -284,13 +312,12 @@ impl Server {
             self.relay(write, &old.key, &Request::UpdatePodStatus(&old, &new.status))?;
             return Ok(self.pods.get(uid.0).cloned().unwrap_or(old));
         }
-        if old.status.phase.is_terminal() {
-            new.status.phase = old.status.phase;
-        }
         truncate_times(&mut new.status);
         if new.status == old.status {
             return Ok(old);
         }
+        let errors = admission::pod::validate_status(&new, &old);
+        self.refuse(write, || old.key.clone(), admission::check(&old.key, errors, &self.features))?;
         Ok(self.replace(write, old, new))
     }
 
@@ -321,25 +348,18 @@ impl Server {
     }
 }
 
-/// Makes `owner` the controller of `pod` and puts the tracking finalizer on.
-fn adopt(pod: &mut Pod, owner: &OwnerReference) -> Result<(), ApiError> {
+/// Makes `owner` the controller of `pod` and puts the tracking finalizer on; answers with the rules that this breaks.
+fn adopt(pod: &mut Pod, owner: &OwnerReference) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    if pod.owner.as_ref().is_some_and(|present| present.uid != owner.uid || present.is_job != owner.is_job) {
-        errors.push(FieldError::invalid(
-            "metadata.ownerReferences",
-            "Only one reference can have Controller set to true",
-        ));
+    if let Some(present) = pod.owner.as_ref().filter(|present| *present != owner) {
+        errors.extend(admission::pod::two_controllers(owner, present));
     }
     if pod.is_deleting() && !pod.tracked {
-        errors.push(FieldError::forbidden(
-            "metadata.finalizers",
-            "no new finalizers can be added if the object is being deleted",
-        ));
+        errors.extend(admission::pod::new_finalizers(&[TRACKING_FINALIZER.into()]));
     }
-    admission::check(&pod.key, errors)?;
     pod.owner = Some(owner.clone());
     pod.tracked = true;
-    Ok(())
+    errors
 }
 
 /// Everything of a patch but adoption.

@@ -254,7 +254,7 @@ fn spec_row(spec: batch::JobSpec) -> Result<JobSpec, WireError> {
         pod_failure_policy: spec.pod_failure_policy.map(failure_policy_row).transpose()?,
         success_policy: spec.success_policy.map(success_policy_row),
         managed_by: spec.managed_by.map(Arc::from),
-        manual_selector: spec.manual_selector.unwrap_or(false),
+        manual_selector: spec.manual_selector,
         selector: Arc::new(labels_row(spec.selector.and_then(|selector| selector.match_labels).as_ref())),
         template: Arc::new(template_row(spec.template)?),
     })

@@ -99,9 +99,11 @@ fn uid_at(field: &str, kind: Kind, text: &str) -> Result<Uid, WireError> {
 /// The start of a run, 2000-01-01T00:00:00Z, in microseconds of Unix time.
 const START_MICROS: i64 = 946_684_800_000_000;
 
-/// The API's text for a time.
+/// The API's text for a time of an object (`metav1.Time`): every client writes whole seconds.
 pub fn time_text(time: Time) -> String {
-    let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX).saturating_add(START_MICROS);
+    let micros = i64::try_from(time.truncated_to_second().as_micros())
+        .unwrap_or(i64::MAX)
+        .saturating_add(START_MICROS);
     Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX).to_string()
 }
 
@@ -247,6 +249,18 @@ pub fn merge(target: &mut Value, patch: &Value) {
             merge(fields.entry(field.as_str()).or_insert(Value::Null), change);
         }
     }
+}
+
+/// A merge patch that makes `new` out of `old`.
+pub fn patch_between(old: &Value, new: &Value) -> Value {
+    let (Value::Object(old), Value::Object(new)) = (old, new) else { return new.clone() };
+    let gone = old.keys().filter(|field| !new.contains_key(*field)).map(|field| (field.clone(), Value::Null));
+    let set = new.iter().filter_map(|(field, value)| match old.get(field) {
+        Some(present) if present == value => None,
+        Some(present) => Some((field.clone(), patch_between(present, value))),
+        None => Some((field.clone(), value.clone())),
+    });
+    Value::Object(gone.chain(set).collect())
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1 as core;
 use serde_json::Value;
 use towtank_model::objects::{
-    Container, Labels, PodSpec, PodTemplate, RestartPolicy, TERMINATION_GRACE_PERIOD_S, TRACKING_FINALIZER,
-    TaintEffect, Toleration,
+    Container, Labels, PodSpec, PodTemplate, RestartPolicy, TERMINATION_GRACE_PERIOD_S, TaintEffect,
+    Toleration,
 };
 
 use super::{Fields, WireError, labels_patch, labels_row, texts, texts_row};
@@ -105,15 +105,13 @@ fn toleration_object(toleration: &Toleration) -> Value {
     fields.into()
 }
 
-/// The template of a stored Job. The tracking finalizer, which every pod has anyway, is left out of it.
+/// The template of a stored Job.
 pub(super) fn template_row(template: core::PodTemplateSpec) -> Result<PodTemplate, WireError> {
     let metadata = template.metadata.unwrap_or_default();
-    let mut finalizers = texts_row(metadata.finalizers);
-    finalizers.retain(|finalizer| **finalizer != *TRACKING_FINALIZER);
     Ok(PodTemplate {
         labels: Arc::new(labels_row(metadata.labels.as_ref())),
         annotations: Arc::new(labels_row(metadata.annotations.as_ref())),
-        finalizers: finalizers.into(),
+        finalizers: texts_row(metadata.finalizers).into(),
         spec: Arc::new(spec_row("spec.template.spec", template.spec.unwrap_or_default())?),
     })
 }

@@ -168,8 +168,14 @@ fn selectors_and_labels() {
     let wrong_uid = JobManifest { template: template_with(&[("controller-uid", "1a2b3c")]), ..plain() };
     let foreign = JobManifest { selector: Some(labels(&[("foo", "bar")])), ..plain() };
     let long = "x".repeat(64);
-    let cases: [(&str, JobManifest, &[&str]); 6] = [
+    let cases: [(&str, JobManifest, &[&str]); 8] = [
         ("valid manual selector", manual(Some(&[("foo", "bar")])), &[]),
+        ("an empty selector, which is not a missing one", manual(Some(&[])), &[]),
+        (
+            "a selector that cannot be compared (`LabelSelectorAsSelector` fails)",
+            manual(Some(&[("foo", "-")])),
+            &["spec.selector.matchLabels|Invalid|a valid label must be"],
+        ),
         (
             "spec.selector:Required value",
             manual(None),
@@ -197,12 +203,55 @@ fn selectors_and_labels() {
             "label value",
             JobManifest { template: template_with(&[("a", &long)]), ..plain() },
             &[
-                "metadata.labels|Invalid|must be no more than 63 characters",
-                "spec.template.labels|Invalid|must be no more than 63 characters",
+                "metadata.labels|Invalid|must be no more than 63 bytes",
+                "spec.template.labels|Invalid|must be no more than 63 bytes",
             ],
         ),
     ];
     for (case, manifest, expected) in cases {
+        assert_errors(case, &create_errors(&manifest, &features(36)), expected);
+    }
+}
+
+/// A Job without labels gets the generated ones only when it is read again (`SetDefaults_Job` runs before
+/// `generateSelector`), so those are judged in the template alone.
+#[test]
+fn a_new_job_without_labels_has_none_to_judge() {
+    let key = ObjectKey::new("default", "n".repeat(64));
+    let unlabelled = PodTemplate { labels: Arc::default(), ..template() };
+    let manifest = JobManifest { template: Some(Arc::new(unlabelled)), ..plain() };
+    let mut job = super::super::defaults::new_job(Time::ZERO, &key, Uid(7), &manifest, &features(36));
+    let too_long = "spec.template.labels|Invalid|must be no more than 63 bytes";
+    assert_errors("judged", &super::super::create::validate_new(&job, &manifest), &[too_long, too_long]);
+    super::super::defaults::read_back(&mut job);
+    assert_eq!(job.labels, job.spec.template.labels);
+}
+
+/// `ValidateFinalizers` and `validateKubeFinalizerName`.
+#[test]
+fn finalizers() {
+    let with = |finalizers: &[&str]| JobManifest {
+        finalizers: finalizers.iter().map(|&finalizer| finalizer.into()).collect(),
+        ..plain()
+    };
+    for (case, manifest, expected) in [
+        ("owned", with(&["example.com/hold", "orphan", "kubernetes"]), &[][..]),
+        (
+            "shape",
+            with(&["-/x"]),
+            &["metadata.finalizers|Invalid|prefix part a lowercase RFC 1123 subdomain"],
+        ),
+        (
+            "nobody's",
+            with(&["hold"]),
+            &["metadata.finalizers[0]|Invalid|name is neither a standard finalizer name"],
+        ),
+        (
+            "both",
+            with(&["orphan", "foregroundDeletion"]),
+            &["metadata.finalizers|Invalid|finalizer orphan and foregroundDeletion cannot be both set"],
+        ),
+    ] {
         assert_errors(case, &create_errors(&manifest, &features(36)), expected);
     }
 }
@@ -215,7 +264,7 @@ fn pod_templates() {
         JobManifest { template: Some(Arc::new(template)), ..plain() }
     };
     let spec = "spec.template.spec";
-    let cases: [(&str, JobManifest, Vec<String>); 4] = [
+    let cases: [(&str, JobManifest, Vec<String>); 5] = [
         (
             "no template",
             JobManifest::default(),
@@ -233,8 +282,13 @@ fn pod_templates() {
         ),
         (
             "no DNS label",
-            with_spec(|spec| spec.containers.push(container("a.b"))),
+            with_spec(|spec| spec.containers.push(container("a_b"))),
             vec![format!("{spec}.containers[1].name|Invalid|a lowercase RFC 1123 label")],
+        ),
+        (
+            "a subdomain is no label",
+            with_spec(|spec| spec.containers.push(container("a.b"))),
+            vec![format!("{spec}.containers[1].name|Invalid|must not contain dots")],
         ),
     ];
     for (case, manifest, expected) in cases {

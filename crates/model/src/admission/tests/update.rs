@@ -284,7 +284,39 @@ fn finalizers_cannot_be_added_while_deleting() {
     let change = JobManifest { finalizers: vec!["example.com/hold".into()], ..JobManifest::default() };
     assert_errors("alive", &once(&job, &change), &[]);
     job.deletion_time = Some(Time::ZERO);
-    assert_errors("deleting", &once(&job, &change), &["metadata.finalizers|Forbidden|no new finalizers"]);
+    let detail = "no new finalizers can be added if the object is being deleted, found new finalizers \
+                  []string{\"example.com/hold\"}";
+    let expected = format!("metadata.finalizers|Forbidden|{detail}");
+    assert_errors("deleting", &once(&job, &change), &[&expected, &expected]);
+}
+
+/// Metadata is judged by `BeforeUpdate` twice and by `ValidateJobUpdate`, and up to 1.36 by `ValidateJob` too.
+#[test]
+fn metadata_is_judged_again_and_again() {
+    let change = JobManifest { labels: labels(&[("-", "")]), ..JobManifest::default() };
+    for (minor, count) in [(36, 4), (37, 3)] {
+        let job = admitted(&plain(), &features(minor));
+        let new = super::super::defaults::merged_job(&job, &change, &features(minor));
+        let errors = super::super::update::validate(&new, &job, &features(minor));
+        assert_errors(
+            &format!("1.{minor}"),
+            &errors,
+            &["metadata.labels|Invalid|name part must consist"].repeat(count),
+        );
+    }
+}
+
+/// `ValidateJobUpdate` with `RequirePrefixedLabels` off: the old template was without the newer labels.
+#[test]
+fn older_jobs_need_only_the_older_labels() {
+    let mut old = admitted(&plain(), &features(36));
+    old.spec.manual_selector = Some(true);
+    let template = Arc::make_mut(&mut old.spec.template);
+    Arc::make_mut(&mut template.labels).retain(|label, _| !label.starts_with("batch.kubernetes.io/"));
+    old.spec.selector = Arc::default();
+    let change = JobManifest { manual_selector: Some(false), ..JobManifest::default() };
+    let new = super::super::defaults::merged_job(&old, &change, &features(36));
+    assert_errors("older", &super::super::update::validate(&new, &old, &features(36)), &[]);
 }
 
 /// A null is defaulted again.

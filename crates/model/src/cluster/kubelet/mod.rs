@@ -221,7 +221,12 @@ impl Kubelets {
         let now = ctx.now;
         let (features, words) = (*ctx.server.features(), &self.words);
         let written = ctx.server.update_pod_status(now, Actor::Kubelet, uid, |status| {
+            // The API would take any phase; a kubelet never leaves a terminal one that somebody else has set.
+            let before = status.phase;
             work.write_to(status, words, &features, now);
+            if before.is_terminal() {
+                status.phase = before;
+            }
         });
         let is_over = work.stage == Stage::Ended;
         match written {

@@ -190,7 +190,7 @@ fn job(name: &str, uid: Uid) -> Job {
             pod_failure_policy: None,
             success_policy: None,
             managed_by: None,
-            manual_selector: false,
+            manual_selector: Some(false),
             selector: labels("foo", "bar"),
             template: Arc::new(template),
         },

@@ -172,3 +172,17 @@ fn what_a_reader_could_not_read_is_refused() {
     let refused = server.update_job(Time::ZERO, Actor::User, &key("a"), &update);
     assert_eq!(refused, Err(ApiError::Invalid { key: key("a"), errors: vec![action] }));
 }
+
+/// `deletionFinalizersForGarbageCollection` compares sets: what says the right thing already keeps its place.
+#[test]
+fn a_propagation_that_is_there_already_keeps_its_place() {
+    let mut server = server(36);
+    let finalizers = vec![ORPHAN_DEPENDENTS.into(), "example.com/hold".into()];
+    let manifest = JobManifest { finalizers, ..elastic(&[]) };
+    server.create_job(Time::ZERO, Actor::User, key("a"), &manifest).unwrap();
+    let finalizers = |server: &Server| server.job_by_key(&key("a")).unwrap().finalizers.join(" ");
+    server.delete_job(Time::ZERO, Actor::User, &key("a"), Propagation::Orphan).unwrap();
+    assert_eq!(finalizers(&server), "orphan example.com/hold");
+    server.delete_job(Time::ZERO, Actor::User, &key("a"), Propagation::Foreground).unwrap();
+    assert_eq!(finalizers(&server), "example.com/hold foregroundDeletion");
+}

@@ -1,9 +1,10 @@
 //! Writes to pods.
 
 use super::*;
+use crate::admission::FieldError;
 use crate::objects::{
-    COMPLETION_INDEX, ConditionStatus, ContainerState, ContainerStatus, DISRUPTION_TARGET, Deletion,
-    OwnerReference, POD_SCHEDULED, PodIndex, PodPhase, TRACKING_FINALIZER, Termination,
+    COMPLETION_INDEX, ConditionStatus, ContainerState, ContainerStatus, DISRUPTION_TARGET, Deletion, Labels,
+    OwnerReference, POD_SCHEDULED, PodIndex, PodPhase, PodSpec, TRACKING_FINALIZER, Termination,
 };
 
 const NODE: NodeId = NodeId(0);
@@ -269,10 +270,39 @@ fn status_updates() {
         status.phase = PodPhase::Succeeded;
         status.reason = "Evicted".into();
     });
-    assert_eq!((stays.status.phase, &*stays.status.reason), (PodPhase::Failed, "Evicted"));
-    let same = update(&mut server, |status| status.phase = PodPhase::Running);
-    assert!(Arc::ptr_eq(&same, &stays));
+    let (phase, reason) = (stays.status.phase, &*stays.status.reason);
+    assert_eq!(
+        (phase, reason),
+        (PodPhase::Succeeded, "Evicted"),
+        "kubelets leave no terminal phase, the API would"
+    );
+    let again = server.update_pod_status(Time::ZERO, Actor::Kubelet, pod.uid, |status| {
+        status.containers[0].state = ContainerState::Running;
+    });
+    let detail = "may not be transitioned to non-terminated state";
+    let errors = vec![FieldError::forbidden("status.containerStatuses[0].state", detail)];
+    assert_eq!(again, Err(ApiError::Invalid { key: pod.key.clone(), errors }));
     assert_eq!(changes(&mut server), ["~pod", "~pod"]);
+}
+
+/// Upstream `TestApplySchedulingGatedCondition`. Up to 1.30 the condition had no time.
+#[test]
+fn gates_show_in_a_new_pods_status() {
+    for (minor, since) in [(30, Time::ZERO), (31, Time::from_secs(3))] {
+        let spec =
+            PodSpec { scheduling_gates: vec!["example.com/wait".into()], ..PodSpec::clone(&pod_spec()) };
+        let manifest = PodManifest {
+            labels: Labels::new(),
+            annotations: Labels::new(),
+            finalizers: Vec::new(),
+            spec: Arc::new(spec),
+        };
+        let key = ObjectKey::new("default", "p");
+        let pod = server(minor).create_pod(Time::from_secs(3), Actor::User, key, &manifest).unwrap();
+        let held = pod.condition(POD_SCHEDULED).unwrap();
+        assert_eq!((held.status, &*held.reason), (ConditionStatus::False, "SchedulingGated"));
+        assert_eq!(held.last_transition_time, since, "1.{minor}");
+    }
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub(super) fn job(parallelism: i32, completions: Option<i32>, is_indexed: bool) 
             pod_failure_policy: None,
             success_policy: None,
             managed_by: None,
-            manual_selector: false,
+            manual_selector: Some(false),
             selector: labels.clone(),
             template: Arc::new(PodTemplate {
                 labels,

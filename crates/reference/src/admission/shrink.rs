@@ -1,0 +1,142 @@
+//! The smallest form of a write on which the sides do not agree: whatever it does not need is left out.
+
+use towtank_model::objects::{JobStatus, PodStatus};
+use towtank_model::server::{JobManifest, PodPatch};
+
+use super::story::{Answer, Row, Step, Story};
+use super::{AdmissionError, Difference, agree, ask, lines};
+use crate::driver::Driver;
+
+/// Rounds of leaving things out.
+const ROUNDS_MAX: usize = 40;
+
+/// Leaves out of `step` what the difference does not need. `story` is the object before it.
+pub(super) fn smallest(
+    driver: &mut Driver,
+    story: &Story,
+    mut step: Step,
+) -> Result<Difference, AdmissionError> {
+    for _ in 0..ROUNDS_MAX {
+        let candidates = smaller(story, &step);
+        let answers = ask(driver, candidates.iter().map(|step| story.question(step)).collect())?;
+        let mut next = None;
+        for (candidate, answer) in candidates.into_iter().zip(answers) {
+            let mut again = story.again();
+            let (ours, theirs) = (again.ours(&candidate), again.theirs(&answer)?);
+            if !agree(&ours, &theirs) && !is_off_the_point(&ours, &theirs) {
+                next = Some(candidate);
+                break;
+            }
+        }
+        match next {
+            Some(smaller) => step = smaller,
+            None => break,
+        }
+    }
+    let question = story.question(&step);
+    let answers = ask(driver, vec![question.clone()])?;
+    let mut again = story.again();
+    let theirs = match answers.first() {
+        Some(answer) => again.theirs(answer)?,
+        None => return Err(AdmissionError::Shape("nothing".to_owned())),
+    };
+    let (ours, theirs) = lines(&again.ours(&step), &theirs);
+    let old = question.get("old").cloned().unwrap_or_default();
+    Ok(Difference { old, question, ours, theirs })
+}
+
+/// The driver could not read it.
+fn is_off_the_point(ours: &Answer, theirs: &Answer) -> bool {
+    !matches!(ours, Answer::Refused(_)) && matches!(theirs, Answer::Refused(_))
+}
+
+/// The write with one thing less.
+fn smaller(story: &Story, step: &Step) -> Vec<Step> {
+    match step {
+        Step::CreateJob(manifest) => manifests(manifest).into_iter().map(Step::CreateJob).collect(),
+        Step::UpdateJob(manifest) => manifests(manifest).into_iter().map(Step::UpdateJob).collect(),
+        Step::JobStatus(status) => match story.row() {
+            Some(Row::Job(job)) => {
+                job_statuses(status, &job.status).into_iter().map(Step::JobStatus).collect()
+            }
+            _ => Vec::new(),
+        },
+        Step::PodStatus(status) => match story.row() {
+            Some(Row::Pod(pod)) => {
+                pod_statuses(status, &pod.status).into_iter().map(Step::PodStatus).collect()
+            }
+            _ => Vec::new(),
+        },
+        Step::PatchPod(patch) => (0..patch.labels.len())
+            .map(|position| {
+                let mut smaller = PodPatch::clone(patch);
+                smaller.labels.remove(position);
+                Step::PatchPod(smaller)
+            })
+            .collect(),
+        Step::CreatePod(_) | Step::DeleteJob(_) | Step::DeletePod(_) => Vec::new(),
+    }
+}
+
+/// Every copy of `$from` in which one of the fields is as in `$simple`, where it is not already.
+macro_rules! simpler {
+    ($from:expr, $simple:expr, $($field:ident),+) => {{
+        let (from, simple) = ($from, $simple);
+        let mut candidates = Vec::new();
+        $(if from.$field != simple.$field {
+            let mut candidate = from.clone();
+            candidate.$field.clone_from(&simple.$field);
+            candidates.push(candidate);
+        })+
+        candidates
+    }};
+}
+
+fn manifests(manifest: &JobManifest) -> Vec<JobManifest> {
+    let nothing = JobManifest::default();
+    simpler!(
+        manifest,
+        &nothing,
+        labels,
+        finalizers,
+        parallelism,
+        completions,
+        completion_mode,
+        backoff_limit,
+        backoff_limit_per_index,
+        max_failed_indexes,
+        active_deadline_seconds,
+        ttl_seconds_after_finished,
+        suspend,
+        pod_replacement_policy,
+        pod_failure_policy,
+        success_policy,
+        managed_by,
+        manual_selector,
+        selector,
+        template,
+        cleared
+    )
+}
+
+fn job_statuses(status: &JobStatus, old: &JobStatus) -> Vec<JobStatus> {
+    simpler!(
+        status,
+        old,
+        conditions,
+        start_time,
+        completion_time,
+        active,
+        ready,
+        terminating,
+        succeeded,
+        failed,
+        completed_indexes,
+        failed_indexes,
+        uncounted
+    )
+}
+
+fn pod_statuses(status: &PodStatus, old: &PodStatus) -> Vec<PodStatus> {
+    simpler!(status, old, phase, reason, conditions, containers, init_containers, start_time)
+}
