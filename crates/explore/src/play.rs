@@ -7,7 +7,7 @@ use towtank_model::cluster::{ActionError, ClusterConfig, ContainerChoice, Manual
 use towtank_model::job::{ControllerConfig, WatchKind};
 use towtank_model::objects::{Job, ObjectKey, PodPhase, Uid};
 use towtank_model::server::{ApiError, PodPatch, TraceEntry};
-use towtank_model::simulation::{Simulation, SimulationConfig};
+use towtank_model::simulation::{Controller, Simulation, SimulationConfig};
 use towtank_model::version::Features;
 
 use crate::genes;
@@ -58,9 +58,18 @@ pub(crate) struct Told {
     pub(crate) pods: usize,
 }
 
-/// Tells a story. With `judges`, every write is held against the rules.
+/// Tells a story on the model. With `judges`, every write is held against the rules.
 pub(crate) fn tell(story: &Story, judges: bool) -> Result<Told, Broken> {
-    let mut play = Play::new(story, judges);
+    tell_on(story, Simulation::new(configuration(story)), judges)
+}
+
+/// Tells a story on a simulation that is set up as [`configuration`] says.
+pub(crate) fn tell_on<C: Controller>(
+    story: &Story,
+    simulation: Simulation<C>,
+    judges: bool,
+) -> Result<Told, Broken> {
+    let mut play = Play::new(story, simulation, judges);
     let opening = play.create();
     play.run_for(OPENING)?;
     let mut acts = Vec::with_capacity(story.verbs.len());
@@ -92,8 +101,8 @@ fn key(name: &str) -> ObjectKey {
 }
 
 /// A simulation on which a story is told.
-struct Play<'a> {
-    simulation: Simulation,
+struct Play<'a, C> {
+    simulation: Simulation<C>,
     checker: Option<Checker>,
     story: &'a Story,
     /// The controller learns of the effect of every call, and at once.
@@ -104,27 +113,31 @@ struct Play<'a> {
     trace: Vec<TraceEntry>,
 }
 
-impl<'a> Play<'a> {
-    fn new(story: &'a Story, judges: bool) -> Self {
+/// The simulation that a story asks for.
+pub(crate) fn configuration(story: &Story) -> SimulationConfig {
+    let (features, setting) = (Features::of(story.version), &story.setting);
+    SimulationConfig {
+        keeps_trace: true,
+        controller: ControllerConfig {
+            watch_latency: setting.timing.watch_delivery,
+            call_latency: setting.timing.api_call,
+            faults: setting.faults.clone(),
+            ..ControllerConfig::default()
+        },
+        cluster: ClusterConfig {
+            manual_pods: setting.stage == Stage::Manual,
+            nodes: setting.stage.nodes(),
+            timing: setting.timing,
+            workload: setting.workload.clone(),
+            ..ClusterConfig::default()
+        },
+        ..SimulationConfig::new(features, story.seed)
+    }
+}
+
+impl<'a, C: Controller> Play<'a, C> {
+    fn new(story: &'a Story, simulation: Simulation<C>, judges: bool) -> Self {
         let (features, setting) = (Features::of(story.version), &story.setting);
-        let is_manual = setting.stage == Stage::Manual;
-        let config = SimulationConfig {
-            keeps_trace: true,
-            controller: ControllerConfig {
-                watch_latency: setting.timing.watch_delivery,
-                call_latency: setting.timing.api_call,
-                faults: setting.faults.clone(),
-                ..ControllerConfig::default()
-            },
-            cluster: ClusterConfig {
-                manual_pods: is_manual,
-                nodes: setting.stage.nodes(),
-                timing: setting.timing,
-                workload: setting.workload.clone(),
-                ..ClusterConfig::default()
-            },
-            ..SimulationConfig::new(features, story.seed)
-        };
         let is_flawless = !setting.misleads && setting.timing.name == "instant";
         let checker = judges.then(|| {
             let mut checker = Checker::new(features);
@@ -134,7 +147,7 @@ impl<'a> Play<'a> {
             }
             checker
         });
-        let (simulation, roll) = (Simulation::new(config), Roll::default());
+        let roll = Roll::default();
         Self { simulation, checker, story, is_flawless, roll, bare_pods: 0, trace: Vec::new() }
     }
 
@@ -301,17 +314,17 @@ fn acted(answer: Result<(), ActionError>) -> Outcome {
 }
 
 /// A pod that has ended stays as it is, as kubelets would have it.
-fn set_phase(simulation: &mut Simulation, uid: Uid, status: ManualStatus) -> Outcome {
+fn set_phase<C: Controller>(simulation: &mut Simulation<C>, uid: Uid, status: ManualStatus) -> Outcome {
     let has_ended = simulation.server().pod(uid).is_some_and(|pod| pod.status.phase.is_terminal());
     if has_ended { Outcome::Void } else { acted(simulation.set_phase(uid, &status)) }
 }
 
-fn relabel(simulation: &mut Simulation, uid: Uid, label: &str, value: Option<&str>) -> Outcome {
+fn relabel<C: Controller>(simulation: &mut Simulation<C>, uid: Uid, label: &str, value: Option<&str>) -> Outcome {
     let labels = vec![(label.into(), value.map(Arc::from))];
     done(simulation.patch_pod(uid, &PodPatch { labels, ..PodPatch::default() }))
 }
 
-fn let_go(simulation: &mut Simulation, uid: Uid) -> Outcome {
+fn let_go<C: Controller>(simulation: &mut Simulation<C>, uid: Uid) -> Outcome {
     let is_held = simulation.server().pod(uid).is_some_and(|pod| !pod.foreign_finalizers.is_empty());
     let patch = PodPatch { remove_finalizer: Some(genes::HOLD.into()), ..PodPatch::default() };
     if is_held { done(simulation.patch_pod(uid, &patch)) } else { Outcome::Void }

@@ -11,7 +11,7 @@ use towtank_model::engine::{Purpose, RandomStreams};
 use towtank_model::job::FaultPlan;
 use towtank_model::objects::CONTROLLER_UID_LABEL;
 use towtank_model::server::{JobManifest, TraceEntry};
-use towtank_model::simulation::SimulationError;
+use towtank_model::simulation::{Controller, Simulation, SimulationConfig, SimulationError};
 use towtank_model::time::Time;
 use towtank_model::version::KubernetesVersion;
 
@@ -125,6 +125,20 @@ impl Story {
         let told = play::tell(self, true)?;
         let accepted = told.acts.iter().map(|act| act.outcome == play::Outcome::Done).collect();
         Ok(Played { trace: told.trace, accepted })
+    }
+
+    /// The simulation that the story asks for.
+    pub fn configuration(&self) -> SimulationConfig {
+        play::configuration(self)
+    }
+
+    /// Tells the story on another simulation than the model's own, set up as [`Story::configuration`] says.
+    ///
+    /// # Errors
+    ///
+    /// The simulation does not come to rest, or a part of it fails.
+    pub fn trace_on<C: Controller>(&self, simulation: Simulation<C>) -> Result<Vec<TraceEntry>, Broken> {
+        Ok(play::tell_on(self, simulation, false)?.trace)
     }
 
     /// Tells the story without holding it against the rules.
