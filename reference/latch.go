@@ -1,6 +1,8 @@
 package reference
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 
 	"k8s.io/client-go/tools/cache"
@@ -12,7 +14,13 @@ import (
 type latch struct {
 	mutex  sync.Mutex
 	closed bool
-	held   []func()
+	held   []heldCall
+}
+
+// heldCall is one that waits, with what it is about.
+type heldCall struct {
+	object any
+	call   func()
 }
 
 func (l *latch) close() {
@@ -21,21 +29,29 @@ func (l *latch) close() {
 	l.closed = true
 }
 
+// openInitial calls what was held for the first lists: the Jobs in order of creation, then the pods. Informers get them from Go maps.
+func (l *latch) openInitial() {
+	l.mutex.Lock()
+	slices.SortStableFunc(l.held, func(a, b heldCall) int { return cmp.Compare(uid(a.object), uid(b.object)) })
+	l.mutex.Unlock()
+	l.open()
+}
+
 // open calls what was held, in the order of arrival. Workers that this wakes run when the caller waits.
 func (l *latch) open() {
 	l.mutex.Lock()
 	held := l.held
 	l.held, l.closed = nil, false
 	l.mutex.Unlock()
-	for _, call := range held {
-		call()
+	for _, h := range held {
+		h.call()
 	}
 }
 
-func (l *latch) call(f func()) {
+func (l *latch) call(object any, f func()) {
 	l.mutex.Lock()
 	if l.closed {
-		l.held = append(l.held, f)
+		l.held = append(l.held, heldCall{object, f})
 		l.mutex.Unlock()
 		return
 	}
@@ -50,13 +66,13 @@ type latchedHandler struct {
 }
 
 func (h latchedHandler) OnAdd(obj any, isInInitialList bool) {
-	h.latch.call(func() { h.inner.OnAdd(obj, isInInitialList) })
+	h.latch.call(obj, func() { h.inner.OnAdd(obj, isInInitialList) })
 }
 
 func (h latchedHandler) OnUpdate(before, after any) {
-	h.latch.call(func() { h.inner.OnUpdate(before, after) })
+	h.latch.call(after, func() { h.inner.OnUpdate(before, after) })
 }
 
 func (h latchedHandler) OnDelete(obj any) {
-	h.latch.call(func() { h.inner.OnDelete(obj) })
+	h.latch.call(obj, func() { h.inner.OnDelete(obj) })
 }

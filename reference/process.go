@@ -63,9 +63,12 @@ func (r *run) startProcess() error {
 	}
 	ttlController := ttlafterfinished.New(ctx, jobs, clients["ttl"])
 	p.cleanUp = func() { shutDownRecorder(ttlController) }
+	p.latch.close()
 	p.factory.Start(ctx.Done())
 	p.running.Go(func() { jobController.Run(ctx, r.options.Workers) })
 	p.running.Go(func() { ttlController.Run(ctx, ttlWorkers) })
+	r.settle()
+	p.latch.openInitial()
 	r.settle()
 	return nil
 }

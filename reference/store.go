@@ -19,6 +19,8 @@ import (
 // it, so it has no lock.
 type store struct {
 	objects map[string]*object
+	// gone has the last version of what was there.
+	gone map[string]*object
 	// base is the resource version before the first change.
 	base    uint64
 	changes []change
@@ -44,7 +46,7 @@ type object struct {
 }
 
 func newStore() *store {
-	return &store{objects: map[string]*object{}, created: map[string]uint32{}}
+	return &store{objects: map[string]*object{}, gone: map[string]*object{}, created: map[string]uint32{}}
 }
 
 // seq is the sequence number of the last change, and the resource version of the store.
@@ -191,6 +193,7 @@ func (s *shelf) remove(
 		return err
 	}
 	delete(store.objects, key)
+	store.gone[key] = removed
 	store.record("DELETED", removed)
 	return nil
 }

@@ -212,6 +212,9 @@ func (r *run) findOrder(calls []*pending) {
 		}
 		o, there := r.server.store.objects[t.key()]
 		if !there {
+			o, there = r.server.store.gone[t.key()]
+		}
+		if !there {
 			continue
 		}
 		if p.resource == "jobs" {

@@ -6,8 +6,8 @@ fn main() {
     let scenario = towtank_scenario::load(args[1].as_ref()).unwrap();
     let version = args[2].parse().unwrap();
     let scenario = &scenario;
-    let m = session::play_model(scenario, version, 1).unwrap();
-    let r = session::play_reference(scenario, version, 1, &mut Drivers::default()).unwrap();
+    let m = session::play_model(scenario, version, args[3].parse().unwrap()).unwrap();
+    let r = session::play_reference(scenario, version, args[3].parse().unwrap(), &mut Drivers::default()).unwrap();
     std::fs::write(
         "/tmp/m.txt",
         trace_text::lines(&m.trace).iter().map(|l| format!("{l}\n")).collect::<String>(),

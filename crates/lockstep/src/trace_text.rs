@@ -137,6 +137,11 @@ pub fn lines(trace: &[TraceEntry]) -> Vec<TraceLine> {
 /// One entry as a line; `None` for decisions.
 pub fn line(entry: &TraceEntry, names: &mut Names) -> Option<TraceLine> {
     let is_event = matches!(entry.fact, Fact::Recorded(_));
+    if let Fact::Changed(_, change) = &entry.fact
+        && shows_nothing(change)
+    {
+        return None;
+    }
     let (text, job, is_refused) = match &entry.fact {
         Fact::Changed(verb, change) => {
             let (object, job) = change_text(change, names);
@@ -149,7 +154,8 @@ pub fn line(entry: &TraceEntry, names: &mut Names) -> Option<TraceLine> {
                 ApiError::NotFound { kind, .. } => format!("{kind} not found"),
                 error => names.mask(&error.to_string()),
             };
-            (format!("{} {object} refused: {error}", verb_name(*verb)), None, true)
+            let job = object.split('/').next().map(Arc::from);
+            (format!("{} {object} refused: {error}", verb_name(*verb)), job, true)
         }
         Fact::Recorded(EventDraft { reason, message, .. }) => {
             (format!("event {reason}: {}", names.mask(message)), None, false)
@@ -157,6 +163,19 @@ pub fn line(entry: &TraceEntry, names: &mut Names) -> Option<TraceLine> {
         Fact::Decided(..) => return None,
     };
     Some(TraceLine { at: entry.at, actor: actor_name(entry.actor), text, job, is_refused, is_event })
+}
+
+/// A new version of an object that differs in nothing that the model has.
+fn shows_nothing(change: &Change) -> bool {
+    match change {
+        Change::Pod(Versions { old: Some(old), new: Some(new) }) => {
+            **new == Pod { resource_version: new.resource_version, ..Pod::clone(old) }
+        }
+        Change::Job(Versions { old: Some(old), new: Some(new) }) => {
+            **new == Job { resource_version: new.resource_version, ..Job::clone(old) }
+        }
+        _ => false,
+    }
 }
 
 fn change_text(change: &Change, names: &mut Names) -> (String, Option<Arc<str>>) {

@@ -68,22 +68,26 @@ pub struct Divergence {
 ///
 /// One order means nothing: a recorder posts Events in a goroutine of its own, so an Event may come before or after the
 /// writes of its instant, and those about parallel calls in any order. Here they come after the writes, by their text.
+/// And Jobs are synced by workers that know nothing of each other, so writes of an instant about different Jobs may come
+/// in any order. Here they are sorted by the name of the Job; those about one Job keep their order.
 pub fn compare(left: &Run, right: &Run) -> PairVerdict {
-    let lines = |run: &Run| in_canonical_order(trace_text::lines(&run.trace));
-    let judgement = compare_lines(lines(left), lines(right));
+    let judgement = compare_lines(trace_text::lines(&left.trace), trace_text::lines(&right.trace));
     PairVerdict { left: Party::of(left), right: Party::of(right), judgement }
 }
 
-/// Puts the Events of an instant behind its writes, sorted.
+/// Puts the Events of an instant behind its writes, sorted, and the writes about one Job together.
 fn in_canonical_order(mut lines: Vec<TraceLine>) -> Vec<TraceLine> {
     lines.sort_by(|one, other| {
         let event = |line: &TraceLine| line.is_event.then(|| line.text.clone());
-        one.at.cmp(&other.at).then_with(|| event(one).cmp(&event(other)))
+        let order = one.at.cmp(&other.at).then_with(|| event(one).cmp(&event(other)));
+        order.then_with(|| one.job.cmp(&other.job))
     });
     lines
 }
 
-fn compare_lines(left: Vec<TraceLine>, right: Vec<TraceLine>) -> Judgement {
+/// Compares two traces line by line, as [`compare`] does.
+pub fn compare_lines(left: Vec<TraceLine>, right: Vec<TraceLine>) -> Judgement {
+    let (left, right) = (in_canonical_order(left), in_canonical_order(right));
     let same = left.iter().zip(&right).take_while(|(one, other)| one == other).count();
     if same == left.len() && same == right.len() && same > 0 {
         return Judgement::Agrees { writes: same };

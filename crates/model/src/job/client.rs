@@ -47,10 +47,15 @@ impl Call {
 
     /// The Conflict that a fault plan answers with.
     fn conflict(&self, ctx: &Context<'_>) -> ApiError {
+        let kind = match self {
+            Self::GetJob(_) | Self::DeleteJob(..) | Self::UpdateJobStatus(..) => "jobs",
+            Self::CreatePod(..) | Self::PatchPod(..) | Self::DeletePod(_) => "pods",
+        };
         let nowhere = || ObjectKey::new("", "");
         let key = match self {
             Self::GetJob(key) | Self::DeleteJob(key, _) => key.clone(),
-            Self::CreatePod(job, _) => job.key.clone(),
+            // It has no name yet.
+            Self::CreatePod(job, _) => ObjectKey::new(Arc::clone(&job.key.namespace), ""),
             Self::PatchPod(uid, _) | Self::DeletePod(uid) => {
                 ctx.server.pod(*uid).map_or_else(nowhere, |pod| pod.key.clone())
             }
@@ -58,7 +63,7 @@ impl Call {
                 ctx.server.job(*uid).map_or_else(nowhere, |job| job.key.clone())
             }
         };
-        ApiError::Conflict { key }
+        ApiError::Conflict { kind, key }
     }
 
     /// Has its effect at the server.
@@ -81,7 +86,7 @@ impl Call {
                 Some(job) if job.uid == *uid => {
                     server.delete_job(now, actor, key, Propagation::Foreground).map(|()| Payload::Nothing)
                 }
-                Some(_) => Err(ApiError::Conflict { key: key.clone() }),
+                Some(_) => Err(ApiError::Conflict { kind: "jobs", key: key.clone() }),
                 None => Err(ApiError::NotFound { kind: "jobs", key: key.clone() }),
             },
         }

@@ -202,6 +202,7 @@ impl Controller for JobController {
         self.orphans = Orphans::new(&self.config, &self.features);
         self.client.crash(ctx.now);
         self.ttl.crash(ctx.now);
+        ctx.server.end_recorder(Actor::JobController);
     }
 
     /// Stops the deliveries of a watch; changes queue up.

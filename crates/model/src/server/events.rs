@@ -185,11 +185,22 @@ impl Server {
     /// what is written goes into the trace. Returns whether anything is, which costs the component a request.
     pub fn record(&mut self, now: Time, actor: Actor, draft: EventDraft) -> bool {
         let has_budget_per_type = self.features.version.minor() >= EVENT_BUDGET_PER_TYPE_SINCE;
+        let namespace = self.jobs.get(draft.job.0).map(|job| &job.key).or_else(|| self.gone_jobs.get(&draft.job));
+        if namespace.is_some_and(|key| self.terminating_namespaces.contains(&key.namespace)) {
+            // An Event is an object too: none can be created there.
+            return false;
+        }
         let written = self.events.record(now, actor, draft, has_budget_per_type).cloned();
         if let Some(record) = &written {
             self.trace_event(now, actor, &record.draft);
         }
         written.is_some()
+    }
+
+    /// A component's process has ended: what its recorder remembered is gone.
+    pub fn end_recorder(&mut self, actor: Actor) {
+        self.events.similar.retain(|(other, ..), _| *other != actor);
+        self.events.budgets.retain(|(other, ..), _| *other != actor);
     }
 
     /// Takes over an Event that a real recorder has written: a new one, or the next count of the one with this number.

@@ -89,7 +89,7 @@ impl Server {
         let write = Write { now, actor, verb: Verb::UpdateStatus };
         let old = self.stored_job(write, uid)?;
         if old.resource_version != resource_version {
-            let conflict = Err(ApiError::Conflict { key: old.key.clone() });
+            let conflict = Err(ApiError::Conflict { kind: KIND, key: old.key.clone() });
             return self.refuse(write, || old.key.clone(), conflict);
         }
         let mut new = Job::clone(&old);
@@ -193,7 +193,7 @@ impl Server {
             return Ok(Arc::clone(job));
         }
         let error = match self.gone_jobs.get(&uid) {
-            Some(key) if self.jobs.has_name(key) => ApiError::Conflict { key: key.clone() },
+            Some(key) if self.jobs.has_name(key) => ApiError::Conflict { kind: KIND, key: key.clone() },
             Some(key) => ApiError::NotFound { kind: KIND, key: key.clone() },
             None => not_found(KIND, uid),
         };

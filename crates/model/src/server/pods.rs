@@ -205,6 +205,9 @@ impl Server {
         if self.defers() {
             return self.relay(write, &pod.key, &Request::EvictPod(&pod));
         }
+        // An eviction is a creation, of a subresource.
+        let allowed = self.check_namespace(&pod.key.namespace);
+        self.refuse(write, || pod.key.clone(), allowed)?;
         if self.features.pod_disruption_conditions {
             let mut new = Pod::clone(&pod);
             set_true(&mut new.status, &self.words.disruption_target, &self.words.evicted, now);
@@ -329,8 +332,10 @@ impl Server {
         if self.defers() {
             return self.relay(write, &old.key, &Request::BindPod(&old, node));
         }
+        let allowed = self.check_namespace(&old.key.namespace);
+        self.refuse(write, || old.key.clone(), allowed)?;
         if old.node.is_some() || old.is_deleting() || !old.spec.scheduling_gates.is_empty() {
-            let conflict = Err(ApiError::Conflict { key: old.key.clone() });
+            let conflict = Err(ApiError::Conflict { kind: KIND, key: old.key.clone() });
             return self.refuse(write, || old.key.clone(), conflict);
         }
         let mut new = Pod::clone(&old);

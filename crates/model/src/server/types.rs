@@ -72,8 +72,14 @@ pub enum ApiError {
     },
     /// 409, reason Conflict: the object has changed since the version that the write was based on, or it is another
     /// object of the same name.
-    #[error("the object {key} has been modified")]
+    #[error(
+        "Operation cannot be fulfilled on {} \"{}\": the object has been modified; please apply your changes to the latest version and try again",
+        if *kind == "jobs" { "jobs.batch" } else { kind },
+        key.name
+    )]
     Conflict {
+        /// Kind of the object, in lower case plural (`pods`).
+        kind: &'static str,
         /// The object.
         key: ObjectKey,
     },

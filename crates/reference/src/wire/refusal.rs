@@ -14,7 +14,7 @@ pub fn api_error(kind: &'static str, key: &ObjectKey, code: u16, status: &Value)
     match (code, text("reason")) {
         (404, _) => ApiError::NotFound { kind, key },
         (409, "AlreadyExists") => ApiError::AlreadyExists { kind, key },
-        (409, _) => ApiError::Conflict { key },
+        (409, _) => ApiError::Conflict { kind, key },
         (422, _) => ApiError::Invalid { key, errors: causes(status).map(field_error).collect() },
         (403, _) if causes(status).any(|cause| cause["reason"] == "NamespaceTerminating") => {
             ApiError::NamespaceTerminating(key.namespace)

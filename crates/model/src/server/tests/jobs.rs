@@ -67,12 +67,12 @@ fn status_writes_conflict_on_any_version_but_the_last() {
     let written = write(&mut server, 1, &status).unwrap();
     assert_eq!(written.status.start_time, Some(Time::from_secs(2)));
     assert_eq!(written.status.conditions, [suspended_condition(Time::from_secs(2))]);
-    assert_eq!(write(&mut server, 1, &status), Err(ApiError::Conflict { key: key("a") }));
+    assert_eq!(write(&mut server, 1, &status), Err(ApiError::Conflict { kind: "jobs", key: key("a") }));
     let same = write(&mut server, 2, &status).unwrap();
     assert!(Arc::ptr_eq(&same, &written), "equal after truncation");
     let scaled = JobManifest { completions: Some(1), parallelism: Some(1), ..JobManifest::default() };
     server.update_job(Time::from_secs(3), Actor::User, &key("a"), &scaled).unwrap();
-    assert_eq!(write(&mut server, 2, &JobStatus::default()), Err(ApiError::Conflict { key: key("a") }));
+    assert_eq!(write(&mut server, 2, &JobStatus::default()), Err(ApiError::Conflict { kind: "jobs", key: key("a") }));
     let invalid = JobStatus { ready: Some(1), ..written.status.clone() };
     assert!(matches!(write(&mut server, 3, &invalid), Err(ApiError::Invalid { .. })));
     assert_eq!(changes(&mut server), ["+job", "~job", "~job"]);
@@ -88,7 +88,7 @@ fn writes_to_a_job_that_was_replaced_conflict() {
     };
     assert_eq!(write(&mut server, job.uid), ApiError::NotFound { kind: "jobs", key: key("a") });
     created(&mut server, "a");
-    assert_eq!(write(&mut server, job.uid), ApiError::Conflict { key: key("a") });
+    assert_eq!(write(&mut server, job.uid), ApiError::Conflict { kind: "jobs", key: key("a") });
     assert!(matches!(write(&mut server, Uid(77)), ApiError::NotFound { .. }));
 }
 

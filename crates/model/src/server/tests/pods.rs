@@ -314,7 +314,7 @@ fn binding() {
     let pod = server.pod(uid).unwrap();
     let scheduled = pod.condition(POD_SCHEDULED).unwrap();
     assert_eq!((pod.node, scheduled.last_transition_time), (Some(NODE), Time::from_secs(1)));
-    let conflict = ApiError::Conflict { key: pod.key.clone() };
+    let conflict = ApiError::Conflict { kind: "pods", key: pod.key.clone() };
     assert_eq!(server.bind_pod(Time::ZERO, Actor::Scheduler, uid, NodeId(1)), Err(conflict));
 
     let deleting = pod_of(&mut server, &job, Time::ZERO).uid;

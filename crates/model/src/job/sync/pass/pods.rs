@@ -78,8 +78,12 @@ impl SyncPass {
         if victims.is_empty() {
             return self.settle(now, true);
         }
-        // The original makes these calls in parallel, so their order means nothing: here, that of the pods' creation.
-        victims.sort_unstable_by_key(|&position| self.snapshot.pods[position].uid);
+        // The original makes these calls in parallel, so their order means nothing: here, that of the pods' creation,
+        // those first that need one call only.
+        victims.sort_unstable_by_key(|&position| {
+            let pod = &self.snapshot.pods[position];
+            (pod.tracked, pod.uid)
+        });
         let pods = victims.iter().map(|&position| &self.snapshot.pods[position]);
         let writes = pods
             .map(|pod| {

@@ -122,7 +122,7 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
 }
 
 fn any_api() -> impl Strategy<Value = Api> {
-    let conflict = || ApiError::Conflict { key: ObjectKey::new("default", "job") };
+    let conflict = || ApiError::Conflict { kind: "jobs", key: ObjectKey::new("default", "job") };
     let missing = prop::collection::btree_set((0_u32..14).prop_map(Uid), 0..3);
     (prop::bool::weighted(0.1), prop::option::weighted(0.1, 0_usize..4), prop::bool::weighted(0.1), missing)
         .prop_map(move |(pods_fail, create_limit, refuse, missing)| Api {

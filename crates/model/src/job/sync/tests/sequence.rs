@@ -97,7 +97,7 @@ fn the_effects_of_a_last_sync() {
 /// stands (spec section 2, step 17).
 #[test]
 fn a_refused_first_write_ends_the_sync() {
-    let conflict = ApiError::Conflict { key: ObjectKey::new("default", "job") };
+    let conflict = ApiError::Conflict { kind: "jobs", key: ObjectKey::new("default", "job") };
     let api = Api { status_error: Some(conflict.clone()), ..Api::default() };
     let outcome = run(snapshot(36, job(3, Some(5), true), pods("F0 R1")), &api);
     assert_eq!((outcome.statuses.len(), outcome.patched.len(), outcome.created.len()), (1, 0, 2));
