@@ -117,10 +117,9 @@ impl RemoteController {
             let Some(call) = self.link.next_call() else { return };
             let id = call.id;
             let client = if call.controller == "ttl" { ClientId::Ttl } else { ClientId::Jobs };
-            let fault = match client {
-                ClientId::Jobs => call_kind(&call).and_then(|kind| self.faults.next(kind)),
-                ClientId::Ttl => None,
-            };
+            // Of the calls of the other controller, the deletions are in the plan.
+            let kind = call_kind(&call).filter(|kind| client == ClientId::Jobs || *kind == CallKind::DeleteJob);
+            let fault = kind.and_then(|kind| self.faults.next(kind));
             let delay = if let Some(Fault::Delay(delay)) = fault { delay } else { Duration::ZERO };
             self.calls.insert(id, InFlight { call, fault, is_executed: false, has_caller: true });
             let due = self.link.now() + self.latency(ctx) + delay;
