@@ -53,8 +53,7 @@ fn comparisons(report: &ScenarioReport) -> impl Iterator<Item = TestCase> {
             }
             Judgement::Agrees { .. } | Judgement::Explained { .. } => TestCaseStatus::success(),
         };
-        let (left, right) = (pair.left, pair.right);
-        let name = format!("{} {} and {} {} agree", left.world, left.version, right.world, right.version);
+        let name = format!("{} and {} agree", pair.left, pair.right);
         let mut case = TestCase::new(name, status);
         case.set_classname(report.scenario.name.as_str());
         case
