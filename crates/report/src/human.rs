@@ -45,7 +45,7 @@ pub fn scenario(report: &ScenarioReport) -> String {
         }
     }
     for pairs in grouped_pairs(&report.pairs) {
-        pair_verdicts(&mut out, &pairs);
+        out.push_str(&verdicts(&pairs));
     }
     out
 }
@@ -215,8 +215,7 @@ fn grouped_pairs(pairs: &[PairVerdict]) -> Vec<Vec<&PairVerdict>> {
     let worlds = |pair: &PairVerdict| (pair.left.world, pair.right.world, pair.right.is_recorded);
     let agrees = |pair: &PairVerdict| matches!(pair.judgement, Judgement::Agrees { .. });
     let alike = |one: &PairVerdict, other: &PairVerdict| {
-        worlds(one) == worlds(other)
-            && (one.judgement == other.judgement || (agrees(one) && agrees(other)))
+        worlds(one) == worlds(other) && (one.judgement == other.judgement || (agrees(one) && agrees(other)))
     };
     let mut groups: Vec<Vec<&PairVerdict>> = Vec::new();
     for pair in pairs {
@@ -228,8 +227,11 @@ fn grouped_pairs(pairs: &[PairVerdict]) -> Vec<Vec<&PairVerdict>> {
     groups
 }
 
-fn pair_verdicts(out: &mut String, pairs: &[&PairVerdict]) {
-    let Some(first) = pairs.first() else { return };
+/// Pairs that come to the same.
+pub(crate) fn verdicts(pairs: &[&PairVerdict]) -> String {
+    let mut text = String::new();
+    let out = &mut text;
+    let Some(first) = pairs.first() else { return text };
     let parties = match pairs {
         [_] => format!("{} and {}", first.left, first.right),
         _ => {
@@ -269,6 +271,7 @@ fn pair_verdicts(out: &mut String, pairs: &[&PairVerdict]) {
             }
         }
     }
+    text
 }
 
 /// `1.28–1.30, 1.36`: runs of versions that follow each other as ranges.

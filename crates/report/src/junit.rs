@@ -49,6 +49,7 @@ fn comparisons(report: &ScenarioReport) -> impl Iterator<Item = TestCase> {
                 let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
                 status.set_type("diverges");
                 status.set_message(format!("the first difference is write {}", divergence.writes_before + 1));
+                status.set_description(without_colours(&human::verdicts(&[pair])));
                 status
             }
             Judgement::Agrees { .. } | Judgement::Explained { .. } => TestCaseStatus::success(),

@@ -53,7 +53,11 @@ impl Failure {
     const fn code(&self) -> u8 {
         match self {
             Self::NoWorld(_) | Self::Setup(SetupError::Driver(_)) => NO_WORLD,
-            Self::Scenarios(_) | Self::Usage(_) | Self::Setup(_) | Self::Recording(_) | Self::Output { .. } => BAD_INPUT,
+            Self::Scenarios(_)
+            | Self::Usage(_)
+            | Self::Setup(_)
+            | Self::Recording(_)
+            | Self::Output { .. } => BAD_INPUT,
         }
     }
 

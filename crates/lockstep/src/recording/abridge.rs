@@ -1,8 +1,9 @@
-//! Keeping very long stories small: their beginning write by write, the rest as digests.
+//! Keeping very long stories small: their beginning write by write; of the rest what is about no single pod, and digests of
+//! what lies between.
 
 use towtank_model::time::Time;
 
-use super::fold::fold;
+use super::fold::{fold, is_about_pod};
 use crate::trace_text::TraceLine;
 
 /// Lines of text that a story may fill and still be kept whole.
@@ -65,13 +66,19 @@ pub(super) fn abridged(lines: Vec<TraceLine>) -> Vec<Entry> {
     if lines.len() <= TEXT_LINES_MAX || fold(&lines).len() <= TEXT_LINES_MAX {
         return lines.into_iter().map(Entry::write).collect();
     }
-    let rest = lines[KEPT..].chunks(PER_DIGEST).map(|chunk| Entry::Digest {
-        writes: chunk.len(),
-        until: chunk.last().map_or(Time::ZERO, |line| line.at),
-        digest: digest(chunk),
-    });
-    let rest: Vec<Entry> = rest.collect();
-    lines.into_iter().take(KEPT).map(Entry::write).chain(rest).collect()
+    let mut entries: Vec<Entry> = lines[..KEPT].iter().cloned().map(Entry::write).collect();
+    for lines in lines[KEPT..].chunk_by(|one, other| is_about_pod(one) == is_about_pod(other)) {
+        if lines.first().is_some_and(is_about_pod) {
+            entries.extend(lines.chunks(PER_DIGEST).map(|chunk| Entry::Digest {
+                writes: chunk.len(),
+                until: chunk.last().map_or(Time::ZERO, |line| line.at),
+                digest: digest(chunk),
+            }));
+        } else {
+            entries.extend(lines.iter().cloned().map(Entry::write));
+        }
+    }
+    entries
 }
 
 fn digest(lines: &[TraceLine]) -> u64 {

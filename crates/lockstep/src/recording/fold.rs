@@ -87,6 +87,11 @@ fn split(text: &str) -> Option<(&str, u64, &str)> {
     is_plain.then(|| (&text[..number.start], value, &text[number.end..]))
 }
 
+/// Whether a line names a pod of a Job.
+pub(super) fn is_about_pod(line: &TraceLine) -> bool {
+    split(&line.text).is_some()
+}
+
 /// The lines that were folded, in canonical order; the wrong line (from 0) and what is wrong with it otherwise.
 pub(super) fn unfold<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<TraceLine>, (usize, String)> {
     let mut lines = Vec::new();

@@ -106,8 +106,11 @@ impl Recording {
     pub fn load(path: &Path) -> Result<Self, RecordingError> {
         let text = fs::read_to_string(path)
             .map_err(|error| RecordingError::Unreadable { path: path.to_owned(), error })?;
-        Self::parse(&text)
-            .map_err(|(line, what)| RecordingError::Malformed { path: path.to_owned(), line, what })
+        Self::parse(&text).map_err(|(line, what)| RecordingError::Malformed {
+            path: path.to_owned(),
+            line,
+            what,
+        })
     }
 
     /// Reads what a recording prints.

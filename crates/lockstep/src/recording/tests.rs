@@ -41,14 +41,18 @@ fn versions_that_wrote_the_same_share_a_block_and_others_show_what_differs() {
 }
 
 #[test]
-fn a_long_story_is_kept_as_digests() {
-    let long = |text: &str| -> Vec<TraceLine> {
-        let text = |second| if second == 2_500 { text.to_owned() } else { format!("status {}", second % 7) };
+fn of_a_long_story_pods_are_kept_as_digests() {
+    let long = |mark: &str| -> Vec<TraceLine> {
+        let text = |second| match second {
+            2_500 => format!("status pod work/1#1: {mark}"),
+            2_600 => "status job work: active 3→2".to_owned(),
+            _ => format!("status pod work/{}#1", second % 7),
+        };
         (0..3_000).map(|second| line(second * 1_000, "kubelet", text(second))).collect()
     };
     let recording = recording(&[(28, long("a")), (29, long("b"))]);
     let text = recording.to_string();
-    assert!(text.lines().count() < 230, "{text}");
+    assert!(text.lines().count() < 230 && text.contains("active 3→2"), "{text}");
     assert_eq!(text::parse(&text).expect("it is one"), recording);
     let version = |minor| &recording.versions[&KubernetesVersion::from_minor(minor).expect("a version")];
     let Judgement::Diverges(divergence) = compare(version(28), version(29)) else { panic!("they differ") };

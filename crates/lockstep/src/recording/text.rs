@@ -62,8 +62,7 @@ impl fmt::Display for Recording {
 
 /// The first line: what was recorded, of which releases, so that nobody takes another release for it.
 fn head(scenario: &str, versions: impl Iterator<Item = KubernetesVersion>) -> String {
-    let releases: Vec<String> =
-        versions.map(|version| format!("{version}.{}", version.patch())).collect();
+    let releases: Vec<String> = versions.map(|version| format!("{version}.{}", version.patch())).collect();
     format!("{scenario}, seed {SEED}, recorded from Kubernetes {}", releases.join(", "))
 }
 
@@ -84,20 +83,19 @@ fn ranges(versions: &[KubernetesVersion]) -> String {
 }
 
 fn block_lines(entries: &[Entry]) -> Vec<String> {
-    let writes: Vec<TraceLine> = entries
-        .iter()
-        .filter_map(|entry| match entry {
-            Entry::Write(line) => Some(line.clone()),
-            Entry::Digest { .. } => None,
-        })
-        .collect();
-    let digests = entries.iter().filter_map(|entry| match entry {
-        Entry::Write(_) => None,
-        Entry::Digest { writes, until, digest } => {
-            Some(format!("{DIGEST}{writes} writes to t={until}: {digest:016x}"))
+    let mut lines = Vec::new();
+    let mut writes: Vec<TraceLine> = Vec::new();
+    for entry in entries {
+        match entry {
+            Entry::Write(line) => writes.push(line.clone()),
+            Entry::Digest { writes: count, until, digest } => {
+                lines.extend(fold(&std::mem::take(&mut writes)));
+                lines.push(format!("{DIGEST}{count} writes to t={until}: {digest:016x}"));
+            }
         }
-    });
-    fold(&writes).into_iter().chain(digests).collect()
+    }
+    lines.extend(fold(&writes));
+    lines
 }
 
 /// What is different from `base`: `@ N` (after N of its lines), lines that are missing, lines that are there instead.
@@ -238,13 +236,21 @@ fn apply(base: &[String], lines: &mut Lines<'_>) -> Result<Vec<String>, Wrong> {
 }
 
 fn entries(block: &[String]) -> Result<Vec<Entry>, Wrong> {
-    let writes = block.iter().take_while(|line| !line.starts_with(DIGEST)).count();
-    let (writes, digests) = block.split_at(writes);
-    let mut entries: Vec<Entry> =
-        unfold(writes.iter().map(String::as_str))?.into_iter().map(Entry::write).collect();
-    for (position, line) in digests.iter().enumerate() {
-        let wrong = || (writes.len() + position, format!("`{line}`: `… N writes to t=TIME: DIGEST` is meant"));
-        entries.push(parse_digest(line).ok_or_else(wrong)?);
+    let is_digest = |line: &String| line.starts_with(DIGEST);
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut position = 0;
+    for lines in block.chunk_by(|one, other| is_digest(one) == is_digest(other)) {
+        if lines.first().is_some_and(is_digest) {
+            for (offset, line) in lines.iter().enumerate() {
+                let wrong = || format!("`{line}`: `… N writes to t=TIME: DIGEST` is meant");
+                entries.push(parse_digest(line).ok_or_else(|| (position + offset, wrong()))?);
+            }
+        } else {
+            let writes = unfold(lines.iter().map(String::as_str));
+            let writes = writes.map_err(|(offset, what)| (position + offset, what))?;
+            entries.extend(writes.into_iter().map(Entry::write));
+        }
+        position += lines.len();
     }
     Ok(entries)
 }

@@ -109,10 +109,8 @@ fn tasks(scenarios: &[Arc<Scenario>], ranges: &[VersionRange]) -> Vec<Task> {
 fn recording_path(scenario: &Scenario) -> Result<PathBuf, Failure> {
     let path = Path::new(&scenario.source.path);
     recording::path_of(path).ok_or_else(|| {
-        let message = format!(
-            "`{}` does not lie in a directory `scenarios`, so it has no recording",
-            path.display()
-        );
+        let message =
+            format!("`{}` does not lie in a directory `scenarios`, so it has no recording", path.display());
         Failure::Usage(message)
     })
 }
@@ -133,8 +131,7 @@ fn keep(
         match &run.failure {
             None => made.take(run),
             Some(failure) => {
-                let failure =
-                    format!("{}: step `{}`: {}", run.replay_line(), failure.step, failure.cause);
+                let failure = format!("{}: step `{}`: {}", run.replay_line(), failure.step, failure.cause);
                 outcome.failures.push(failure);
                 return Ok(());
             }
