@@ -85,7 +85,7 @@ impl Outcome {
             plural(runs, "run")
         ));
         super::print(&text)?;
-        let is_good = self.failures.is_empty() && !(is_check && !self.changes.is_empty());
+        let is_good = self.failures.is_empty() && (!is_check || self.changes.is_empty());
         Ok(ExitCode::from(if is_good { AGREE } else { DISAGREE }))
     }
 }
