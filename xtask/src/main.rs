@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use clap::{Parser, Subcommand};
-use towtank_reference::build::{RELEASES, build};
+use towtank_reference::build::{RELEASES, build, check_go};
 
 /// Chores of the Towtank repository.
 #[derive(Parser)]
@@ -68,6 +68,15 @@ enum ReferenceChore {
         #[arg(long)]
         all: bool,
     },
+    /// Makes the recordings under snapshots/reference/ anew: what the real controller writes in every scenario.
+    Record {
+        /// Minor version of Kubernetes, such as 1.36; can be given several times. All when none is given.
+        #[arg(long, value_name = "VERSION")]
+        kubernetes: Vec<String>,
+        /// Writes nothing, and fails with the difference when a recording would change.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 /// A chore that did not succeed: what was run.
@@ -82,7 +91,10 @@ fn main() -> ExitCode {
         Chore::Bench { args } => {
             cargo(["bench", "--package", "towtank-benches"].into_iter().map(String::from).chain(args))
         }
-        Chore::Reference { chore: ReferenceChore::Build { kubernetes, all } } => reference(kubernetes, all),
+        Chore::Reference { chore } => match chore {
+            ReferenceChore::Build { kubernetes, all } => reference(kubernetes, all),
+            ReferenceChore::Record { kubernetes, check } => record(kubernetes, check),
+        },
         Chore::Mutants => mutants(),
         Chore::Admission { updates, kubernetes, seed, refusals } => {
             admission(kubernetes, updates, seed, refusals)
@@ -98,19 +110,52 @@ fn main() -> ExitCode {
     }
 }
 
+/// The versions that continuous integration plays the reference of: the newest, and one as old as can be.
+const PLAYED_IN_CI: [&str; 2] = ["1.37", "1.28"];
+
 fn ci() -> Outcome {
-    step("format", || cargo(["fmt", "--all", "--check"]))?;
-    step("clippy", || {
-        cargo(["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"])
-    })?;
-    step("documentation", || {
-        run(command("cargo", ["doc", "--workspace", "--no-deps", "--quiet"])
-            .env("RUSTDOCFLAGS", "-D warnings"))
-    })?;
-    step("dependencies", deny)?;
-    // README's two commands, exactly as it shows them.
-    step("scenarios", || cargo(["towtank", "run"]))?;
-    step("tests", || cargo(["xtask", "test"]))
+    let go = check_go();
+    // A thread builds with Go what is not built yet, while cargo checks and compiles.
+    std::thread::scope(|scope| {
+        let build = || reference(PLAYED_IN_CI.map(String::from).into(), false);
+        let drivers = go.is_ok().then(|| scope.spawn(build));
+        step("format", || cargo(["fmt", "--all", "--check"]))?;
+        step("clippy", || {
+            cargo(["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"])
+        })?;
+        step("documentation", || {
+            run(command("cargo", ["doc", "--workspace", "--no-deps", "--quiet"])
+                .env("RUSTDOCFLAGS", "-D warnings"))
+        })?;
+        step("dependencies", deny)?;
+        // README's two commands, exactly as it shows them.
+        step("scenarios", || cargo(["towtank", "run"]))?;
+        step("tests", || cargo(["xtask", "test"]))?;
+        let Some(drivers) = drivers else {
+            let why = go.err().map(|error| format!(": {error}")).unwrap_or_default();
+            eprintln!("xtask: the real controller was not played, only its recordings compared with{why}");
+            return Ok(());
+        };
+        step("drivers of the reference", || {
+            drivers.join().unwrap_or_else(|_| Err(Failed("building the drivers".to_owned())))
+        })?;
+        play_the_reference()
+    })
+}
+
+/// The real controller, played now: beside the model, against its own recordings, and in random stories.
+fn play_the_reference() -> Outcome {
+    for version in PLAYED_IN_CI {
+        step(&format!("the real controller of Kubernetes {version} beside the model"), || {
+            let worlds = ["--world", "model", "--world", "reference", "--kubernetes", version];
+            let args = ["towtank", "run"].into_iter().chain(worlds).map(String::from);
+            quietly(args.chain(recorded()))
+        })?;
+    }
+    step("recordings", || record(PLAYED_IN_CI.map(String::from).into(), true))?;
+    step("random stories", || {
+        cargo(["xtask", "differential", "--stories", "300", "--kubernetes", "1.37", "--seed", "1"])
+    })
 }
 
 /// Announces a part of a chore, so that a log shows where it stands.
@@ -185,6 +230,25 @@ fn reference(versions: Vec<String>, all: bool) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Directories whose scenarios are recorded from the reference.
+const RECORDED: [&str; 3] = ["scenarios/jobs", "scenarios/folklore", "scenarios/stories"];
+
+/// Those of [`RECORDED`] that are there.
+fn recorded() -> impl Iterator<Item = String> {
+    RECORDED.into_iter().filter(|directory| root().join(directory).is_dir()).map(String::from)
+}
+
+/// Builds the drivers that are missing and plays every scenario in them.
+fn record(versions: Vec<String>, check: bool) -> Outcome {
+    let all = versions.is_empty();
+    reference(versions.clone(), all)?;
+    let mut args: Vec<String> = ["towtank", "record"].map(String::from).into();
+    args.extend(recorded());
+    args.extend(versions.into_iter().flat_map(|version| ["--kubernetes".to_owned(), version]));
+    args.extend(check.then(|| "--check".to_owned()));
+    cargo(args)
 }
 
 /// Compares the admission of versions one after the other: the driver has work for one core, the model for the other.
@@ -264,6 +328,19 @@ fn deny() -> Outcome {
     } else {
         eprintln!("xtask: advisories not checked: their database cannot be reached from here");
         Ok(())
+    }
+}
+
+/// Runs cargo and shows what it printed only when it did not succeed.
+fn quietly(args: impl IntoIterator<Item = impl AsRef<std::ffi::OsStr>>) -> Outcome {
+    let mut command = command("cargo", args);
+    match command.stderr(Stdio::inherit()).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => {
+            print!("{}", String::from_utf8_lossy(&output.stdout));
+            Err(Failed(format!("{command:?} ended with {}", output.status)))
+        }
+        Err(error) => Err(Failed(format!("{command:?}: {error}"))),
     }
 }
 

@@ -114,7 +114,8 @@ impl Judge {
         number: u64,
     ) -> Result<Result<usize, Box<Difference>>, DifferentialError> {
         let mut tree = genes(seed, number)?;
-        let story = |genes: &Genes| Story::from_genes(version, genes.seed, genes.setting, genes.job, &genes.verbs);
+        let story =
+            |genes: &Genes| Story::from_genes(version, genes.seed, genes.setting, genes.job, &genes.verbs);
         let first = story(&tree.current());
         let judgement = match self.compare(&first)? {
             Comparison::Same(writes) => return Ok(Ok(writes)),

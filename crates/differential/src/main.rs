@@ -109,7 +109,8 @@ fn report(arguments: &Arguments, number: u64, difference: &Difference) {
     let before = difference.verbs_before;
     println!("story {number} of seed {} ({before} verbs, shrunk to {}):", arguments.seed, story.verbs.len());
     if let Judgement::Diverges(divergence) = &difference.judgement {
-        let line = |line: &Option<_>| line.as_ref().map_or_else(|| "(nothing more)".to_owned(), ToString::to_string);
+        let line =
+            |line: &Option<_>| line.as_ref().map_or_else(|| "(nothing more)".to_owned(), ToString::to_string);
         println!("  - model     {}", line(&divergence.left));
         println!("  + reference {}", line(&divergence.right));
     }

@@ -319,7 +319,12 @@ fn set_phase<C: Controller>(simulation: &mut Simulation<C>, uid: Uid, status: Ma
     if has_ended { Outcome::Void } else { acted(simulation.set_phase(uid, &status)) }
 }
 
-fn relabel<C: Controller>(simulation: &mut Simulation<C>, uid: Uid, label: &str, value: Option<&str>) -> Outcome {
+fn relabel<C: Controller>(
+    simulation: &mut Simulation<C>,
+    uid: Uid,
+    label: &str,
+    value: Option<&str>,
+) -> Outcome {
     let labels = vec![(label.into(), value.map(Arc::from))];
     done(simulation.patch_pod(uid, &PodPatch { labels, ..PodPatch::default() }))
 }

@@ -7,7 +7,8 @@ fn main() {
     let version = args[2].parse().unwrap();
     let scenario = &scenario;
     let m = session::play_model(scenario, version, args[3].parse().unwrap()).unwrap();
-    let r = session::play_reference(scenario, version, args[3].parse().unwrap(), &mut Drivers::default()).unwrap();
+    let r = session::play_reference(scenario, version, args[3].parse().unwrap(), &mut Drivers::default())
+        .unwrap();
     std::fs::write(
         "/tmp/m.txt",
         trace_text::lines(&m.trace).iter().map(|l| format!("{l}\n")).collect::<String>(),

@@ -9,6 +9,7 @@ pub mod claim;
 pub mod explain;
 pub mod kubectl;
 pub mod observation_trace;
+pub mod recording;
 pub mod run;
 pub mod runner;
 pub mod session;

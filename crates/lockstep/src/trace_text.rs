@@ -48,6 +48,21 @@ pub const fn actor_name(actor: Actor) -> &'static str {
     }
 }
 
+/// The name of a component that is spelt like this.
+pub(crate) fn actor_named(name: &str) -> Option<&'static str> {
+    const ACTORS: [Actor; 8] = [
+        Actor::User,
+        Actor::JobController,
+        Actor::TtlController,
+        Actor::Scheduler,
+        Actor::Kubelet,
+        Actor::NodeLifecycle,
+        Actor::PodGc,
+        Actor::GarbageCollector,
+    ];
+    ACTORS.into_iter().map(actor_name).find(|known| *known == name)
+}
+
 const fn verb_name(verb: Verb) -> &'static str {
     match verb {
         Verb::Create => "create",

@@ -16,12 +16,29 @@ pub struct Party {
     pub world: WorldKind,
     /// The version that it played.
     pub version: KubernetesVersion,
+    /// Not played now: recorded once, see [`crate::recording`].
+    pub is_recorded: bool,
+}
+
+impl std::fmt::Display for Party {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { world, version, is_recorded } = self;
+        match is_recorded {
+            true => write!(f, "the recording of Kubernetes {version}.{}", version.patch()),
+            false => write!(f, "{world} {version}"),
+        }
+    }
 }
 
 impl Party {
     /// The party that `run` speaks for.
     pub const fn of(run: &Run) -> Self {
-        Self { world: run.world, version: run.version }
+        Self { world: run.world, version: run.version, is_recorded: false }
+    }
+
+    /// The reference of `version`, as it was recorded.
+    pub(crate) const fn recorded(version: KubernetesVersion) -> Self {
+        Self { world: WorldKind::Reference, version, is_recorded: true }
     }
 }
 
@@ -75,8 +92,13 @@ pub fn compare(left: &Run, right: &Run) -> PairVerdict {
     PairVerdict { left: Party::of(left), right: Party::of(right), judgement }
 }
 
+/// The lines of a run that are compared, in the order in which they are.
+pub(crate) fn canonical_lines(run: &Run) -> Vec<TraceLine> {
+    in_canonical_order(trace_text::lines(&run.trace))
+}
+
 /// Puts the Events of an instant behind its writes, sorted, and the writes about one Job together.
-fn in_canonical_order(mut lines: Vec<TraceLine>) -> Vec<TraceLine> {
+pub(crate) fn in_canonical_order(mut lines: Vec<TraceLine>) -> Vec<TraceLine> {
     lines.sort_by(|one, other| {
         let event = |line: &TraceLine| line.is_event.then(|| line.text.clone());
         let order = one.at.cmp(&other.at).then_with(|| event(one).cmp(&event(other)));

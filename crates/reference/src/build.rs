@@ -302,7 +302,11 @@ impl GoVersion {
     }
 }
 
-fn check_go() -> Result<(), BuildError> {
+/// Whether there is a Go that the driver can be built with.
+///
+/// # Errors
+/// There is none, or it is too old.
+pub fn check_go() -> Result<(), BuildError> {
     let output = match Command::new("go").args(["env", "GOVERSION"]).output() {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(BuildError::GoMissing),

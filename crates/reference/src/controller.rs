@@ -118,7 +118,8 @@ impl RemoteController {
             let id = call.id;
             let client = if call.controller == "ttl" { ClientId::Ttl } else { ClientId::Jobs };
             // Of the calls of the other controller, the deletions are in the plan.
-            let kind = call_kind(&call).filter(|kind| client == ClientId::Jobs || *kind == CallKind::DeleteJob);
+            let kind =
+                call_kind(&call).filter(|kind| client == ClientId::Jobs || *kind == CallKind::DeleteJob);
             let fault = kind.and_then(|kind| self.faults.next(kind));
             let delay = if let Some(Fault::Delay(delay)) = fault { delay } else { Duration::ZERO };
             self.calls.insert(id, InFlight { call, fault, is_executed: false, has_caller: true });

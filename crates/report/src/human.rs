@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
 use towtank_lockstep::claim::{Difference, FieldDifference, Mismatch};
+use towtank_lockstep::recording::REMAKE;
 use towtank_lockstep::run::{Failure, Run, StepOutcome};
 use towtank_lockstep::table::Side;
 use towtank_lockstep::trace_text::TraceLine;
@@ -43,8 +44,8 @@ pub fn scenario(report: &ScenarioReport) -> String {
             (_, None) => {}
         }
     }
-    for pair in &report.pairs {
-        pair_verdict(&mut out, pair);
+    for pairs in grouped_pairs(&report.pairs) {
+        out.push_str(&verdicts(&pairs));
     }
     out
 }
@@ -209,11 +210,50 @@ fn difference(out: &mut String, mismatch: &Mismatch) {
     }
 }
 
-fn pair_verdict(out: &mut String, pair: &PairVerdict) {
-    let parties =
-        format!("{} {} and {} {}", pair.left.world, pair.left.version, pair.right.world, pair.right.version);
-    match &pair.judgement {
-        Judgement::Agrees { writes } => line(out, &format!("       {parties} agree ({writes} writes)")),
+/// Pairs that come to the same are shown as one.
+fn grouped_pairs(pairs: &[PairVerdict]) -> Vec<Vec<&PairVerdict>> {
+    let worlds = |pair: &PairVerdict| (pair.left.world, pair.right.world, pair.right.is_recorded);
+    let agrees = |pair: &PairVerdict| matches!(pair.judgement, Judgement::Agrees { .. });
+    let alike = |one: &PairVerdict, other: &PairVerdict| {
+        worlds(one) == worlds(other) && (one.judgement == other.judgement || (agrees(one) && agrees(other)))
+    };
+    let mut groups: Vec<Vec<&PairVerdict>> = Vec::new();
+    for pair in pairs {
+        match groups.iter_mut().find(|group| group.first().is_some_and(|known| alike(known, pair))) {
+            Some(group) => group.push(pair),
+            None => groups.push(vec![pair]),
+        }
+    }
+    groups
+}
+
+/// Pairs that come to the same.
+pub(crate) fn verdicts(pairs: &[&PairVerdict]) -> String {
+    let mut text = String::new();
+    let out = &mut text;
+    let Some(first) = pairs.first() else { return text };
+    let parties = match pairs {
+        [_] => format!("{} and {}", first.left, first.right),
+        _ => {
+            let versions = versions(&pairs.iter().map(|pair| pair.left.version).collect::<Vec<_>>());
+            match first.right.is_recorded {
+                true => format!("{} {versions} and the recordings of these versions", first.left.world),
+                false => format!("{} {versions} and {} {versions}", first.left.world, first.right.world),
+            }
+        }
+    };
+    match &first.judgement {
+        Judgement::Agrees { .. } => {
+            let writes = || {
+                pairs.iter().filter_map(|pair| match pair.judgement {
+                    Judgement::Agrees { writes } => Some(writes),
+                    _ => None,
+                })
+            };
+            let (least, most) = (writes().min().unwrap_or(0), writes().max().unwrap_or(0));
+            let range = if least == most { least.to_string() } else { format!("{least} to {most}") };
+            line(out, &format!("       {parties} agree ({range} writes)"));
+        }
         Judgement::Explained { reason } => line(out, &format!("       {parties}: explained, {reason}")),
         Judgement::Diverges(divergence) => {
             let verdict = Styled(FAIL, "diverge");
@@ -226,8 +266,12 @@ fn pair_verdict(out: &mut String, pair: &PairVerdict) {
             };
             line(out, &format!("       - {}", text(&divergence.left)));
             line(out, &format!("       + {}", text(&divergence.right)));
+            if first.right.is_recorded {
+                line(out, &format!("       (when the scenario has changed: {REMAKE})"));
+            }
         }
     }
+    text
 }
 
 /// `1.28–1.30, 1.36`: runs of versions that follow each other as ranges.

@@ -142,8 +142,10 @@ fn comparisons(report: &ScenarioReport) -> impl Iterator<Item = Value> {
 }
 
 fn comparison(scenario: &str, pair: &PairVerdict) -> Value {
-    let party =
-        |party: Party| json!({ "world": party.world.as_str(), "kubernetes": party.version.to_string() });
+    let party = |party: Party| {
+        let (world, version) = (party.world.as_str(), party.version.to_string());
+        json!({ "world": world, "kubernetes": version, "recorded": party.is_recorded })
+    };
     let (verdict, detail) = match &pair.judgement {
         Judgement::Agrees { writes } => ("agrees", json!({ "writes": writes })),
         Judgement::Explained { reason } => ("explained", json!({ "reason": reason })),

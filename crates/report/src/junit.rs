@@ -49,12 +49,12 @@ fn comparisons(report: &ScenarioReport) -> impl Iterator<Item = TestCase> {
                 let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
                 status.set_type("diverges");
                 status.set_message(format!("the first difference is write {}", divergence.writes_before + 1));
+                status.set_description(without_colours(&human::verdicts(&[pair])));
                 status
             }
             Judgement::Agrees { .. } | Judgement::Explained { .. } => TestCaseStatus::success(),
         };
-        let (left, right) = (pair.left, pair.right);
-        let name = format!("{} {} and {} {} agree", left.world, left.version, right.world, right.version);
+        let name = format!("{} and {} agree", pair.left, pair.right);
         let mut case = TestCase::new(name, status);
         case.set_classname(report.scenario.name.as_str());
         case

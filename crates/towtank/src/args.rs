@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Show what a step does to each pod and index, and by which rule
     Explain(ExplainArguments),
+    /// Play scenarios in the reference and keep what it writes, for machines that cannot play it
+    Record(RecordArguments),
     /// Print the JSON Schema of the scenario format
     Schema,
 }
@@ -58,6 +60,22 @@ pub(crate) struct RunArguments {
     /// Show no progress bar
     #[arg(long)]
     pub(crate) no_progress: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecordArguments {
+    /// Scenario files, or directories of them, in a directory `scenarios`
+    #[arg(value_name = "PATH", default_value = "scenarios")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Versions to play: 1.36, 1.28..1.37 or all; can be repeated; others stay as they are recorded
+    #[arg(long, value_name = "VERSIONS", default_value = "all", value_parser = parse_versions)]
+    pub(crate) kubernetes: Vec<VersionRange>,
+    /// Write nothing; show what would change, and exit with 1 if anything would
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Runs at the same time; as many as there are cores when absent
+    #[arg(long, short, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
+use towtank_lockstep::recording::RecordingError;
 use towtank_lockstep::virtual_world::SetupError;
 use towtank_lockstep::world::WorldKind;
 use towtank_scenario::ScenarioError;
@@ -35,6 +36,9 @@ pub(crate) enum Failure {
     /// The model does not play a scenario in a version.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// A recording is of no use.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
     /// Output cannot be written.
     #[error("cannot write {what}: {error}")]
     Output {
@@ -49,7 +53,11 @@ impl Failure {
     const fn code(&self) -> u8 {
         match self {
             Self::NoWorld(_) | Self::Setup(SetupError::Driver(_)) => NO_WORLD,
-            Self::Scenarios(_) | Self::Usage(_) | Self::Setup(_) | Self::Output { .. } => BAD_INPUT,
+            Self::Scenarios(_)
+            | Self::Usage(_)
+            | Self::Setup(_)
+            | Self::Recording(_)
+            | Self::Output { .. } => BAD_INPUT,
         }
     }
 

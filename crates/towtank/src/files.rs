@@ -40,7 +40,7 @@ pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     for path in paths {
         let before = files.len();
         if path.is_dir() {
-            search(path, 0, &mut files)?;
+            search(path, 0, &is_scenario, &mut files)?;
             if files.len() == before {
                 return Err(Failure::Usage(format!("no scenario files in `{}`", path.display())));
             }
@@ -53,7 +53,19 @@ pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-fn search(directory: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
+/// All files with this extension in a directory.
+pub(crate) fn all(directory: &Path, extension: &str) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    search(directory, 0, &|path| path.extension().is_some_and(|known| known == extension), &mut files)?;
+    Ok(files)
+}
+
+fn search(
+    directory: &Path,
+    depth: usize,
+    is_wanted: &dyn Fn(&Path) -> bool,
+    files: &mut Vec<PathBuf>,
+) -> Result<(), Failure> {
     let unreadable =
         |error| Failure::Usage(format!("cannot read the directory `{}`: {error}", directory.display()));
     if depth > DEPTH_MAX {
@@ -66,12 +78,16 @@ fn search(directory: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()
     entries.sort();
     for path in entries {
         if path.is_dir() {
-            search(&path, depth + 1, files)?;
-        } else if is_yaml(&path) && !is_manifest(&path) {
+            search(&path, depth + 1, is_wanted, files)?;
+        } else if is_wanted(&path) {
             files.push(path);
         }
     }
     Ok(())
+}
+
+fn is_scenario(path: &Path) -> bool {
+    is_yaml(path) && !is_manifest(path)
 }
 
 fn is_yaml(path: &Path) -> bool {

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => command::run::run(&arguments),
         Command::Check(arguments) => command::check::run(&arguments),
         Command::Explain(arguments) => command::explain::run(&arguments),
+        Command::Record(arguments) => command::record::run(&arguments),
         Command::Schema => command::schema::run(),
     };
     match result {

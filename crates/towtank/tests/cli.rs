@@ -5,6 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use towtank_lockstep::recording::{self, Recording};
+use towtank_lockstep::session;
+
 /// A directory of scenario files of one test's own.
 struct Project {
     directory: PathBuf,
@@ -151,6 +154,36 @@ fn junit_has_one_case_per_run() {
     let project = Project::new("junit").with("three.yaml", &scenario(FINISH));
     let arguments = ["run", "three.yaml", "--kubernetes", "1.35..1.36", "--format", "junit"];
     insta::assert_snapshot!(project.towtank(&arguments));
+}
+
+/// What the model writes in this scenario, as if it had been recorded from the reference.
+fn recorded(project: &Project) -> String {
+    let scenario =
+        towtank_scenario::load(&project.directory.join("scenarios/three.yaml")).expect("it is valid");
+    let mut recording = Recording::new(&scenario.name);
+    for version in session::versions(&scenario, scenario.versions) {
+        recording.take(&session::play_model(&scenario, version, recording::SEED).expect("it can be played"));
+    }
+    recording.to_string()
+}
+
+#[test]
+fn a_recording_is_compared_with_and_a_difference_fails_the_run() {
+    let project = Project::new("recording").with("scenarios/three.yaml", &scenario(FINISH));
+    let text = recorded(&project);
+    let project = project.with("snapshots/reference/three.txt", &text);
+    let mut shown = project.towtank(&["run"]);
+    shown.push_str(&project.towtank(&["run", "scenarios/three.yaml", "--kubernetes", "1.36", "--seed", "2"]));
+    let line = text.lines().find(|line| line.contains("succeeded 0→3")).expect("all three end at once");
+    let project =
+        project.with("snapshots/reference/three.txt", &text.replace(line, &line.replace("0→3", "0→2")));
+    shown.push_str(&project.towtank(&["run"]));
+    for format in ["json", "junit"] {
+        shown.push_str(&project.towtank(&["run", "--kubernetes", "1.36", "--format", format]));
+    }
+    let project = project.with("snapshots/reference/three.txt", &text.replace("t=", "at "));
+    shown.push_str(&project.towtank(&["run"]).replace(&*project.directory.to_string_lossy(), "PROJECT"));
+    insta::assert_snapshot!(shown);
 }
 
 #[test]

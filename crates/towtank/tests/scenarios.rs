@@ -1,29 +1,39 @@
 //! Every file under `scenarios/` as one test of its name, so that `cargo test downsize` plays what has to do with
 //! downsizing.
 //!
-//! A test plays its scenario in every version that it is true of, with several seeds, and compares the observation
-//! trace of the first seed with the one kept under `snapshots/`.
+//! A test plays its scenario in every version that it is true of, with several seeds, and compares the first seed with
+//! what is kept under `snapshots/`: its observations, and what Kubernetes' own Job controller wrote in its place.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use towtank_lockstep::observation_trace;
+use towtank_lockstep::recording::{self, REMAKE, Recording};
+use towtank_lockstep::run::Run;
 use towtank_lockstep::session;
+use towtank_lockstep::trace_text::TraceLine;
+use towtank_lockstep::verdict::Judgement;
 use towtank_scenario::ast::Scenario;
 
 /// Seeds that every scenario must pass with; the first is the one whose observations are kept.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=20;
+
+/// Directories below `scenarios` whose stories must all have been recorded from the reference.
+const RECORDED: [&str; 3] = ["jobs", "folklore", "stories"];
 
 fn main() {
     let arguments = Arguments::from_args();
     let root = root();
     let mut files = Vec::new();
     find(&root.join("scenarios"), &mut files);
+    let recordings = files.iter().filter_map(|file| recording::path_of(file)).collect();
     let tests = files.into_iter().map(|file| {
         let name = name_of(&root, &file);
         Trial::test(name.clone(), move || test(&name, &file))
     });
-    libtest_mimic::run(&arguments, tests.collect()).exit();
+    let orphans = Trial::test("recordings/have-their-scenarios", move || no_orphans(&recordings));
+    libtest_mimic::run(&arguments, tests.chain([orphans]).collect()).exit();
 }
 
 fn root() -> PathBuf {
@@ -37,13 +47,18 @@ fn name_of(root: &Path, file: &Path) -> String {
 }
 
 fn find(directory: &Path, files: &mut Vec<PathBuf>) {
+    find_all(directory, files);
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml") && is_scenario(path));
+}
+
+fn find_all(directory: &Path, files: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();
     for path in paths {
         if path.is_dir() {
-            find(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "yaml") && is_scenario(&path) {
+            find_all(&path, files);
+        } else {
             files.push(path);
         }
     }
@@ -59,18 +74,58 @@ fn test(name: &str, file: &Path) -> Result<(), Failed> {
         let (line, column) = error.position();
         format!("{}:{line}:{column}: {error}", file.display())
     })?;
+    let recording = Recording::of_scenario(file)?;
+    let must_be_recorded = RECORDED.iter().any(|directory| name.starts_with(&format!("{directory}/")));
+    if must_be_recorded && recording.is_none() {
+        return Err(format!("it has not been recorded from the reference: {REMAKE}").into());
+    }
     for seed in SEEDS {
-        play(name, &scenario, seed)?;
+        play(name, &scenario, recording.as_ref(), seed)?;
     }
     Ok(())
 }
 
-fn play(name: &str, scenario: &Scenario, seed: u64) -> Result<(), Failed> {
+/// A recording whose scenario was renamed or removed would never be compared with again.
+fn no_orphans(recordings: &BTreeSet<PathBuf>) -> Result<(), Failed> {
+    let mut files = Vec::new();
+    find_all(&root().join("snapshots/reference"), &mut files);
+    match files.iter().find(|file| !recordings.contains(*file)) {
+        Some(orphan) => Err(format!("{} belongs to no scenario: {REMAKE}", orphan.display()).into()),
+        None => Ok(()),
+    }
+}
+
+/// Write by write, in every version.
+fn compare(recording: &Recording, run: &Run) -> Result<(), Failed> {
+    let version = run.version;
+    let Some(pair) = recording.judge(run) else {
+        return Err(format!("Kubernetes {version} has not been recorded from the reference: {REMAKE}").into());
+    };
+    let Judgement::Diverges(divergence) = &pair.judgement else { return Ok(()) };
+    let text = |line: &Option<_>| match line {
+        Some(line) => TraceLine::to_string(line),
+        None => "(nothing more)".to_owned(),
+    };
+    let message = format!(
+        "{} and {} diverge after {} equal writes:\n- {}\n+ {}\n(when the scenario has changed: {REMAKE})",
+        pair.left,
+        pair.right,
+        divergence.writes_before,
+        text(&divergence.left),
+        text(&divergence.right)
+    );
+    Err(message.into())
+}
+
+fn play(name: &str, scenario: &Scenario, recording: Option<&Recording>, seed: u64) -> Result<(), Failed> {
     let mut traces = Vec::new();
     for version in session::versions(scenario, scenario.versions) {
         let run = session::play_model(scenario, version, seed)?;
         if let Some(failure) = &run.failure {
             return Err(towtank_report::human::failure(scenario, &run, failure).into());
+        }
+        if let Some(recording) = recording.filter(|_| seed == recording::SEED) {
+            compare(recording, &run)?;
         }
         traces.push((version, run.observations));
     }

@@ -185,7 +185,8 @@ impl Server {
     /// what is written goes into the trace. Returns whether anything is, which costs the component a request.
     pub fn record(&mut self, now: Time, actor: Actor, draft: EventDraft) -> bool {
         let has_budget_per_type = self.features.version.minor() >= EVENT_BUDGET_PER_TYPE_SINCE;
-        let namespace = self.jobs.get(draft.job.0).map(|job| &job.key).or_else(|| self.gone_jobs.get(&draft.job));
+        let namespace =
+            self.jobs.get(draft.job.0).map(|job| &job.key).or_else(|| self.gone_jobs.get(&draft.job));
         if namespace.is_some_and(|key| self.terminating_namespaces.contains(&key.namespace)) {
             // An Event is an object too: none can be created there.
             return false;

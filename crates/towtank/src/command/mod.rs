@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod explain;
+pub(crate) mod record;
 pub(crate) mod run;
 pub(crate) mod schema;
 

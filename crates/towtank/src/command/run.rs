@@ -10,8 +10,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use towtank_lockstep::recording::Recording;
 use towtank_lockstep::run::Run;
 use towtank_lockstep::session::{self, Task};
+use towtank_lockstep::world::WorldKind;
 use towtank_lockstep::{trace_text, verdict};
 use towtank_report::{ScenarioReport, Summary, human, json, junit};
 use towtank_scenario::ast::Scenario;
@@ -36,7 +38,8 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         progress.inc(1);
     })?;
     progress.finish_and_clear();
-    let reports = reports(&tasks, runs);
+    let mut reports = reports(&tasks, runs);
+    compare_with_recordings(&mut reports)?;
     let text = rendered(&reports, arguments.format)?;
     match &arguments.output {
         Some(directory) => {
@@ -145,6 +148,18 @@ fn reports(tasks: &[Task], runs: Vec<Run>) -> Vec<ScenarioReport> {
         }
     }
     reports
+}
+
+/// Compares what was played now with what was recorded of the reference, where anything was.
+fn compare_with_recordings(reports: &mut [ScenarioReport]) -> Result<(), Failure> {
+    for report in reports {
+        let Some(recording) = Recording::of_scenario(Path::new(&report.scenario.source.path))? else {
+            continue;
+        };
+        let played = report.runs.iter().filter(|run| run.world != WorldKind::Reference);
+        report.pairs.extend(played.filter_map(|run| recording.judge(run)));
+    }
+    Ok(())
 }
 
 fn rendered(reports: &[ScenarioReport], format: Format) -> Result<String, Failure> {

@@ -53,6 +53,15 @@ impl Rig {
         act(&mut self.controller, &mut ctx)
     }
 
+    /// A change arrives at once.
+    fn deliver(&mut self, change: &Change) {
+        self.with(|controller, ctx| controller.observe(change, ctx));
+        let now = self.events.now();
+        while let Some((_, Event::Controller(event))) = self.events.pop_until(now) {
+            self.with(|controller, ctx| controller.handle(event, ctx));
+        }
+    }
+
     fn next_version(&mut self) -> ResourceVersion {
         self.version += 1;
         self.version
@@ -81,7 +90,7 @@ impl Rig {
 
     fn deliver_job(&mut self, old: Option<&Arc<Job>>, new: Option<&Arc<Job>>) {
         let change = Change::Job(Versions { old: old.cloned(), new: new.cloned() });
-        self.with(|controller, ctx| controller.observe(&change, ctx));
+        self.deliver(&change);
     }
 
     /// Delivers a new pod of `owner`.
@@ -106,7 +115,7 @@ impl Rig {
 
     fn deliver_pod(&mut self, old: Option<&Arc<Pod>>, new: Option<&Arc<Pod>>) {
         let change = Change::Pod(Versions { old: old.cloned(), new: new.cloned() });
-        self.with(|controller, ctx| controller.observe(&change, ctx));
+        self.deliver(&change);
     }
 
     /// Names of the Jobs that are ready to be synced; they count as synced then.

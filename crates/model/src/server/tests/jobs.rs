@@ -72,7 +72,10 @@ fn status_writes_conflict_on_any_version_but_the_last() {
     assert!(Arc::ptr_eq(&same, &written), "equal after truncation");
     let scaled = JobManifest { completions: Some(1), parallelism: Some(1), ..JobManifest::default() };
     server.update_job(Time::from_secs(3), Actor::User, &key("a"), &scaled).unwrap();
-    assert_eq!(write(&mut server, 2, &JobStatus::default()), Err(ApiError::Conflict { kind: "jobs", key: key("a") }));
+    assert_eq!(
+        write(&mut server, 2, &JobStatus::default()),
+        Err(ApiError::Conflict { kind: "jobs", key: key("a") })
+    );
     let invalid = JobStatus { ready: Some(1), ..written.status.clone() };
     assert!(matches!(write(&mut server, 3, &invalid), Err(ApiError::Invalid { .. })));
     assert_eq!(changes(&mut server), ["+job", "~job", "~job"]);
