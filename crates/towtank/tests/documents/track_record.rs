@@ -66,7 +66,7 @@ const DEFECTS: &[Defect] = &[
         "#139457",
         "folklore/24-active-may-read-0-while-pods-run",
         "index 1 fails while the others are ready",
-        "job.failed == 1 && now > 19.0",
+        "job.failed == 1 && now > 14.0",
     ),
     defect(
         "a shrink below what has completed, and then less parallelism alone, stop all status writes",
