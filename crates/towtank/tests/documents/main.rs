@@ -39,7 +39,7 @@ impl Sight {
             Some(FailureCause::Happened { claim }) if claim.contains(self.seen) => true,
             Some(cause) => panic!("{} in {} {}: {cause}", self.scenario, run.world, run.version),
         };
-        let play = |version| {
+        let mut play = |version| {
             let model = session::play_model(&scenario, version, 1).expect("the model can be set up");
             let seen = is_seen(&model);
             if drivers::find(version).is_some() {
@@ -50,7 +50,6 @@ impl Sight {
             seen
         };
         let told: Vec<_> = session::versions(&scenario, scenario.versions).collect();
-        let mut play = play;
         KubernetesVersion::all()
             .map(|version| (version, told.contains(&version).then(|| play(version))))
             .collect()
