@@ -168,7 +168,8 @@ fn the_track_record_is_what_the_runs_show() {
     for Defect { what, report, sight } in DEFECTS {
         let cells = sight.cells(&mut drivers);
         let or = |text: String, other: &str| if text.is_empty() { other.to_owned() } else { text };
-        let (bad, good) = (or(ranges(&cells, true), "none of the ten"), or(ranges(&cells, false), "none yet"));
+        let (bad, good) =
+            (or(ranges(&cells, true), "none of the ten"), or(ranges(&cells, false), "none yet"));
         let _ = writeln!(text, "| {what} | {report} | {bad} | {good} | {} |", sight.link());
         let command = format!(
             "$ cargo towtank run scenarios/{}.yaml --world reference --kubernetes 1.28..1.37\n",

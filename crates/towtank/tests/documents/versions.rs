@@ -36,12 +36,7 @@ const BEHAVIOURS: &[Behaviour] = &[
         "the pod ends with code 5",
         "job.failedReason == \"PodFailurePolicy\"",
     ),
-    row(
-        "`status.ready` (JobReadyPods)",
-        "jobs/e2e-ready-counts-running-pods",
-        "resume",
-        "job.ready == 2",
-    ),
+    row("`status.ready` (JobReadyPods)", "jobs/e2e-ready-counts-running-pods", "resume", "job.ready == 2"),
     row(
         "`backoffLimitPerIndex` (JobBackoffLimitPerIndex)",
         "jobs/backoff-limit-per-index-by-version",
