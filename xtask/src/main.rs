@@ -38,6 +38,9 @@ enum Chore {
     /// Seeded mistakes in the model: each must show in a random story. Builds the model and the stories once more, and
     /// nothing else.
     Mutants,
+    /// Writes docs/track-record.md and docs/kubernetes-versions.md from runs: of the model, and of every reference driver
+    /// that is built.
+    Docs,
     /// Puts random objects and writes to the model's admission and to Kubernetes' own, and compares.
     Admission {
         /// Updates that are compared, for each version.
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
             ReferenceChore::Record { kubernetes, check } => record(kubernetes, check),
         },
         Chore::Mutants => mutants(),
+        Chore::Docs => docs(),
         Chore::Admission { updates, kubernetes, seed, refusals } => {
             admission(kubernetes, updates, seed, refusals)
         }
@@ -187,6 +191,12 @@ fn mutants() -> Outcome {
         "--test=mutants",
     ];
     cargo(STORIES)
+}
+
+/// The tests that compare the documents with runs write them, when they are told to.
+fn docs() -> Outcome {
+    let tests = ["test", "--release", "--quiet", "--package", "towtank", "--test=documents"];
+    run(command("cargo", tests).env("UPDATE_DOCS", "1"))
 }
 
 /// Invariant 5 of ARCHITECTURE.md: one seed, one trace, whatever the build.

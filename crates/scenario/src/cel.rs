@@ -41,6 +41,15 @@ pub struct EvaluationError {
 }
 
 impl CelExpression {
+    /// Compiles and checks a condition about a scenario with one Job.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and what would be right.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        compile(text, true).map_err(|error| format!("`{text}`: {}; {}", error.problem, error.help))
+    }
+
     /// Whether the condition is true of `observation`. The variable `job` is the only Job of the observation.
     ///
     /// # Errors
