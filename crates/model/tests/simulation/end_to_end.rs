@@ -48,6 +48,7 @@ fn a_stale_pod_cache_brings_an_index_back_before_1_36() {
         world.create(&indexed(4));
         world.run(3);
         world.report(3, PodPhase::Succeeded);
+        world.simulation.run_until(world.simulation.now()).unwrap();
         world.simulation.hold_cache(WatchKind::Pods);
         world.scale(3);
         world.simulation.run_until(world.simulation.now()).unwrap();

@@ -94,6 +94,8 @@ fn no_pod_is_adopted_without_a_live_look_at_the_job() {
         spec: std::sync::Arc::clone(&manifest.template.as_ref().unwrap().spec),
     };
     world.simulation.create_pod(ObjectKey::new("default", "stray"), &pod).unwrap();
+    // The pod is known before the Job is there, so that it wakes nobody.
+    world.simulation.run_until(Time::ZERO).unwrap();
     let mut template = PodTemplate::clone(manifest.template.as_ref().unwrap());
     template.labels = std::sync::Arc::new(selector.clone());
     world.create(&JobManifest {
