@@ -10,6 +10,9 @@ use crate::time::Time;
 
 const KIND: &str = "jobs";
 
+/// The minor version from which on an update of an object that is gone is answered with NotFound, uid or not.
+const MISSED_FIRST_SINCE: u16 = 34;
+
 /// The finalizer of foreground deletion: the garbage collector takes it off when the dependents are gone.
 pub const FOREGROUND_DELETION: &str = "foregroundDeletion";
 /// The finalizer of deletion that leaves orphans: the garbage collector takes it off when they are on their own.
@@ -187,13 +190,20 @@ impl Server {
         }
     }
 
+    /// Up to 1.33 the uid in an update was compared before the object was missed: a Conflict, not a NotFound.
+    fn takes_gone_for_changed(&self, write: Write) -> bool {
+        write.verb == Verb::UpdateStatus && self.features.version.minor() < MISSED_FIRST_SINCE
+    }
+
     /// The Job with this uid, for a write: a conflict when another Job has its name by now.
     fn stored_job(&mut self, write: Write, uid: Uid) -> Result<Arc<Job>, ApiError> {
         if let Some(job) = self.jobs.get(uid.0) {
             return Ok(Arc::clone(job));
         }
         let error = match self.gone_jobs.get(&uid) {
-            Some(key) if self.jobs.has_name(key) => ApiError::Conflict { kind: KIND, key: key.clone() },
+            Some(key) if self.jobs.has_name(key) || self.takes_gone_for_changed(write) => {
+                ApiError::Conflict { kind: KIND, key: key.clone() }
+            }
             Some(key) => ApiError::NotFound { kind: KIND, key: key.clone() },
             None => not_found(KIND, uid),
         };
