@@ -87,7 +87,7 @@ fn run(arguments: &Arguments) -> Result<usize, DifferentialError> {
         }
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.unwrap_or(1)).map(|_| scope.spawn(&tell)).collect();
+        let workers: Vec<_> = (0..threads.unwrap_or(1)).map(|_| scope.spawn(tell)).collect();
         let ended = workers.into_iter().map(|worker| worker.join().unwrap_or(Ok(())));
         ended.collect::<Result<(), _>>()
     })?;
