@@ -65,7 +65,13 @@ fn every_line_that_is_touched_is_noticed() {
     let original = recording(&[(28, story(0)), (33, story(1))]);
     let text = original.to_string();
     for (position, touched) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
-        for replacement in [touched.replacen('1', "2", 1).replacen("0s", "1s", 1), String::new()] {
+        let digit = touched.find(|c: char| c.is_ascii_digit());
+        let other = digit.map(|at| {
+            let next =
+                if touched[at..].starts_with('9') { '0' } else { (touched.as_bytes()[at] + 1) as char };
+            format!("{}{next}{}", &touched[..at], &touched[at + 1..])
+        });
+        for replacement in other.into_iter().chain([String::new()]) {
             let lines: Vec<&str> = text.lines().collect();
             let mut lines: Vec<String> = lines.into_iter().map(str::to_owned).collect();
             lines[position] = replacement;

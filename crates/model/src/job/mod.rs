@@ -1,6 +1,6 @@
 //! The process that runs the Job controller: a discrete-event component.
 //!
-//! Changes of the store reach it through [`JobController::observe`], as a watch would deliver them: into caches that lag
+//! Changes of the store reach it through [`Controller::observe`](crate::simulation::Controller::observe), as a watch would deliver them: into caches that lag
 //! and can be held. The handlers of section 1.3 of the specification turn deliveries into keys on a [`WorkQueue`];
 //! workers take keys from it and run a [`sync::SyncPass`] each, whose API calls go through a client with a rate limit
 //! and a latency. Beside it, in the same process and on the same caches, run the worker that takes finalizers off
