@@ -3,6 +3,7 @@
 //! Worlds on virtual time are deterministic, so they are compared write by write and time by time, on the lines of
 //! [`crate::trace_text`], in which generated names and uids have been replaced by what a pod is known as.
 
+use towtank_model::time::Time;
 use towtank_model::version::KubernetesVersion;
 
 use crate::run::Run;
@@ -99,11 +100,10 @@ pub(crate) fn canonical_lines(run: &Run) -> Vec<TraceLine> {
 
 /// Puts the Events of an instant behind its writes, sorted, and the writes about one Job together.
 pub(crate) fn in_canonical_order(mut lines: Vec<TraceLine>) -> Vec<TraceLine> {
-    lines.sort_by(|one, other| {
-        let event = |line: &TraceLine| line.is_event.then(|| line.text.clone());
-        let order = one.at.cmp(&other.at).then_with(|| event(one).cmp(&event(other)));
-        order.then_with(|| one.job.cmp(&other.job))
-    });
+    fn place(line: &TraceLine) -> (Time, Option<&str>, Option<&str>) {
+        (line.at, line.is_event.then_some(&*line.text), line.job.as_deref())
+    }
+    lines.sort_by(|one, other| place(one).cmp(&place(other)));
     lines
 }
 
@@ -124,8 +124,6 @@ pub fn compare_lines(left: Vec<TraceLine>, right: Vec<TraceLine>) -> Judgement {
 
 #[cfg(test)]
 mod tests {
-    use towtank_model::time::Time;
-
     use super::*;
 
     fn lines(texts: &[&str]) -> Vec<TraceLine> {

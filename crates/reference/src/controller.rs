@@ -5,14 +5,14 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use towtank_model::engine::{Distribution, Purpose};
 use towtank_model::job::{
-    CallKind, ClientId, ControllerConfig, ControllerEvent, Fault, FaultInjector, WatchKind,
+    CallKind, ClientId, ControllerConfig, ControllerEvent, Fault, FaultInjector, Watch, WatchKind,
 };
 use towtank_model::objects::ObjectKey;
 use towtank_model::server::{Actor, Change, EventDraft, EventRecord, Registry};
@@ -32,18 +32,11 @@ pub struct RemoteController {
     faults: FaultInjector,
     incarnation: u32,
     is_up: bool,
-    watches: [RemoteWatch; 2],
+    /// Sequence numbers in the driver of the changes that the process has not heard of, by kind.
+    watches: [Watch<u64>; 2],
     calls: BTreeMap<u32, InFlight>,
     /// Numbers of Events by their names.
     events: BTreeMap<String, usize>,
-}
-
-/// Changes of a kind that the process has not heard of.
-#[derive(Default)]
-struct RemoteWatch {
-    /// When each is due, and its sequence number in the driver.
-    pending: VecDeque<(Time, u64)>,
-    is_held: bool,
 }
 
 /// A call that waits for its effect or its answer.
@@ -90,11 +83,8 @@ impl RemoteController {
     fn deliver(&mut self, ctx: &mut Context<'_>) {
         let mut up_to = Map::new();
         for (watch, resource) in self.watches.iter_mut().zip(["pods", "jobs"]) {
-            if !watch.is_held {
-                let due = watch.pending.iter().take_while(|(at, _)| *at <= ctx.now).count();
-                if let Some((_, last)) = watch.pending.drain(..due).next_back() {
-                    up_to.insert(resource.to_owned(), last.into());
-                }
+            while let Some(last) = watch.next_due(ctx.now) {
+                up_to.insert(resource.to_owned(), last.into());
             }
         }
         if !up_to.is_empty() {
@@ -123,7 +113,7 @@ impl RemoteController {
             let fault = kind.and_then(|kind| self.faults.next(kind));
             let delay = if let Some(Fault::Delay(delay)) = fault { delay } else { Duration::ZERO };
             self.calls.insert(id, InFlight { call, fault, is_executed: false, has_caller: true });
-            let due = self.link.now() + self.latency(ctx) + delay;
+            let due = self.link.now() + drawn(&self.call_latency, ctx) + delay;
             if due == ctx.now {
                 self.handle_call(client, id, ctx);
             } else {
@@ -137,11 +127,11 @@ impl RemoteController {
         let Some(mut in_flight) = self.calls.remove(&id) else { return };
         if !in_flight.is_executed {
             self.execute(&in_flight, ctx);
-            if in_flight.has_caller && !is_none(&self.call_latency) {
+            if in_flight.has_caller && !self.call_latency.is_zero() {
                 in_flight.is_executed = true;
                 self.calls.insert(id, in_flight);
                 let event = ControllerEvent::Call { client, id };
-                let answered_at = ctx.now + self.latency(ctx);
+                let answered_at = ctx.now + drawn(&self.call_latency, ctx);
                 ctx.events.schedule(answered_at, Event::Controller(event));
                 return;
             }
@@ -175,14 +165,6 @@ impl RemoteController {
         }
     }
 
-    fn latency(&self, ctx: &mut Context<'_>) -> Duration {
-        if is_none(&self.call_latency) {
-            Duration::ZERO
-        } else {
-            self.call_latency.draw(ctx.random, Purpose::Network)
-        }
-    }
-
     // ---- Events ----
 
     fn take_events(&mut self, ctx: &mut Context<'_>) {
@@ -210,7 +192,7 @@ impl Controller for RemoteController {
         }
         self.incarnation += 1;
         for watch in &mut self.watches {
-            watch.pending.clear();
+            watch.reset();
         }
         for in_flight in self.calls.values_mut() {
             in_flight.has_caller = false;
@@ -228,15 +210,9 @@ impl Controller for RemoteController {
         if !self.is_up {
             return;
         }
-        let latency = &self.watch_latency;
-        let due =
-            if is_none(latency) { ctx.now } else { ctx.now + latency.draw(ctx.random, Purpose::Network) };
-        let watch = &mut self.watches[kind as usize];
-        let last = watch.pending.back().map_or(Time::ZERO, |(due, _)| *due);
-        let is_new_instant = watch.pending.is_empty() || due > last;
-        watch.pending.push_back((due.max(last), seq));
-        if is_new_instant && !watch.is_held {
-            self.schedule_delivery(kind, due.max(last), ctx);
+        let due = ctx.now + drawn(&self.watch_latency, ctx);
+        if let Some(at) = self.watches[kind as usize].offer(due, seq) {
+            self.schedule_delivery(kind, at, ctx);
         }
     }
 
@@ -254,15 +230,11 @@ impl Controller for RemoteController {
     }
 
     fn hold(&mut self, kind: WatchKind) {
-        self.watches[kind as usize].is_held = true;
+        self.watches[kind as usize].hold();
     }
 
     fn release(&mut self, kind: WatchKind, ctx: &mut Context<'_>) {
-        let watch = &mut self.watches[kind as usize];
-        for (due, _) in &mut watch.pending {
-            *due = ctx.now;
-        }
-        if std::mem::take(&mut watch.is_held) {
+        if self.watches[kind as usize].release(ctx.now) {
             self.schedule_delivery(kind, ctx.now, ctx);
         }
     }
@@ -288,8 +260,9 @@ impl Controller for RemoteController {
     }
 }
 
-fn is_none(latency: &Distribution) -> bool {
-    matches!(latency, Distribution::Constant(Duration::ZERO))
+/// How long something takes; no number is drawn where nothing takes any time.
+fn drawn(latency: &Distribution, ctx: &mut Context<'_>) -> Duration {
+    if latency.is_zero() { Duration::ZERO } else { latency.draw(ctx.random, Purpose::Network) }
 }
 
 /// What a call is in a fault plan.

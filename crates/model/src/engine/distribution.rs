@@ -49,6 +49,11 @@ impl Distribution {
         self.sample(random.unit(purpose))
     }
 
+    /// Nothing ever takes any time.
+    pub const fn is_zero(&self) -> bool {
+        matches!(self, Self::Constant(Duration::ZERO))
+    }
+
     /// As many are shorter as are longer.
     pub fn median(&self) -> Duration {
         self.quantile(0.5)

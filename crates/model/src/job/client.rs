@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::config::{ControllerConfig, is_none};
+use super::config::ControllerConfig;
 use super::faults::{CallKind, Fault, FaultInjector, FaultPlan};
 use super::{ControllerEvent, QueueId};
 use crate::engine::{Distribution, Purpose};
@@ -175,7 +175,7 @@ impl Client {
         let fault = self.faults.next(call.kind());
         let sent_at = self.bucket.as_mut().map_or(ctx.now, |bucket| bucket.take(ctx.now));
         let extra = if let Some(Fault::Delay(delay)) = fault { delay } else { Duration::ZERO };
-        if sent_at == ctx.now && is_none(&self.latency) && extra.is_zero() {
+        if sent_at == ctx.now && self.latency.is_zero() && extra.is_zero() {
             return Some(self.execute(&call, fault, ctx));
         }
         let due = sent_at + self.latency.draw(ctx.random, Purpose::Network) + extra;
@@ -190,7 +190,7 @@ impl Client {
         let mut in_flight = self.calls.get_mut(id as usize)?.take()?;
         if in_flight.reply.is_none() && !in_flight.is_void {
             let reply = self.execute(&in_flight.call, in_flight.fault, ctx);
-            if in_flight.ticket.is_some() && !is_none(&self.latency) {
+            if in_flight.ticket.is_some() && !self.latency.is_zero() {
                 in_flight.reply = Some(reply);
                 self.calls[id as usize] = Some(in_flight);
                 let event = ControllerEvent::Call { client: self.id, id };

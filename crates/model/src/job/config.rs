@@ -46,8 +46,3 @@ impl Default for ControllerConfig {
         }
     }
 }
-
-/// Whether there is never any.
-pub(super) const fn is_none(latency: &Distribution) -> bool {
-    matches!(latency, Distribution::Constant(Duration::ZERO))
-}

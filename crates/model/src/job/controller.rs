@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::client::{Client, ClientId, Reply, Ticket};
-use super::config::{ControllerConfig, is_none};
+use super::config::ControllerConfig;
 use super::faults::CallKind;
 use super::informer::{JobCache, KeyId, PodCache, Watch, WatchKind, slot};
 use super::memory::Memory;
@@ -36,8 +36,8 @@ pub struct JobController {
     // Caches. The watches belong to the network between process and server: a hold outlives the process.
     pub(super) jobs: JobCache,
     pub(super) pods: PodCache,
-    job_watch: Watch<Job>,
-    pod_watch: Watch<Pod>,
+    job_watch: Watch<Versions<Job>>,
+    pod_watch: Watch<Versions<Pod>>,
 
     // Memory, by key of the Job, and the Jobs that were declared finished though the cache does not show it.
     memory: Vec<Memory>,
@@ -153,7 +153,7 @@ impl JobController {
     /// When a change that sets out now gets here.
     fn arrival(&self, ctx: &mut Context<'_>) -> Time {
         let latency = &self.config.watch_latency;
-        if is_none(latency) { ctx.now } else { ctx.now + latency.draw(ctx.random, Purpose::Network) }
+        if latency.is_zero() { ctx.now } else { ctx.now + latency.draw(ctx.random, Purpose::Network) }
     }
 
     fn schedule_delivery(&self, kind: WatchKind, at: Time, ctx: &mut Context<'_>) {

@@ -22,11 +22,11 @@ pub enum WatchKind {
     Jobs,
 }
 
-/// A watch of one kind: changes that the cache has not seen.
+/// A watch of one kind: changes on their way to a cache. A change is whatever the controller knows it by.
 #[derive(Debug)]
-pub(super) struct Watch<T> {
+pub struct Watch<T> {
     /// Changes with the instants at which they are due, both in the order of the store.
-    pending: VecDeque<(Time, Versions<T>)>,
+    pending: VecDeque<(Time, T)>,
     /// Nothing is delivered for now.
     is_held: bool,
 }
@@ -40,7 +40,7 @@ impl<T> Default for Watch<T> {
 impl<T> Watch<T> {
     /// Takes in a change that is due at `due`, or later if an earlier change is. Returns when to deliver it, unless
     /// others are delivered then anyway or the watch is held.
-    pub(super) fn offer(&mut self, due: Time, change: Versions<T>) -> Option<Time> {
+    pub fn offer(&mut self, due: Time, change: T) -> Option<Time> {
         let last = self.pending.back().map(|(due, _)| *due);
         let due = last.map_or(due, |last| due.max(last));
         self.pending.push_back((due, change));
@@ -48,7 +48,7 @@ impl<T> Watch<T> {
     }
 
     /// The next change to deliver at `now`.
-    pub(super) fn next_due(&mut self, now: Time) -> Option<Versions<T>> {
+    pub fn next_due(&mut self, now: Time) -> Option<T> {
         if self.is_held || self.pending.front()?.0 > now {
             return None;
         }
@@ -56,12 +56,12 @@ impl<T> Watch<T> {
     }
 
     /// Stops deliveries.
-    pub(super) fn hold(&mut self) {
+    pub fn hold(&mut self) {
         self.is_held = true;
     }
 
     /// Resumes deliveries; what was held back is due now. Returns whether the watch was held.
-    pub(super) fn release(&mut self, now: Time) -> bool {
+    pub fn release(&mut self, now: Time) -> bool {
         for (due, _) in &mut self.pending {
             *due = now;
         }
@@ -69,12 +69,12 @@ impl<T> Watch<T> {
     }
 
     /// Whether deliveries are stopped.
-    pub(super) const fn is_held(&self) -> bool {
+    pub const fn is_held(&self) -> bool {
         self.is_held
     }
 
     /// Forgets what has not been delivered: the process will list everything anew.
-    pub(super) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.pending.clear();
     }
 }

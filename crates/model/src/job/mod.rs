@@ -29,7 +29,7 @@ pub use client::ClientId;
 pub use config::ControllerConfig;
 pub use controller::JobController;
 pub use faults::{CallKind, Fault, FaultInjector, FaultPlan};
-pub use informer::WatchKind;
+pub use informer::{Watch, WatchKind};
 pub use queue::{RetryDelays, WorkQueue};
 
 /// A work queue of the Job controller's process.

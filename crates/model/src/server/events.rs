@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::trace::trace_event;
 use super::{Actor, EventDraft, EventRecord, Server};
 use crate::objects::Uid;
 use crate::time::Time;
@@ -191,9 +192,9 @@ impl Server {
             // An Event is an object too: none can be created there.
             return false;
         }
-        let written = self.events.record(now, actor, draft, has_budget_per_type).cloned();
-        if let Some(record) = &written {
-            self.trace_event(now, actor, &record.draft);
+        let written = self.events.record(now, actor, draft, has_budget_per_type);
+        if let Some(record) = written {
+            trace_event(&mut self.trace, now, actor, &record.draft);
         }
         written.is_some()
     }
@@ -207,7 +208,7 @@ impl Server {
     /// Takes over an Event that a real recorder has written: a new one, or the next count of the one with this number.
     /// Returns its number.
     pub fn replicate_event(&mut self, number: Option<usize>, record: EventRecord) -> usize {
-        self.trace_event(record.last_time, record.actor, &record.draft);
+        trace_event(&mut self.trace, record.last_time, record.actor, &record.draft);
         let records = &mut self.events.records;
         if let Some((number, place)) = number.and_then(|number| Some((number, records.get_mut(number)?))) {
             *place = record;

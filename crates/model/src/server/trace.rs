@@ -41,10 +41,11 @@ impl Server {
             trace.push(TraceEntry { at: write.now, actor: write.actor, fact });
         }
     }
+}
 
-    pub(super) fn trace_event(&mut self, now: Time, actor: Actor, draft: &EventDraft) {
-        if let Some(trace) = &mut self.trace {
-            trace.push(TraceEntry { at: now, actor, fact: Fact::Recorded(draft.clone()) });
-        }
+/// Adds an Event that was written to the trace, when one is kept.
+pub(super) fn trace_event(trace: &mut Option<Vec<TraceEntry>>, now: Time, actor: Actor, draft: &EventDraft) {
+    if let Some(trace) = trace {
+        trace.push(TraceEntry { at: now, actor, fact: Fact::Recorded(draft.clone()) });
     }
 }
