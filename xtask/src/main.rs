@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use clap::{Parser, Subcommand};
-use towtank_reference::build::{RELEASES, build, check_go};
+use towtank_model::version::KubernetesVersion;
+use towtank_reference::build::{build, check_go};
 
 /// Chores of the Towtank repository.
 #[derive(Parser)]
@@ -110,16 +111,18 @@ fn main() -> ExitCode {
             cargo(["bench", "--package", "towtank-benches"].into_iter().map(String::from).chain(args))
         }
         Chore::Reference { chore } => match chore {
-            ReferenceChore::Build { kubernetes, all } => reference(kubernetes, all),
-            ReferenceChore::Record { kubernetes, check } => record(kubernetes, check),
+            ReferenceChore::Build { kubernetes, all } => reference(&kubernetes, all),
+            ReferenceChore::Record { kubernetes, check } => record(&kubernetes, check),
         },
         Chore::Mutants => mutants(),
         Chore::Docs => docs(),
         Chore::Admission { updates, kubernetes, seed, refusals } => {
-            admission(kubernetes, updates, seed, refusals)
+            admission(&kubernetes, updates, seed, refusals)
         }
         Chore::Differential { stories, kubernetes, seed, mutant } => {
-            kubernetes.iter().try_for_each(|version| differential(version, stories, seed, mutant))
+            versions(&kubernetes).and_then(|versions| {
+                versions.into_iter().try_for_each(|version| differential(version, stories, seed, mutant))
+            })
         }
         Chore::Deny => deny(),
     };
@@ -143,7 +146,7 @@ fn ci() -> Outcome {
     let go = check_go();
     // A thread builds with Go what is not built yet, while cargo checks and compiles.
     std::thread::scope(|scope| {
-        let build = || reference(PLAYED_IN_CI.map(String::from).into(), false);
+        let build = || reference(&PLAYED_IN_CI.map(String::from), false);
         let drivers = go.is_ok().then(|| scope.spawn(build));
         step("format", || cargo(["fmt", "--all", "--check"]))?;
         step("clippy", || {
@@ -173,21 +176,19 @@ fn ci() -> Outcome {
 fn play_the_reference() -> Outcome {
     for version in PLAYED_IN_CI {
         step(&format!("the real controller of Kubernetes {version} beside the model"), || {
-            let worlds = ["--world", "model", "--world", "reference", "--kubernetes", version];
-            let args = ["towtank", "run"].into_iter().chain(worlds).map(String::from);
-            quietly(args.chain(recorded()))
+            quietly(["towtank", "run", "--world", "model", "--world", "reference", "--kubernetes", version])
         })?;
     }
-    step("recordings", || record(PLAYED_IN_CI.map(String::from).into(), true))?;
+    step("recordings", || record(&PLAYED_IN_CI.map(String::from), true))?;
     step("random stories", || {
-        PLAYED_IN_CI.iter().try_for_each(|version| differential(version, STORIES_IN_CI, 1, None))
+        let versions = versions(&PLAYED_IN_CI.map(String::from))?;
+        versions.into_iter().try_for_each(|version| differential(version, STORIES_IN_CI, 1, None))
     })
 }
 
 /// Random stories on the model and on the real controller of one version.
-fn differential(version: &str, stories: u64, seed: u64, mutant: Option<u32>) -> Outcome {
-    let mut say = |line: &str| eprintln!("xtask: {line}");
-    build(&root().join("target"), version, &mut say).map_err(|error| Failed(error.to_string()))?;
+fn differential(version: KubernetesVersion, stories: u64, seed: u64, mutant: Option<u32>) -> Outcome {
+    driver(version)?;
     let mut args: Vec<String> =
         ["run", "--release", "--quiet", "--package", "towtank-differential"].map(String::from).into();
     if mutant.is_some() {
@@ -265,56 +266,48 @@ fn same_bytes_in_debug_and_release() -> Outcome {
 }
 
 /// Builds drivers one after the other: one Go build has work for all cores.
-fn reference(versions: Vec<String>, all: bool) -> Outcome {
-    let versions = if all {
-        RELEASES.iter().map(|release| release.version()).collect()
-    } else if versions.is_empty() {
-        RELEASES.last().map(|release| release.version()).into_iter().collect()
-    } else {
-        versions
+fn reference(named: &[String], all: bool) -> Outcome {
+    let versions = match named {
+        [] if !all => vec![KubernetesVersion::NEWEST],
+        named => versions(named)?,
     };
     for version in versions {
-        let mut say = |line: &str| eprintln!("xtask: {line}");
-        match build(&root().join("target"), &version, &mut say) {
-            Ok(path) => eprintln!("xtask: Kubernetes {version}: {}", path.display()),
-            Err(error) => return Err(Failed(error.to_string())),
-        }
+        eprintln!("xtask: Kubernetes {version}: {}", driver(version)?.display());
     }
     Ok(())
 }
 
-/// Directories whose scenarios are recorded from the reference.
-const RECORDED: [&str; 3] = ["scenarios/jobs", "scenarios/folklore", "scenarios/stories"];
+/// The versions of these names; all when none is named.
+fn versions(named: &[String]) -> Result<Vec<KubernetesVersion>, Failed> {
+    if named.is_empty() {
+        return Ok(KubernetesVersion::all().collect());
+    }
+    let unknown = |text: &String| {
+        Failed(format!("no driver can be built for Kubernetes {text}: choose one from 1.28 to 1.37"))
+    };
+    named.iter().map(|text| text.parse().map_err(|_| unknown(text))).collect()
+}
 
-/// Those of [`RECORDED`] that are there.
-fn recorded() -> impl Iterator<Item = String> {
-    RECORDED.into_iter().filter(|directory| root().join(directory).is_dir()).map(String::from)
+/// Where the driver of a version is, built if need be.
+fn driver(version: KubernetesVersion) -> Result<PathBuf, Failed> {
+    let mut say = |line: &str| eprintln!("xtask: {line}");
+    build(&root().join("target"), version, &mut say).map_err(|error| Failed(error.to_string()))
 }
 
 /// Builds the drivers that are missing and plays every scenario in them.
-fn record(versions: Vec<String>, check: bool) -> Outcome {
-    let all = versions.is_empty();
-    reference(versions.clone(), all)?;
+fn record(named: &[String], check: bool) -> Outcome {
+    reference(named, named.is_empty())?;
     let mut args: Vec<String> = ["towtank", "record"].map(String::from).into();
-    args.extend(recorded());
-    args.extend(versions.into_iter().flat_map(|version| ["--kubernetes".to_owned(), version]));
+    args.extend(named.iter().flat_map(|version| ["--kubernetes".to_owned(), version.clone()]));
     args.extend(check.then(|| "--check".to_owned()));
     cargo(args)
 }
 
 /// Compares the admission of versions one after the other: the driver has work for one core, the model for the other.
-fn admission(versions: Vec<String>, updates: u64, seed: u64, refusals: bool) -> Outcome {
-    let versions = if versions.is_empty() {
-        RELEASES.iter().map(|release| release.version()).collect()
-    } else {
-        versions
-    };
+fn admission(named: &[String], updates: u64, seed: u64, refusals: bool) -> Outcome {
     let mut differing = Vec::new();
-    for version in versions {
-        let mut say = |line: &str| eprintln!("xtask: {line}");
-        let driver =
-            build(&root().join("target"), &version, &mut say).map_err(|error| Failed(error.to_string()))?;
-        let report = towtank_reference::admission::run(&driver, &version, updates, seed)
+    for version in versions(named)? {
+        let report = towtank_reference::admission::run(&driver(version)?, version, updates, seed)
             .map_err(|error| Failed(format!("admission of {version}: {error}")))?;
         for difference in &report.differences {
             println!("{version}: the sides differ: {difference}");
@@ -334,7 +327,7 @@ fn admission(versions: Vec<String>, updates: u64, seed: u64, refusals: bool) -> 
             report.differences.len()
         );
         if !report.differences.is_empty() {
-            differing.push(version);
+            differing.push(version.to_string());
         }
     }
     if differing.is_empty() {

@@ -287,7 +287,7 @@ fn job_row(job: &JobView, now: f64, printers: PrinterFeatures) -> Vec<String> {
 }
 
 fn node_row(node: &NodeView, now: f64, version: KubernetesVersion) -> Vec<String> {
-    let kubelet = format!("v{version}.{}", version.patch());
+    let kubelet = format!("v{}", version.full());
     vec![node.name.clone(), node_status(node), "<none>".to_owned(), age(now), kubelet]
 }
 

@@ -25,7 +25,7 @@ impl std::fmt::Display for Party {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { world, version, is_recorded } = self;
         match is_recorded {
-            true => write!(f, "the recording of Kubernetes {version}.{}", version.patch()),
+            true => write!(f, "the recording of Kubernetes {}", version.full()),
             false => write!(f, "{world} {version}"),
         }
     }

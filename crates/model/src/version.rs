@@ -56,6 +56,11 @@ impl KubernetesVersion {
         const PATCHES: [u16; 10] = [15, 6, 14, 14, 13, 13, 4, 4, 3, 0];
         PATCHES[(self.minor - Self::OLDEST.minor) as usize]
     }
+
+    /// The release as a whole: `1.36.3`.
+    pub fn full(self) -> String {
+        format!("{self}.{}", self.patch())
+    }
 }
 
 impl fmt::Display for KubernetesVersion {

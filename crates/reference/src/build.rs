@@ -9,64 +9,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use thiserror::Error;
-
-/// A release of Kubernetes that the driver can be built for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Release {
-    /// 36 for Kubernetes 1.36.
-    pub minor: u32,
-    /// 3 for Kubernetes 1.36.3.
-    pub patch: u32,
-}
-
-/// The releases, oldest first: of each minor version one that the module proxy serves with all its parts.
-pub const RELEASES: [Release; 10] = [
-    Release { minor: 28, patch: 15 },
-    Release { minor: 29, patch: 6 },
-    Release { minor: 30, patch: 14 },
-    Release { minor: 31, patch: 14 },
-    Release { minor: 32, patch: 13 },
-    Release { minor: 33, patch: 13 },
-    Release { minor: 34, patch: 4 },
-    Release { minor: 35, patch: 4 },
-    Release { minor: 36, patch: 3 },
-    Release { minor: 37, patch: 0 },
-];
+use towtank_model::version::KubernetesVersion;
 
 /// The oldest Go that has `testing/synctest`.
 const GO_OLDEST: GoVersion = GoVersion(1, 25, 0);
 
-impl Release {
-    /// The release of a minor version such as `1.36`.
-    #[must_use]
-    pub fn of(version: &str) -> Option<Self> {
-        RELEASES.into_iter().find(|release| release.version() == version)
-    }
-
-    /// The minor version, as in `1.36`.
-    #[must_use]
-    pub fn version(self) -> String {
-        format!("1.{}", self.minor)
-    }
-
-    /// The whole version, as in `1.36.3`.
-    #[must_use]
-    pub fn full_version(self) -> String {
-        format!("1.{}.{}", self.minor, self.patch)
-    }
-
-    /// Build tags, one for each minor version since 1.29: the sources ask for the version in which something changed.
-    fn tags(self) -> String {
-        (29..=self.minor).map(|minor| format!("since_1_{minor}")).collect::<Vec<_>>().join(",")
-    }
+/// Build tags, one for each minor version since 1.29: the sources ask for the version in which something changed.
+fn tags(version: KubernetesVersion) -> String {
+    (29..=version.minor()).map(|minor| format!("since_1_{minor}")).collect::<Vec<_>>().join(",")
 }
 
 /// Why there is no driver.
 #[derive(Debug, Error)]
 pub enum BuildError {
-    /// The version is none of [`RELEASES`].
-    #[error("no driver can be built for Kubernetes {0}: choose one from 1.28 to 1.37")]
-    UnknownVersion(String),
     /// There is no `go` command.
     #[error(
         "the driver is written in Go, and there is no `go` command on the PATH: install Go 1.25 or newer"
@@ -101,30 +56,24 @@ pub enum BuildError {
     },
 }
 
-/// Where the driver's binary is, or would be, below cargo's target directory.
-///
-/// # Errors
-/// When the sources cannot be read, or nothing is known of the version.
-pub fn driver_path(target_dir: &Path, version: &str) -> Result<PathBuf, BuildError> {
-    let release = Release::of(version).ok_or_else(|| BuildError::UnknownVersion(version.to_owned()))?;
-    Ok(binary_path(target_dir, release, &digest(release, &sources(&source_dir())?)))
-}
-
 /// Builds the driver unless it is there already, and returns where it is. `say` gets a line for each part that takes time.
 ///
 /// # Errors
 /// See [`BuildError`].
-pub fn build(target_dir: &Path, version: &str, say: &mut dyn FnMut(&str)) -> Result<PathBuf, BuildError> {
-    let release = Release::of(version).ok_or_else(|| BuildError::UnknownVersion(version.to_owned()))?;
+pub fn build(
+    target_dir: &Path,
+    version: KubernetesVersion,
+    say: &mut dyn FnMut(&str),
+) -> Result<PathBuf, BuildError> {
     let sources = sources(&source_dir())?;
-    let digest = digest(release, &sources);
-    let binary = binary_path(target_dir, release, &digest);
+    let digest = digest(&version.full(), &sources);
+    let binary = binary_path(target_dir, version, &digest);
     if binary.exists() {
         return Ok(binary);
     }
     check_go()?;
 
-    let module = target_dir.join("reference").join(release.version());
+    let module = target_dir.join("reference").join(version.to_string());
     at(&module, fs::create_dir_all(&module))?;
     // Two builds of one version would write over each other's files.
     let lock_path = module.join("lock");
@@ -134,17 +83,17 @@ pub fn build(target_dir: &Path, version: &str, say: &mut dyn FnMut(&str)) -> Res
         return Ok(binary);
     }
     write_sources(&module, &sources)?;
-    write_go_mod(&module, release, say)?;
-    say(&format!("building the driver for Kubernetes {} (minutes the first time)", release.full_version()));
+    write_go_mod(&module, version, say)?;
+    say(&format!("building the driver for Kubernetes {} (minutes the first time)", version.full()));
     let unfinished = module.join("driver.unfinished");
-    let mut compile = go(&module, &["test", "-c", "-mod=mod", "-tags", &release.tags(), "-ldflags"]);
+    let mut compile = go(&module, &["test", "-c", "-mod=mod", "-tags", &tags(version), "-ldflags"]);
     compile.arg(format!(
         "-s -w -X {MODULE}.kubernetesVersion={} -X {MODULE}.sourceDigest={digest}",
-        release.full_version()
+        version.full()
     ));
     succeed(compile.arg("-o").arg(&unfinished).arg("."))?;
     at(&binary, fs::rename(&unfinished, &binary))?;
-    remove_older(&binary, release)?;
+    remove_older(&binary, version)?;
     Ok(binary)
 }
 
@@ -176,7 +125,7 @@ fn sources(dir: &Path) -> Result<Vec<Source>, BuildError> {
 }
 
 /// FNV-1a over the release and all names and contents, in hexadecimal.
-fn digest(release: Release, sources: &[Source]) -> String {
+fn digest(release: &str, sources: &[Source]) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut take = |bytes: &[u8]| {
         // A length first, so that no two lists of files read alike.
@@ -184,7 +133,7 @@ fn digest(release: Release, sources: &[Source]) -> String {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
     };
-    take(release.full_version().as_bytes());
+    take(release.as_bytes());
     for source in sources {
         take(source.name.as_bytes());
         take(&source.content);
@@ -192,12 +141,12 @@ fn digest(release: Release, sources: &[Source]) -> String {
     format!("{hash:016x}")
 }
 
-fn binary_path(target_dir: &Path, release: Release, digest: &str) -> PathBuf {
-    target_dir.join("reference").join(format!("{}{digest}", binary_prefix(release)))
+fn binary_path(target_dir: &Path, version: KubernetesVersion, digest: &str) -> PathBuf {
+    target_dir.join("reference").join(format!("{}{digest}", binary_prefix(version)))
 }
 
-fn binary_prefix(release: Release) -> String {
-    format!("driver-{}-", release.version())
+fn binary_prefix(version: KubernetesVersion) -> String {
+    format!("driver-{}-", version.to_string())
 }
 
 /// Copies the sources into the module, and takes away files that are no sources any more.
@@ -216,27 +165,31 @@ fn write_sources(module: &Path, sources: &[Source]) -> Result<(), BuildError> {
 }
 
 /// Writes go.mod unless it is there for this very release; with it, Go keeps its sums and what else it has found out.
-fn write_go_mod(module: &Path, release: Release, say: &mut dyn FnMut(&str)) -> Result<(), BuildError> {
+fn write_go_mod(
+    module: &Path,
+    version: KubernetesVersion,
+    say: &mut dyn FnMut(&str),
+) -> Result<(), BuildError> {
     let path = module.join("go.mod");
-    let requirement = format!("k8s.io/kubernetes v{}", release.full_version());
+    let requirement = format!("k8s.io/kubernetes v{}", version.full());
     if fs::read_to_string(&path).is_ok_and(|text| text.lines().any(|line| line.ends_with(&requirement))) {
         return Ok(());
     }
-    say(&format!("fetching the sources of Kubernetes {}", release.full_version()));
+    say(&format!("fetching the sources of Kubernetes {}", version.full()));
     at(&path, fs::write(&path, format!("module {MODULE}\n")))?;
-    let spec = format!("k8s.io/kubernetes@v{}", release.full_version());
+    let spec = format!("k8s.io/kubernetes@v{}", version.full());
     let download = succeed(&mut go(module, &["mod", "download", "-json", &spec]))?;
     let upstream_path = serde_json::from_slice::<serde_json::Value>(&download.stdout)
         .ok()
         .and_then(|answer| Some(PathBuf::from(answer.get("GoMod")?.as_str()?)))
-        .ok_or_else(|| upstream_fault(release, "cannot be found"))?;
+        .ok_or_else(|| upstream_fault(version, "cannot be found"))?;
     let upstream = at(&upstream_path, fs::read_to_string(&upstream_path))?;
-    at(&path, fs::write(&path, go_mod(release, &upstream)?))
+    at(&path, fs::write(&path, go_mod(version, &upstream)?))
 }
 
 /// The driver's go.mod. Kubernetes requires its own libraries as version 0.0.0 and replaces them by a directory of its repository, which a
 /// module that requires Kubernetes must do again, with the version that was published.
-fn go_mod(release: Release, upstream: &str) -> Result<String, BuildError> {
+fn go_mod(version: KubernetesVersion, upstream: &str) -> Result<String, BuildError> {
     let library = |line: &str| {
         let name = line.split_whitespace().find(|word| word.starts_with("k8s.io/"))?.to_owned();
         (line.contains("=> ./staging/") || line.contains(" v0.0.0")).then_some(name)
@@ -246,38 +199,38 @@ fn go_mod(release: Release, upstream: &str) -> Result<String, BuildError> {
     libraries.sort();
     libraries.dedup();
     if libraries.is_empty() {
-        return Err(upstream_fault(release, "names no library of its own"));
+        return Err(upstream_fault(version, "names no library of its own"));
     }
     let go = upstream
         .lines()
         .find_map(|line| GoVersion::parse(line.strip_prefix("go ")?))
-        .ok_or_else(|| upstream_fault(release, "does not say which Go it wants"))?
+        .ok_or_else(|| upstream_fault(version, "does not say which Go it wants"))?
         .max(GO_OLDEST);
     let mut text = format!(
         "module {MODULE}\n\ngo {}.{}.{}\n\nrequire k8s.io/kubernetes v{}\n\nreplace (\n",
         go.0,
         go.1,
         go.2,
-        release.full_version()
+        version.full()
     );
     for name in libraries {
-        text.push_str(&format!("\t{name} => {name} v0.{}.{}\n", release.minor, release.patch));
+        text.push_str(&format!("\t{name} => {name} v0.{}.{}\n", version.minor(), version.patch()));
     }
     text.push_str(")\n");
     Ok(text)
 }
 
-fn upstream_fault(release: Release, fault: &'static str) -> BuildError {
-    BuildError::Upstream { version: release.full_version(), fault }
+fn upstream_fault(version: KubernetesVersion, fault: &'static str) -> BuildError {
+    BuildError::Upstream { version: version.full(), fault }
 }
 
 /// Removes the binaries of other sources, which nobody will run again.
-fn remove_older(binary: &Path, release: Release) -> Result<(), BuildError> {
+fn remove_older(binary: &Path, version: KubernetesVersion) -> Result<(), BuildError> {
     let Some(dir) = binary.parent() else { return Ok(()) };
     for entry in at(dir, fs::read_dir(dir))? {
         let path = at(dir, entry)?.path();
         let of_this_version =
-            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&binary_prefix(release)));
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&binary_prefix(version)));
         if of_this_version && path != binary {
             at(&path, fs::remove_file(&path))?;
         }
@@ -347,7 +300,9 @@ fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, BuildError> {
 mod tests {
     use super::*;
 
-    const RELEASE: Release = Release { minor: 36, patch: 3 };
+    fn version(text: &str) -> KubernetesVersion {
+        text.parse().expect("a version")
+    }
 
     fn source(name: &str, content: &str) -> Source {
         Source { name: name.to_owned(), content: content.into() }
@@ -358,7 +313,7 @@ mod tests {
         let upstream = "module k8s.io/kubernetes\n\ngo 1.26.0\n\nrequire (\n\tk8s.io/api v0.0.0\n\tk8s.io/klog/v2 v2.140.0\n\
             \tk8s.io/utils v0.0.0-20260210185600-b8788abfbbc2\n)\n\nreplace (\n\tk8s.io/api => ./staging/src/k8s.io/api\n\
             \tk8s.io/kms => ./staging/src/k8s.io/kms\n)\n";
-        let text = go_mod(RELEASE, upstream).expect("a go.mod");
+        let text = go_mod(version("1.36"), upstream).expect("a go.mod");
         assert_eq!(
             text,
             "module towtank.dev/reference\n\ngo 1.26.0\n\nrequire k8s.io/kubernetes v1.36.3\n\nreplace (\n\
@@ -369,17 +324,17 @@ mod tests {
     #[test]
     fn asks_for_a_go_that_has_bubbles() {
         let upstream = "go 1.20\nrequire k8s.io/api v0.0.0\n";
-        let text = go_mod(Release { minor: 28, patch: 15 }, upstream).expect("a go.mod");
+        let text = go_mod(version("1.28"), upstream).expect("a go.mod");
         assert!(text.contains("\ngo 1.25.0\n"), "{text}");
     }
 
     #[test]
     fn the_digest_tells_sources_and_patch_levels_apart() {
         let digests = [
-            digest(RELEASE, &[source("a.go", "x"), source("b.go", "y")]),
-            digest(RELEASE, &[source("a.go", "xb.go"), source("", "y")]),
-            digest(RELEASE, &[source("a.go", "x"), source("b.go", "z")]),
-            digest(Release { patch: 4, ..RELEASE }, &[source("a.go", "x"), source("b.go", "y")]),
+            digest("1.36.3", &[source("a.go", "x"), source("b.go", "y")]),
+            digest("1.36.3", &[source("a.go", "xb.go"), source("", "y")]),
+            digest("1.36.3", &[source("a.go", "x"), source("b.go", "z")]),
+            digest("1.36.4", &[source("a.go", "x"), source("b.go", "y")]),
         ];
         for (i, one) in digests.iter().enumerate() {
             for other in digests.iter().skip(i + 1) {
@@ -398,7 +353,7 @@ mod tests {
 
     #[test]
     fn knows_which_changes_a_release_has() {
-        assert_eq!(Release { minor: 28, patch: 15 }.tags(), "");
-        assert_eq!(Release { minor: 30, patch: 14 }.tags(), "since_1_29,since_1_30");
+        assert_eq!(tags(version("1.28")), "");
+        assert_eq!(tags(version("1.30")), "since_1_29,since_1_30");
     }
 }

@@ -21,7 +21,7 @@ use towtank_model::time::Time;
 
 use crate::driver::{Driver, DriverError};
 use crate::registry::RemoteRegistry;
-use crate::session::{Link, RemoteCall, RemoteEvent, Settings, verb};
+use crate::session::{Link, RemoteCall, RemoteEvent, verb};
 use crate::wire;
 
 /// The Job controller and the controller of `ttlSecondsAfterFinished` in a driver.
@@ -60,9 +60,7 @@ impl RemoteController {
         seed: u64,
         feature_gates: BTreeMap<String, bool>,
     ) -> Result<(Self, Box<dyn Registry>), DriverError> {
-        let settings =
-            Settings { seed, feature_gates, workers: config.workers, qps: config.qps, burst: config.burst };
-        let link = Link::begin(driver, &settings)?;
+        let link = Link::begin(driver, config, seed, &feature_gates)?;
         let controller = Self {
             link: link.clone(),
             watch_latency: config.watch_latency,

@@ -153,7 +153,7 @@ impl Driver {
         if theirs != PROTOCOL {
             return Err(DriverError::Protocol { ours: PROTOCOL, theirs });
         }
-        let ours = format!("1.{}.{}", version.minor(), version.patch());
+        let ours = version.full();
         let text = |field: &str| hello.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
         let theirs = text("kubernetes");
         if theirs != ours {

@@ -5,30 +5,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
-use towtank_model::job::WatchKind;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+use towtank_model::job::{ControllerConfig, WatchKind};
 use towtank_model::objects::{NodeId, ObjectKey, Pod, PodSpec};
 use towtank_model::server::{ApiError, Replica, Verb};
 use towtank_model::time::Time;
 
 use crate::driver::{Driver, DriverError};
 use crate::wire;
-
-/// How a run is set up.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Settings {
-    /// Seed of generated names.
-    pub seed: u64,
-    /// Feature gates that differ from what the version has.
-    pub feature_gates: BTreeMap<String, bool>,
-    /// Jobs synced at the same time.
-    pub workers: u32,
-    /// Requests per second of each controller; `None`: no limit.
-    pub qps: Option<u32>,
-    /// Requests that may exceed the rate for a moment.
-    pub burst: u32,
-}
 
 /// A run in a driver, shared by the two parts of a simulation that live there. It ends with its last owner.
 #[derive(Clone)]
@@ -93,16 +78,22 @@ struct RemoteChange {
 }
 
 impl Link {
-    /// Begins a run.
-    pub(crate) fn begin(driver: &Rc<RefCell<Driver>>, settings: &Settings) -> Result<Self, DriverError> {
+    /// Begins a run: with these settings of the controllers' process, a seed for generated names, and the feature gates
+    /// that differ from what the version has.
+    pub(crate) fn begin(
+        driver: &Rc<RefCell<Driver>>,
+        config: &ControllerConfig,
+        seed: u64,
+        feature_gates: &BTreeMap<String, bool>,
+    ) -> Result<Self, DriverError> {
         let begin = json!({
             "do": "begin",
             "mode": "closed",
-            "seed": settings.seed,
-            "featureGates": settings.feature_gates,
-            "workers": settings.workers,
-            "qps": settings.qps,
-            "burst": settings.burst,
+            "seed": seed,
+            "featureGates": feature_gates,
+            "workers": config.workers,
+            "qps": config.qps,
+            "burst": config.burst,
         });
         driver.borrow_mut().request(&begin)?;
         let session = Session {
@@ -209,8 +200,8 @@ impl Session {
         }
     }
 
-    fn note(&mut self, answer: Value) {
-        match serde_json::from_value::<Progress>(answer) {
+    fn note<'a>(&mut self, answer: impl Deserializer<'a, Error = serde_json::Error>) {
+        match Progress::deserialize(answer) {
             Ok(progress) => {
                 self.now = Time::from_micros(progress.now_micros);
                 // What follows from an answer comes before what was asked for in parallel with it.
@@ -228,10 +219,9 @@ impl Session {
         (resource, key): (&'static str, &ObjectKey),
         request: &Value,
     ) -> Result<Vec<Replica>, ApiError> {
-        let Some(mut answer) = self.exchange(request) else { return Err(ApiError::Unreachable) };
-        if let Some(fields) = answer.as_object_mut().filter(|fields| fields.contains_key("nowMicros")) {
-            let taken = ["nowMicros", "calls", "events"].map(|name| (name.to_owned(), take(fields, name)));
-            self.note(Value::Object(Map::from_iter(taken)));
+        let Some(answer) = self.exchange(request) else { return Err(ApiError::Unreachable) };
+        if answer.get("nowMicros").is_some() {
+            self.note(&answer);
         }
         let outcome: Outcome = match serde_json::from_value(answer) {
             Ok(outcome) => outcome,
@@ -267,9 +257,7 @@ impl Session {
         }
         Ok(replicas)
     }
-}
 
-impl Session {
     /// Pods of one template have one spec: the scheduler knows them by it.
     fn share_spec(&mut self, pod: &mut Pod) {
         if let Some(known) = self.specs.iter().find(|known| **known == pod.spec) {
@@ -290,10 +278,6 @@ impl Drop for Session {
             let _ = self.driver.borrow_mut().request(&json!({"do": "end"}));
         }
     }
-}
-
-fn take(fields: &mut Map<String, Value>, name: &str) -> Value {
-    fields.get_mut(name).map(Value::take).unwrap_or_default()
 }
 
 /// A change as the simulation's copy takes it over.

@@ -62,7 +62,7 @@ impl fmt::Display for Recording {
 
 /// The first line: what was recorded, of which releases, so that nobody takes another release for it.
 fn head(scenario: &str, versions: impl Iterator<Item = KubernetesVersion>) -> String {
-    let releases: Vec<String> = versions.map(|version| format!("{version}.{}", version.patch())).collect();
+    let releases: Vec<String> = versions.map(|version| version.full()).collect();
     format!("{scenario}, seed {SEED}, recorded from Kubernetes {}", releases.join(", "))
 }
 

@@ -17,7 +17,7 @@ use std::fmt;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use towtank_model::version::{Features, KubernetesVersion, UnknownVersion};
+use towtank_model::version::{Features, KubernetesVersion};
 
 use self::story::{Answer, Step, Story};
 use crate::driver::{Driver, DriverError};
@@ -33,9 +33,6 @@ const DIFFERENCES_MAX: usize = 12;
 /// What keeps the two sides from being compared.
 #[derive(Debug, thiserror::Error)]
 pub enum AdmissionError {
-    /// There is no such version.
-    #[error(transparent)]
-    Version(#[from] UnknownVersion),
     /// A search without writes shows nothing.
     #[error("no update was compared")]
     Empty,
@@ -50,13 +47,17 @@ pub enum AdmissionError {
     Wire(#[from] WireError),
 }
 
-/// Plays random stories with the driver at `path`, see [`search`]. `version` is a text such as `1.36`.
+/// Plays random stories with the driver at `path`, see [`search`].
 ///
 /// # Errors
 ///
-/// The version is unknown, the driver fails, or nothing was compared.
-pub fn run(path: &Path, version: &str, updates: u64, seed: u64) -> Result<Report, AdmissionError> {
-    let version = version.parse()?;
+/// The driver fails, or nothing was compared.
+pub fn run(
+    path: &Path,
+    version: KubernetesVersion,
+    updates: u64,
+    seed: u64,
+) -> Result<Report, AdmissionError> {
     let mut driver = Driver::start(path, version)?;
     let report = search(&mut driver, version, updates, seed)?;
     if report.updates == 0 || (report.accepted == 0 && report.differences.is_empty()) {
