@@ -146,7 +146,7 @@ fn binary_path(target_dir: &Path, version: KubernetesVersion, digest: &str) -> P
 }
 
 fn binary_prefix(version: KubernetesVersion) -> String {
-    format!("driver-{}-", version.to_string())
+    format!("driver-{}-", version)
 }
 
 /// Copies the sources into the module, and takes away files that are no sources any more.
