@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use towtank_lockstep::run::Run;
 use towtank_lockstep::verdict::{Judgement, PairVerdict};
+use towtank_model::version::KubernetesVersion;
 use towtank_scenario::ast::Scenario;
 
 pub mod human;
@@ -31,6 +32,13 @@ impl ScenarioReport {
     pub fn passed(&self) -> bool {
         self.runs.iter().all(Run::passed)
             && !self.pairs.iter().any(|pair| matches!(pair.judgement, Judgement::Diverges(_)))
+    }
+
+    /// Two worlds tell different things of a version.
+    pub fn diverges(&self, version: KubernetesVersion) -> bool {
+        self.pairs
+            .iter()
+            .any(|pair| pair.right.version == version && matches!(pair.judgement, Judgement::Diverges(_)))
     }
 }
 

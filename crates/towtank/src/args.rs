@@ -51,7 +51,7 @@ pub(crate) struct RunArguments {
     /// What to print
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
-    /// Write the report, and the traces of runs that failed, into this directory
+    /// Write the report, and the traces of runs that failed or diverge, into this directory
     #[arg(long, short, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
     /// Runs at the same time; as many as there are cores when absent

@@ -103,18 +103,24 @@ pub(super) struct JobCache {
 }
 
 impl JobCache {
-    /// The key of a Job that was seen under this name; a new one for a new name.
-    pub(super) fn intern(&mut self, job: &Job) -> KeyId {
-        let key = if let Some(key) = self.keys.get(&job.key) {
+    /// The key of a Job of this name; a new one for a new name.
+    fn intern(&mut self, name: &ObjectKey, uid: Uid) -> KeyId {
+        let key = if let Some(key) = self.keys.get(name) {
             *key
         } else {
             let key = KeyId(u32::try_from(self.jobs.len()).unwrap_or(u32::MAX));
-            self.keys.insert(job.key.clone(), key);
+            self.keys.insert(name.clone(), key);
             self.jobs.push(None);
             key
         };
-        *slot(&mut self.keys_by_uid, job.uid.index()) = Some(key);
+        *slot(&mut self.keys_by_uid, uid.index()) = Some(key);
         key
+    }
+
+    /// The key of the Job that owns a pod of this namespace, whether it was ever seen or not.
+    pub(super) fn key_of_owner(&mut self, namespace: &str, owner: &OwnerReference) -> KeyId {
+        let known = self.key_of(owner.uid);
+        known.unwrap_or_else(|| self.intern(&ObjectKey::new(namespace, &*owner.name), owner.uid))
     }
 
     /// Takes over a change; returns the key.
@@ -122,7 +128,7 @@ impl JobCache {
         let job = change.new.as_ref().or(change.old.as_ref())?;
         self.reached = self.reached.max(job.resource_version);
         let key = self.keys_by_uid.get(job.uid.index()).copied().flatten();
-        let key = key.unwrap_or_else(|| self.intern(job));
+        let key = key.unwrap_or_else(|| self.intern(&job.key, job.uid));
         self.jobs[key.index()].clone_from(&change.new);
         Some(key)
     }
@@ -137,7 +143,7 @@ impl JobCache {
         (0..).map(KeyId).zip(&self.jobs).filter_map(|(key, job)| Some((key, job.as_ref()?)))
     }
 
-    /// The key of the Job with this uid, once it has been seen.
+    /// The key of the Job with this uid, once it has been heard of.
     pub(super) fn key_of(&self, uid: Uid) -> Option<KeyId> {
         self.keys_by_uid.get(uid.index()).copied().flatten()
     }

@@ -291,16 +291,18 @@ impl JobController {
         if !self.features.read_own_writes {
             return;
         }
-        let (owner, job, pod) = match reply {
-            Ok(Payload::Pod(pod)) => match &pod.owner {
-                Some(owner) => (owner.uid, 0, pod.resource_version),
-                None => return,
-            },
-            Ok(Payload::Job(job)) => (job.uid, job.resource_version, 0),
-            Ok(Payload::Nothing) | Err(_) => return,
-        };
-        if let Some(key) = self.jobs.key_of(owner) {
-            self.memory(key).wrote(owner, job, pod);
+        match reply {
+            Ok(Payload::Pod(pod)) => {
+                // A restarted process writes to pods of a Job that was gone before it could see it.
+                let Some(owner) = &pod.owner else { return };
+                let key = self.jobs.key_of_owner(&pod.key.namespace, owner);
+                self.memory(key).wrote(owner.uid, 0, pod.resource_version);
+            }
+            Ok(Payload::Job(job)) => {
+                let Some(key) = self.jobs.key_of(job.uid) else { return };
+                self.memory(key).wrote(job.uid, job.resource_version, 0);
+            }
+            Ok(Payload::Nothing) | Err(_) => {}
         }
     }
 

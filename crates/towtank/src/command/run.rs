@@ -173,7 +173,7 @@ fn rendered(reports: &[ScenarioReport], format: Format) -> Result<String, Failur
     }
 }
 
-/// Writes the report, and the trace of every run that failed.
+/// Writes the report, and the trace of every run that failed or that another one contradicts.
 fn write_all(
     directory: &Path,
     text: &str,
@@ -192,7 +192,10 @@ fn write_all(
         Format::Json => write("report.json", text)?,
         Format::Junit => write("junit.xml", text)?,
     }
-    for run in reports.iter().flat_map(|report| &report.runs).filter(|run| !run.passed()) {
+    let deserves_a_trace = |report: &ScenarioReport, run: &Run| !run.passed() || report.diverges(run.version);
+    for run in
+        reports.iter().flat_map(|report| report.runs.iter().filter(|run| deserves_a_trace(report, run)))
+    {
         let name =
             format!("{}.{}.{}.{}.trace.txt", file_name(&run.scenario), run.world, run.version, run.seed);
         let mut lines = String::new();
