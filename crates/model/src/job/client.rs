@@ -1,14 +1,15 @@
 //! A controller's client: what lies between a decision to call the API server and its answer.
 //!
-//! A call takes a token from the client's bucket, travels to the server, has its effect there, and travels back. With
-//! neither limit nor latency all of that happens in the caller's instant and [`Client::call`] returns the answer itself;
-//! otherwise the answer comes with a later event. A call that was sent has its effect even if its sender is gone.
+//! A call takes a token from the client's bucket, travels to the server, has its effect there, and travels back. A call
+//! that was sent has its effect even if its sender is gone.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::ControllerConfig;
 use super::faults::{CallKind, Fault, FaultInjector, FaultPlan};
+use super::outbox::Outgoing;
 use super::{ControllerEvent, QueueId};
 use crate::engine::{Distribution, Purpose};
 use crate::objects::{Job, JobStatus, ObjectKey, Pod, ResourceVersion, Uid};
@@ -119,7 +120,7 @@ pub(super) struct Ticket {
 }
 
 /// Which controller a client belongs to: each has a limit of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ClientId {
     /// The Job controller, its orphan workers included.
     Jobs,
@@ -133,10 +134,6 @@ struct InFlight {
     call: Call,
     /// Who gets the answer; nobody when the process is gone.
     ticket: Option<Ticket>,
-    /// When it leaves the client.
-    sent_at: Time,
-    /// The process ended before the call was sent: its event comes to nothing.
-    is_void: bool,
     fault: Option<Fault>,
     /// Known once the server has seen the call.
     reply: Option<Reply>,
@@ -148,6 +145,8 @@ pub(super) struct Client {
     id: ClientId,
     actor: Actor,
     bucket: Option<TokenBucket>,
+    /// Calls that wait for a token, with the instants at which they have it; both in order.
+    waiting: VecDeque<(Time, Outgoing)>,
     /// Of each way.
     latency: Distribution,
     faults: FaultInjector,
@@ -162,6 +161,7 @@ impl Client {
             id,
             actor,
             bucket: config.qps.map(|qps| TokenBucket::new(qps, config.burst)),
+            waiting: VecDeque::new(),
             latency: config.call_latency,
             faults: FaultInjector::new(faults),
             calls: Vec::new(),
@@ -169,59 +169,81 @@ impl Client {
         }
     }
 
-    /// Makes a call. The answer is returned if there is nothing to wait for; otherwise it comes out of
-    /// [`Client::handle`].
-    pub(super) fn call(&mut self, ticket: Ticket, call: Call, ctx: &mut Context<'_>) -> Option<Reply> {
-        let fault = self.faults.next(call.kind());
-        let sent_at = self.bucket.as_mut().map_or(ctx.now, |bucket| bucket.take(ctx.now));
-        let extra = if let Some(Fault::Delay(delay)) = fault { delay } else { Duration::ZERO };
-        if sent_at == ctx.now && self.latency.is_zero() && extra.is_zero() {
-            return Some(self.execute(&call, fault, ctx));
+    /// Takes a token for a call: the call comes back if it can be sent now.
+    pub(super) fn admit(&mut self, call: Outgoing, now: Time) -> Option<Outgoing> {
+        let sent_at = self.take_token(now);
+        if sent_at <= now {
+            return Some(call);
         }
-        let due = sent_at + self.latency.draw(ctx.random, Purpose::Network) + extra;
-        let in_flight = InFlight { call, ticket: Some(ticket), sent_at, is_void: false, fault, reply: None };
-        let event = ControllerEvent::Call { client: self.id, id: self.keep(in_flight) };
-        ctx.events.schedule(due, Event::Controller(event));
+        self.waiting.push_back((sent_at, call));
+        None
+    }
+
+    /// When a waiting call has its token.
+    pub(super) fn next_time(&self) -> Option<Time> {
+        self.waiting.front().map(|(at, _)| *at)
+    }
+
+    /// A call that has its token now.
+    pub(super) fn next_due(&mut self, now: Time) -> Option<Outgoing> {
+        self.waiting.pop_front_if(|(at, _)| *at <= now).map(|(_, call)| call)
+    }
+
+    /// Sends a call. The answer is returned if there is nothing to wait for; otherwise it comes out of
+    /// [`Client::handle`].
+    pub(super) fn send(&mut self, outgoing: Outgoing, ctx: &mut Context<'_>) -> Option<(Ticket, Reply)> {
+        let Outgoing { ticket, call, .. } = outgoing;
+        let fault = self.faults.next(call.kind());
+        let delay = if let Some(Fault::Delay(delay)) = fault { delay } else { Duration::ZERO };
+        let due = ctx.now + self.draw_latency(ctx) + delay;
+        let id = self.keep(InFlight { call, ticket: Some(ticket), fault, reply: None });
+        if due == ctx.now {
+            return self.handle(id, ctx);
+        }
+        self.schedule(id, due, ctx);
         None
     }
 
     /// A call reaches the server, or its answer the caller.
     pub(super) fn handle(&mut self, id: u32, ctx: &mut Context<'_>) -> Option<(Ticket, Reply)> {
         let mut in_flight = self.calls.get_mut(id as usize)?.take()?;
-        if in_flight.reply.is_none() && !in_flight.is_void {
+        if in_flight.reply.is_none() {
             let reply = self.execute(&in_flight.call, in_flight.fault, ctx);
+            in_flight.reply = Some(reply);
             if in_flight.ticket.is_some() && !self.latency.is_zero() {
-                in_flight.reply = Some(reply);
                 self.calls[id as usize] = Some(in_flight);
-                let event = ControllerEvent::Call { client: self.id, id };
-                ctx.events.schedule(
-                    ctx.now + self.latency.draw(ctx.random, Purpose::Network),
-                    Event::Controller(event),
-                );
+                let answered_at = ctx.now + self.draw_latency(ctx);
+                self.schedule(id, answered_at, ctx);
                 return None;
             }
-            in_flight.reply = Some(reply);
         }
         self.free.push(id);
         Some((in_flight.ticket?, in_flight.reply?))
     }
 
     /// The process is gone: calls that wait for a token are never sent, and nobody hears the answers to the others.
-    pub(super) fn crash(&mut self, now: Time) {
+    pub(super) fn crash(&mut self) {
+        self.waiting.clear();
         for in_flight in self.calls.iter_mut().flatten() {
             in_flight.ticket = None;
-            in_flight.is_void = in_flight.sent_at > now;
         }
         if let Some(bucket) = &mut self.bucket {
             bucket.full_from = Time::ZERO;
         }
     }
 
-    /// Takes a token for a request whose answer nobody waits for, such as the posting of an Event.
-    pub(super) fn charge(&mut self, now: Time) {
-        if let Some(bucket) = &mut self.bucket {
-            bucket.take(now);
-        }
+    /// Takes a token for a request; returns when it can be used.
+    pub(super) fn take_token(&mut self, now: Time) -> Time {
+        self.bucket.as_mut().map_or(now, |bucket| bucket.take(now))
+    }
+
+    /// No number is drawn where nothing takes any time.
+    fn draw_latency(&self, ctx: &mut Context<'_>) -> Duration {
+        if self.latency.is_zero() { Duration::ZERO } else { self.latency.draw(ctx.random, Purpose::Network) }
+    }
+
+    fn schedule(&self, id: u32, at: Time, ctx: &mut Context<'_>) {
+        ctx.events.schedule(at, Event::Controller(ControllerEvent::Call { client: self.id, id }));
     }
 
     fn execute(&self, call: &Call, fault: Option<Fault>, ctx: &mut Context<'_>) -> Reply {

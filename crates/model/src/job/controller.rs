@@ -9,6 +9,7 @@ use super::faults::CallKind;
 use super::informer::{JobCache, KeyId, PodCache, Watch, WatchKind, slot};
 use super::memory::Memory;
 use super::orphans::Orphans;
+use super::outbox::{Outbox, Recorder};
 use super::pool::Pool;
 use super::ttl::TtlController;
 use super::worker::Running;
@@ -48,8 +49,13 @@ pub struct JobController {
     /// By worker.
     pub(super) running: Vec<Option<Running>>,
     pub(super) orphans: Orphans,
-    pub(super) client: Client,
     ttl: TtlController,
+
+    // Requests.
+    pub(super) outbox: Outbox,
+    pub(super) recorder: Recorder,
+    client: Client,
+    ttl_client: Client,
     /// Syncs begun, skipped ones included.
     pub(super) syncs: u64,
 }
@@ -77,8 +83,11 @@ impl JobController {
             pool: Pool::new(QueueId::Jobs, config.workers),
             running: Vec::new(),
             orphans: Orphans::new(&config, &features),
+            ttl: TtlController::default(),
+            outbox: Outbox::default(),
+            recorder: Recorder::default(),
             client,
-            ttl: TtlController::new(ttl_client),
+            ttl_client,
             syncs: 0,
             config,
         }
@@ -111,13 +120,47 @@ impl JobController {
         match ticket.queue {
             QueueId::Jobs => self.resume_sync(ticket, reply, ctx),
             QueueId::Orphans => self.resume_orphans(ticket, &reply, ctx),
-            QueueId::Ttl => self.ttl.resume(ticket, &reply, ctx),
+            QueueId::Ttl => self.ttl.resume(ticket, &reply, &mut self.outbox, ctx),
         }
     }
 
-    /// Idle workers take all keys that are ready, before anything else happens at this instant.
+    /// Idle workers take all keys that are ready, and what they want is sent, before anything else happens at this
+    /// instant.
     fn work_on(&mut self, ctx: &mut Context<'_>) {
-        while self.work_on_orphans(ctx) || self.work(ctx) || self.ttl.work(&self.jobs, ctx) {}
+        loop {
+            while self.work_on_orphans(ctx)
+                || self.work(ctx)
+                || self.ttl.work(&self.jobs, &mut self.outbox, ctx)
+            {}
+            self.admit_requests(ctx);
+            let Some(call) = self.outbox.next(ctx.server) else { return };
+            let answered = self.client(call.client()).send(call, ctx);
+            if let Some((ticket, reply)) = answered {
+                self.resume(ticket, reply, ctx);
+            }
+        }
+    }
+
+    /// Hands out the tokens of this instant. An Event comes before the calls: a worker records it before it goes on.
+    fn admit_requests(&mut self, ctx: &mut Context<'_>) {
+        loop {
+            self.recorder.admit(&mut self.client, ctx);
+            for call in self.outbox.take_arrivals(ctx.server) {
+                if let Some(call) = self.client(call.client()).admit(call, ctx.now) {
+                    self.outbox.push_ready(call);
+                }
+            }
+            if !self.recorder.post(ctx) {
+                return;
+            }
+        }
+    }
+
+    fn client(&mut self, id: ClientId) -> &mut Client {
+        match id {
+            ClientId::Jobs => &mut self.client,
+            ClientId::Ttl => &mut self.ttl_client,
+        }
     }
 
     /// What is due of both kinds arrives in the caches; then the handlers are called. Informers run beside each other
@@ -200,8 +243,11 @@ impl Controller for JobController {
         self.pool = Pool::new(QueueId::Jobs, self.config.workers);
         self.running.clear();
         self.orphans = Orphans::new(&self.config, &self.features);
-        self.client.crash(ctx.now);
-        self.ttl.crash(ctx.now);
+        self.ttl = TtlController::default();
+        self.outbox = Outbox::default();
+        self.recorder = Recorder::default();
+        self.client.crash();
+        self.ttl_client.crash();
         ctx.server.end_recorder(Actor::JobController);
     }
 
@@ -250,11 +296,7 @@ impl Controller for JobController {
     fn handle(&mut self, event: ControllerEvent, ctx: &mut Context<'_>) {
         match event {
             ControllerEvent::Call { client, id } => {
-                let answered = match client {
-                    ClientId::Jobs => self.client.handle(id, ctx),
-                    ClientId::Ttl => self.ttl.client.handle(id, ctx),
-                };
-                if let Some((ticket, reply)) = answered {
+                if let Some((ticket, reply)) = self.client(client).handle(id, ctx) {
                     self.resume(ticket, reply, ctx);
                 }
             }
@@ -268,7 +310,9 @@ impl Controller for JobController {
 
     fn next_time(&self) -> Option<Time> {
         let pools = [&self.pool, &self.orphans.pool, &self.ttl.pool].map(Pool::next_time);
-        pools.into_iter().chain([self.caches_synced_at]).flatten().min()
+        let clients = [&self.client, &self.ttl_client].map(Client::next_time);
+        let others = [self.caches_synced_at, self.recorder.next_time()];
+        pools.into_iter().chain(clients).chain(others).flatten().min()
     }
 
     fn fire(&mut self, ctx: &mut Context<'_>) {
@@ -277,6 +321,11 @@ impl Controller for JobController {
             pool.fire(ctx.now);
             if is_synced {
                 pool.start();
+            }
+        }
+        for client in [&mut self.client, &mut self.ttl_client] {
+            while let Some(call) = client.next_due(ctx.now) {
+                self.outbox.push_ready(call);
             }
         }
         self.work_on(ctx);

@@ -17,6 +17,7 @@ mod handlers;
 mod informer;
 mod memory;
 mod orphans;
+mod outbox;
 mod pool;
 mod queue;
 pub mod sync;

@@ -123,12 +123,10 @@ impl JobController {
             }
             let patch = PodPatch { remove_tracking_finalizer: true, ..PodPatch::default() };
             let ticket = Ticket { queue: QueueId::Orphans, worker, slot: 0 };
-            let Some(reply) = self.client.call(ticket, Call::PatchPod(pod.uid, patch), ctx) else {
-                *slot(&mut self.orphans.running, worker as usize) = Some(rescue);
-                return;
-            };
-            self.note_own_write(&reply);
-            rescue.has_failed |= is_failure(&reply);
+            let job = pod.owner.as_ref().map_or(Uid(0), |owner| owner.uid);
+            self.outbox.push(ticket, job, Call::PatchPod(pod.uid, patch));
+            *slot(&mut self.orphans.running, worker as usize) = Some(rescue);
+            return;
         }
         let is_single = matches!(self.orphans.keys.get(rescue.key as usize), Some(OrphanKey::Pod(_)));
         self.orphans.pool.finish(ctx.now, worker, rescue.key, rescue.has_failed && is_single);

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::QueueId;
-use super::client::{Call, Client, Payload, Reply, Ticket};
+use super::client::{Call, Payload, Reply, Ticket};
 use super::informer::{JobCache, KeyId, slot};
+use super::outbox::Outbox;
 use super::pool::Pool;
 use crate::objects::{ConditionStatus, Job, JobConditionType};
 use crate::server::ApiError;
@@ -22,23 +23,17 @@ const WORKERS: u32 = 5;
 #[derive(Debug)]
 pub(super) struct TtlController {
     pub(super) pool: Pool,
-    pub(super) client: Client,
     /// Key that each worker is at.
     running: Vec<Option<u32>>,
 }
 
+impl Default for TtlController {
+    fn default() -> Self {
+        Self { pool: Pool::new(QueueId::Ttl, WORKERS), running: Vec::new() }
+    }
+}
+
 impl TtlController {
-    pub(super) fn new(client: Client) -> Self {
-        Self { pool: Pool::new(QueueId::Ttl, WORKERS), client, running: Vec::new() }
-    }
-
-    /// The process is gone.
-    pub(super) fn crash(&mut self, now: Time) {
-        self.pool = Pool::new(QueueId::Ttl, WORKERS);
-        self.client.crash(now);
-        self.running.clear();
-    }
-
     /// A Job arrived in the cache.
     pub(super) fn handle_job(&mut self, key: KeyId, job: &Job, ctx: &mut Context<'_>) {
         if expiry(job).is_some() {
@@ -47,37 +42,35 @@ impl TtlController {
     }
 
     /// A worker takes the next key, if there are both.
-    pub(super) fn work(&mut self, jobs: &JobCache, ctx: &mut Context<'_>) -> bool {
+    pub(super) fn work(&mut self, jobs: &JobCache, outbox: &mut Outbox, ctx: &mut Context<'_>) -> bool {
         let Some((worker, key)) = self.pool.next() else { return false };
         let job = jobs.get(KeyId(key)).map(Arc::clone);
         match job.filter(|job| self.has_expired(key, job, ctx)) {
-            Some(job) => self.call(worker, key, Call::GetJob(job.key.clone()), ctx),
+            Some(job) => self.call(worker, key, &job, Call::GetJob(job.key.clone()), outbox),
             None => self.pool.finish(ctx.now, worker, key, false),
         }
         true
     }
 
+    fn call(&mut self, worker: u32, key: u32, job: &Job, call: Call, outbox: &mut Outbox) {
+        outbox.push(Ticket { queue: QueueId::Ttl, worker, slot: 0 }, job.uid, call);
+        *slot(&mut self.running, worker as usize) = Some(key);
+    }
+
     /// The answer to a worker's call.
-    pub(super) fn resume(&mut self, ticket: Ticket, reply: &Reply, ctx: &mut Context<'_>) {
-        let place = self.running.get_mut(ticket.worker as usize);
-        if let Some(key) = place.and_then(Option::take) {
-            self.answered(ticket.worker, key, reply, ctx);
-        }
-    }
-
-    fn call(&mut self, worker: u32, key: u32, call: Call, ctx: &mut Context<'_>) {
-        let ticket = Ticket { queue: QueueId::Ttl, worker, slot: 0 };
-        match self.client.call(ticket, call, ctx) {
-            Some(reply) => self.answered(worker, key, &reply, ctx),
-            None => *slot(&mut self.running, worker as usize) = Some(key),
-        }
-    }
-
-    fn answered(&mut self, worker: u32, key: u32, reply: &Reply, ctx: &mut Context<'_>) {
+    pub(super) fn resume(
+        &mut self,
+        ticket: Ticket,
+        reply: &Reply,
+        outbox: &mut Outbox,
+        ctx: &mut Context<'_>,
+    ) {
+        let worker = ticket.worker;
+        let Some(key) = self.running.get_mut(worker as usize).and_then(Option::take) else { return };
         match reply {
             // The live Job may have another uid or another time to live: it is judged by what it says itself.
             Ok(Payload::Job(job)) if self.has_expired(key, job, ctx) => {
-                self.call(worker, key, Call::DeleteJob(job.key.clone(), job.uid), ctx);
+                self.call(worker, key, job, Call::DeleteJob(job.key.clone(), job.uid), outbox);
             }
             Ok(_) => self.pool.finish(ctx.now, worker, key, false),
             Err(error) => {

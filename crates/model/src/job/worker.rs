@@ -11,7 +11,7 @@ use super::orphans::is_managed_elsewhere;
 use super::sync::{Answer, Effect, Snapshot, Step, SyncPass, Write, Written};
 use crate::engine::{Purpose, RandomStreams};
 use crate::objects::{CompletionMode, Job, Pod, PodPhase, Uid};
-use crate::server::{Actor, ApiError, EventDraft, PodPatch};
+use crate::server::{ApiError, EventDraft, PodPatch};
 use crate::simulation::Context;
 
 /// A sync that a worker is at.
@@ -60,7 +60,7 @@ impl JobController {
     pub(super) fn work(&mut self, ctx: &mut Context<'_>) -> bool {
         let Some((worker, key)) = self.pool.next() else { return false };
         self.syncs += 1;
-        match self.admit(KeyId(key), ctx) {
+        match self.admit(KeyId(key)) {
             Admission::Skip => self.pool.finish(ctx.now, worker, key, false),
             Admission::Retry => self.pool.finish(ctx.now, worker, key, true),
             Admission::Sync(job) => {
@@ -85,17 +85,17 @@ impl JobController {
                 self.note_own_claim(&reply);
                 running.unanswered = 0;
             }
-            Stage::Syncing(_) => self.answered(&mut running, ticket, reply, ctx),
+            Stage::Syncing(_) => self.answered(&mut running, ticket, reply),
         }
         if running.unanswered > 0 {
-            *slot(&mut self.running, ticket.worker as usize) = Some(running);
+            self.park(ticket.worker, running);
         } else {
             self.drive(ticket.worker, running, ctx);
         }
     }
 
     /// Reasons not to sync, in upstream's order (spec section 1.5).
-    fn admit(&mut self, key: KeyId, ctx: &mut Context<'_>) -> Admission {
+    fn admit(&mut self, key: KeyId) -> Admission {
         let (jobs, pods) = (self.jobs.reached, self.pods.reached);
         if !self.memory(key).writes_are_visible(jobs, pods) {
             return Admission::Retry;
@@ -120,7 +120,12 @@ impl JobController {
         if let CompletionMode::Other(_) = job.spec.completion_mode {
             let message = "Skipped Job sync because completion mode is unknown".to_owned();
             let reason = "UnknownCompletionMode";
-            self.record(EventDraft { job: job.uid, is_warning: true, reason: reason.into(), message }, ctx);
+            self.recorder.record(EventDraft {
+                job: job.uid,
+                is_warning: true,
+                reason: reason.into(),
+                message,
+            });
             return Admission::Skip;
         }
         Admission::Sync(job)
@@ -130,20 +135,18 @@ impl JobController {
     fn drive(&mut self, worker: u32, mut running: Running, ctx: &mut Context<'_>) {
         loop {
             running = match running.stage {
-                Stage::Claiming(claim, satisfied) => match self.drive_claim(worker, &running.job, claim, ctx)
-                {
-                    Ok(None) => return self.pool.finish(ctx.now, worker, running.key.0, true),
-                    Ok(Some(pods)) => {
-                        let pass = self.begin(running.key, &running.job, pods, satisfied, ctx.random);
-                        Running { stage: Stage::Syncing(Box::new(pass)), ..running }
-                    }
-                    Err(claim) => {
+                Stage::Claiming(mut claim, satisfied) => {
+                    if let Some(call) = claim.next_call(&running.job) {
+                        self.call(worker, 0, &running.job, call);
                         let stage = Stage::Claiming(claim, satisfied);
-                        let waiting = Running { stage, unanswered: 1, ..running };
-                        *slot(&mut self.running, worker as usize) = Some(waiting);
-                        return;
+                        return self.park(worker, Running { stage, unanswered: 1, ..running });
                     }
-                },
+                    let Some(pods) = claim.finish() else {
+                        return self.pool.finish(ctx.now, worker, running.key.0, true);
+                    };
+                    let pass = self.begin(running.key, &running.job, pods, satisfied, ctx.random);
+                    Running { stage: Stage::Syncing(Box::new(pass)), ..running }
+                }
                 Stage::Syncing(mut pass) => {
                     let answers = running.batch.drain(..).map(Pending::into_answer).collect();
                     let step = pass.next(ctx.now, answers);
@@ -158,10 +161,9 @@ impl JobController {
                         Step::Call { effects, writes } => {
                             self.apply(running.key, &running.job, effects, ctx);
                             let mut running = Running { stage: Stage::Syncing(pass), ..running };
-                            self.send(worker, &mut running, writes, ctx);
+                            self.send(worker, &mut running, writes);
                             if running.unanswered > 0 {
-                                *slot(&mut self.running, worker as usize) = Some(running);
-                                return;
+                                return self.park(worker, running);
                             }
                             running
                         }
@@ -171,21 +173,13 @@ impl JobController {
         }
     }
 
-    /// Goes on with a claim: to its end, or to a call whose answer has to be waited for.
-    fn drive_claim(
-        &mut self,
-        worker: u32,
-        job: &Job,
-        mut claim: Claim,
-        ctx: &mut Context<'_>,
-    ) -> Result<Option<Vec<Arc<Pod>>>, Claim> {
-        while let Some(call) = claim.next_call(job) {
-            let ticket = Ticket { queue: QueueId::Jobs, worker, slot: 0 };
-            let Some(reply) = self.client.call(ticket, call, ctx) else { return Err(claim) };
-            self.note_own_claim(&reply);
-            claim.take(job, &reply);
-        }
-        Ok(claim.finish())
+    /// The worker waits for answers.
+    fn park(&mut self, worker: u32, running: Running) {
+        *slot(&mut self.running, worker as usize) = Some(running);
+    }
+
+    fn call(&mut self, worker: u32, slot: u32, job: &Job, call: Call) {
+        self.outbox.push(Ticket { queue: QueueId::Jobs, worker, slot }, job.uid, call);
     }
 
     /// The sync proper, on what is known now.
@@ -214,28 +208,24 @@ impl JobController {
         SyncPass::new(snapshot, explains)
     }
 
-    /// Makes the calls of a batch, in order.
-    fn send(&mut self, worker: u32, running: &mut Running, writes: Vec<Write>, ctx: &mut Context<'_>) {
+    /// Makes the calls of a batch.
+    fn send(&mut self, worker: u32, running: &mut Running, writes: Vec<Write>) {
         running.unanswered = u32::try_from(writes.len()).unwrap_or(u32::MAX);
         for (slot, write) in (0..).zip(writes) {
             let (pending, call) = prepare(&running.job, write);
             running.batch.push(pending);
-            let ticket = Ticket { queue: QueueId::Jobs, worker, slot };
-            if let Some(reply) = self.client.call(ticket, call, ctx) {
-                self.answered(running, ticket, reply, ctx);
-            }
+            self.call(worker, slot, &running.job, call);
         }
     }
 
     /// Takes the answer to one call of a batch; a pod whose finalizer is gone is deleted next.
-    fn answered(&mut self, running: &mut Running, ticket: Ticket, reply: Reply, ctx: &mut Context<'_>) {
+    fn answered(&mut self, running: &mut Running, ticket: Ticket, reply: Reply) {
         self.note_own_write(&reply);
         let Some(pending) = running.batch.get_mut(ticket.slot as usize) else { return };
         if let (Pending::Release(uid), Ok(_)) = (&*pending, &reply) {
             let deletion = Call::DeletePod(*uid);
             *pending = Pending::Last;
-            let Some(reply) = self.client.call(ticket, deletion, ctx) else { return };
-            return self.answered(running, ticket, reply, ctx);
+            return self.call(ticket.worker, ticket.slot, &running.job, deletion);
         }
         let is_unsent = matches!(pending, Pending::Release(_));
         let answer = reply.map(|payload| match payload {
@@ -250,7 +240,7 @@ impl JobController {
             && !is_unsent
             && let Some(draft) = pass.reported(ticket.slot as usize, &answer)
         {
-            self.record(draft, ctx);
+            self.recorder.record(draft);
         }
         *pending = Pending::Answered(answer);
         running.unanswered -= 1;
@@ -270,7 +260,7 @@ impl JobController {
                 }
                 Effect::StoreBackoff(record) => self.memory(key).backoff = record,
                 Effect::RequeueAfter(delay) => self.enqueue_after(key, delay, ctx),
-                Effect::Record(draft) => self.record(draft, ctx),
+                Effect::Record(draft) => self.recorder.record(draft),
                 Effect::Finished if self.features.skips_finished_unseen => {
                     self.finished_unseen.insert(job.uid);
                 }
@@ -303,13 +293,6 @@ impl JobController {
                 self.memory(key).wrote(job.uid, job.resource_version, 0);
             }
             Ok(Payload::Nothing) | Err(_) => {}
-        }
-    }
-
-    /// Records an Event. If it is written, that takes a token of the client's bucket too.
-    fn record(&mut self, draft: EventDraft, ctx: &mut Context<'_>) {
-        if ctx.server.record(ctx.now, Actor::JobController, draft) {
-            self.client.charge(ctx.now);
         }
     }
 }

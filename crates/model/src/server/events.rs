@@ -44,6 +44,16 @@ pub(super) struct EventLog {
     budgets: BTreeMap<(Actor, Uid, bool), Budget>,
 }
 
+/// An Event that a recorder has made ready to be posted.
+#[derive(Debug)]
+pub struct PendingEvent {
+    record: EventRecord,
+    /// That of its last version, if there was one.
+    number: Option<usize>,
+    kind: Kind,
+    single: Option<String>,
+}
+
 /// What a recorder remembers of similar Events.
 #[derive(Default)]
 struct Similar {
@@ -100,43 +110,46 @@ impl EventLog {
         self.records.get(self.first..).unwrap_or_default()
     }
 
-    fn record(
+    fn correlate(
         &mut self,
         now: Time,
         actor: Actor,
         draft: EventDraft,
         has_budget_per_type: bool,
-    ) -> Option<&EventRecord> {
+    ) -> Option<PendingEvent> {
         let budget_key = (actor, draft.job, has_budget_per_type && draft.is_warning);
         let has_budget = self.budgets.entry(budget_key).or_insert_with(|| Budget::full(now)).spend(now);
-        let similar =
-            self.similar.entry((actor, draft.job, draft.is_warning, draft.reason.clone())).or_default();
+        let kind = (actor, draft.job, draft.is_warning, draft.reason.clone());
+        let similar = self.similar.entry(kind.clone()).or_default();
         let is_single = similar.is_single(now, &draft.message);
-        let seen = similar.seen.entry(is_single.then(|| draft.message.clone())).or_insert(Seen {
-            count: 0,
-            first_time: now,
-            number: None,
-        });
+        let single = is_single.then(|| draft.message.clone());
+        let seen =
+            similar.seen.entry(single.clone()).or_insert(Seen { count: 0, first_time: now, number: None });
         seen.count += 1;
         if !has_budget {
             return None;
         }
         let message = if is_single { draft.message } else { format!("{COMBINED}{}", draft.message) };
-        let position = seen.number.and_then(|number| number.checked_sub(self.cut));
+        let draft = EventDraft { message, ..draft };
+        let (count, first_time) = (seen.count, seen.first_time);
+        let record = EventRecord { draft, actor, count, first_time, last_time: now };
+        Some(PendingEvent { record, number: seen.number, kind, single })
+    }
+
+    /// Keeps an Event: in the place of its last version, if that is still kept.
+    fn keep(&mut self, now: Time, event: PendingEvent) {
+        let position = event.number.and_then(|number| number.checked_sub(self.cut));
         let kept = position.filter(|&position| position >= self.first && position < self.records.len());
         if let Some(position) = kept {
-            let record = &mut self.records[position];
-            record.count = seen.count;
-            record.last_time = now;
-            record.draft.message = message;
-            return self.records.get(position);
+            self.records[position] = event.record;
+            return;
         }
-        seen.number = Some(self.cut + self.records.len());
-        let (count, first_time) = (seen.count, seen.first_time);
-        let draft = EventDraft { message, ..draft };
-        self.records.push(EventRecord { draft, actor, count, first_time, last_time: now });
+        let similar = self.similar.get_mut(&event.kind);
+        if let Some(seen) = similar.and_then(|similar| similar.seen.get_mut(&event.single)) {
+            seen.number = Some(self.cut + self.records.len());
+        }
+        self.records.push(event.record);
         self.drop_oldest(now);
-        self.records.last()
     }
 
     /// Keeps to [`EVENTS_MAX`]; what is dropped is cut off in one go now and then.
@@ -182,21 +195,30 @@ impl Server {
         self.events.kept()
     }
 
-    /// Records an Event. Equal Events are counted, similar ones combined, and too many held back, as client-go does;
-    /// what is written goes into the trace. Returns whether anything is, which costs the component a request.
-    pub fn record(&mut self, now: Time, actor: Actor, draft: EventDraft) -> bool {
+    /// Records and posts an Event at once: see [`Server::correlate`].
+    pub fn record(&mut self, now: Time, actor: Actor, draft: EventDraft) {
+        if let Some(event) = self.correlate(now, actor, draft) {
+            self.post(now, event);
+        }
+    }
+
+    /// What a component's recorder makes of an Event: equal ones are counted, similar ones combined, and too many held
+    /// back, as client-go does. What it answers has to be posted, which costs a request.
+    pub fn correlate(&mut self, now: Time, actor: Actor, draft: EventDraft) -> Option<PendingEvent> {
         let has_budget_per_type = self.features.version.minor() >= EVENT_BUDGET_PER_TYPE_SINCE;
         let namespace =
             self.jobs.get(draft.job.0).map(|job| &job.key).or_else(|| self.gone_jobs.get(&draft.job));
         if namespace.is_some_and(|key| self.terminating_namespaces.contains(&key.namespace)) {
             // An Event is an object too: none can be created there.
-            return false;
+            return None;
         }
-        let written = self.events.record(now, actor, draft, has_budget_per_type);
-        if let Some(record) = written {
-            trace_event(&mut self.trace, now, actor, &record.draft);
-        }
-        written.is_some()
+        self.events.correlate(now, actor, draft, has_budget_per_type)
+    }
+
+    /// Stores an Event; it goes into the trace.
+    pub fn post(&mut self, now: Time, event: PendingEvent) {
+        trace_event(&mut self.trace, now, event.record.actor, &event.record.draft);
+        self.events.keep(now, event);
     }
 
     /// A component's process has ended: what its recorder remembered is gone.

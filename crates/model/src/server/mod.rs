@@ -27,7 +27,7 @@ use crate::objects::{
 };
 use crate::version::Features;
 
-pub use self::events::EVENTS_MAX;
+pub use self::events::{EVENTS_MAX, PendingEvent};
 pub use self::jobs::{FOREGROUND_DELETION, ORPHAN_DEPENDENTS};
 pub use self::registry::{Registry, Replica, Request};
 pub use self::types::*;
