@@ -66,11 +66,13 @@ pub fn new_job(now: Time, key: &ObjectKey, uid: Uid, manifest: &JobManifest, fea
 }
 
 /// What defaulting makes of a Job whenever it is read: one without labels takes those of its template, which may have
-/// none before it is stored.
-pub fn read_back(job: &mut Job) {
-    if job.labels.is_empty() {
+/// none before it is stored. Returns whether it did.
+pub fn read_back(job: &mut Job) -> bool {
+    let takes_labels = job.labels.is_empty() && !job.spec.template.labels.is_empty();
+    if takes_labels {
         job.labels = Arc::clone(&job.spec.template.labels);
     }
+    takes_labels
 }
 
 /// `old` with the changes of `manifest`, not yet validated; the generation is still the old one.

@@ -39,6 +39,8 @@ enum Stage {
 enum Pending {
     /// The finalizer is being patched away; a deletion follows if that succeeds.
     Release(Uid),
+    /// The finalizer is off, and the pod is being deleted.
+    Released,
     /// The answer is all that is waited for.
     Last,
     /// The answer is there.
@@ -224,20 +226,21 @@ impl JobController {
         let Some(pending) = running.batch.get_mut(ticket.slot as usize) else { return };
         if let (Pending::Release(uid), Ok(_)) = (&*pending, &reply) {
             let deletion = Call::DeletePod(*uid);
-            *pending = Pending::Last;
+            *pending = Pending::Released;
             return self.call(ticket.worker, ticket.slot, &running.job, deletion);
         }
-        let is_unsent = matches!(pending, Pending::Release(_));
-        let answer = reply.map(|payload| match payload {
-            Payload::Pod(pod) => {
-                Written { resource_version: pod.resource_version, name: Some(Arc::clone(&pod.key.name)) }
+        let answer = match (&*pending, reply) {
+            (_, Ok(Payload::Pod(pod))) => {
+                Ok(Written { name: Some(Arc::clone(&pod.key.name)), ..pod.resource_version.into() })
             }
-            Payload::Job(job) => job.resource_version.into(),
-            Payload::Nothing => Written::default(),
-        });
-        // A deletion that was not sent, because the finalizer could not be taken off, is not reported.
+            (_, Ok(Payload::Job(job))) => Ok(job.resource_version.into()),
+            (_, Ok(Payload::Nothing)) => Ok(Written::default()),
+            (Pending::Released, Err(error)) => {
+                Ok(Written { deletion_error: Some(error), ..Written::default() })
+            }
+            (_, Err(error)) => Err(error),
+        };
         if let Stage::Syncing(pass) = &running.stage
-            && !is_unsent
             && let Some(draft) = pass.reported(ticket.slot as usize, &answer)
         {
             self.recorder.record(draft);
@@ -302,7 +305,7 @@ impl Pending {
         match self {
             Self::Answered(answer) => answer,
             // Not reached: a batch is handed over when every call has its answer.
-            Self::Release(_) | Self::Last => Err(ApiError::Unreachable),
+            Self::Release(_) | Self::Released | Self::Last => Err(ApiError::Unreachable),
         }
     }
 }

@@ -33,21 +33,23 @@ impl Server {
             return self.job_to_write(write, &key);
         }
         let admitted = self.admit_new_job(now, &key, manifest);
-        let job = self.refuse(write, || key, admitted)?;
+        let mut job = self.refuse(write, || key, admitted)?;
+        if admission::defaults::read_back(&mut job) {
+            self.unstored_labels.insert(job.uid);
+        }
         Ok(self.create(write, job))
     }
 
     fn admit_new_job(&self, now: Time, key: &ObjectKey, manifest: &JobManifest) -> Result<Job, ApiError> {
         self.check_namespace(&key.namespace)?;
         let uid = Uid(self.jobs.next_id());
-        let mut job = admission::defaults::new_job(now, key, uid, manifest, &self.features);
+        let job = admission::defaults::new_job(now, key, uid, manifest, &self.features);
         let mut errors = manifest.unreadable.clone();
         errors.extend(admission::create::validate_new(&job, manifest));
         admission::check(key, errors, &self.features)?;
         if self.jobs.has_name(key) {
             return Err(ApiError::AlreadyExists { kind: KIND, key: key.clone() });
         }
-        admission::defaults::read_back(&mut job);
         Ok(job)
     }
 
@@ -73,10 +75,7 @@ impl Server {
         let mut errors = manifest.unreadable.clone();
         errors.extend(admission::update::validate(&new, &old, &self.features));
         self.refuse(write, || key.clone(), admission::check(key, errors, &self.features))?;
-        if new == *old {
-            return Ok(old);
-        }
-        Ok(self.replace(write, old, new))
+        Ok(self.store_job(write, old, new))
     }
 
     /// Writes a Job's status if the stored version is still `resource_version` and the uid is the same; validation of
@@ -98,12 +97,9 @@ impl Server {
         let mut new = Job::clone(&old);
         new.status = status;
         truncate_times(&mut new.status);
-        if new.status == old.status {
-            return Ok(old);
-        }
         let errors = admission::status::validate(&new, &old, &self.features);
         self.refuse(write, || old.key.clone(), admission::check(&old.key, errors, &self.features))?;
-        Ok(self.replace(write, old, new))
+        Ok(self.store_job(write, old, new))
     }
 
     /// Deletes a Job; with finalizers (those of the propagation included) it stays with a deletion time, which raises
@@ -143,9 +139,7 @@ impl Server {
             new.deletion_time = Some(now.truncated_to_second());
             new.generation += 1;
         }
-        if new != *old {
-            self.replace(write, old, new);
-        }
+        self.store_job(write, old, new);
         Ok(())
     }
 
@@ -170,12 +164,23 @@ impl Server {
         if new.finalizers.is_empty() && new.deletion_time.is_some() {
             self.remove_job(write, old);
         } else {
-            self.replace(write, old, new);
+            self.store_job(write, old, new);
         }
         Ok(())
     }
 
+    /// Stores the next version of a Job. Where it is the same, nothing is written, unless the labels that defaulting gave
+    /// the Job when it was read have never been stored: the first write brings them along, whatever it is about.
+    fn store_job(&mut self, write: Write, old: Arc<Job>, new: Job) -> Arc<Job> {
+        let brings_labels = self.unstored_labels.remove(&old.uid);
+        if new == *old && !brings_labels {
+            return old;
+        }
+        self.replace(write, old, new)
+    }
+
     pub(super) fn remove_job(&mut self, write: Write, job: Arc<Job>) {
+        self.unstored_labels.remove(&job.uid);
         self.gone_jobs.insert(job.uid, job.key.clone());
         self.remove(write, job);
     }

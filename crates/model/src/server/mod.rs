@@ -41,6 +41,8 @@ pub struct Server {
     nodes: Table<Node>,
     /// Names of the Jobs that are gone, so that a write to one can say whether another has taken its name.
     gone_jobs: BTreeMap<Uid, ObjectKey>,
+    /// Jobs that show labels of their template which their stored form does not have yet.
+    unstored_labels: BTreeSet<Uid>,
     /// Namespaces in which nothing can be created.
     terminating_namespaces: BTreeSet<Arc<str>>,
     /// The version that the last write got.
@@ -72,6 +74,7 @@ impl Server {
             jobs: Table::default(),
             nodes: Table::default(),
             gone_jobs: BTreeMap::new(),
+            unstored_labels: BTreeSet::new(),
             terminating_namespaces: BTreeSet::new(),
             resource_version: 0,
             changes: Vec::new(),

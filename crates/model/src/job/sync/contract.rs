@@ -61,7 +61,7 @@ pub enum Write {
     /// Delete a pod with its own grace period.
     DeletePod(Uid),
     /// Patch the tracking finalizer away, then delete: two calls, the second only when the first succeeded. The answer
-    /// is the error of the call that failed.
+    /// is that to the first; [`Written::deletion_error`] tells of the second.
     ReleaseAndDeletePod(Uid),
     /// Patch the tracking finalizer away.
     RemoveFinalizer(Uid),
@@ -81,11 +81,13 @@ pub struct Written {
     pub resource_version: ResourceVersion,
     /// The name that the API server gave to a created pod.
     pub name: Option<Arc<str>>,
+    /// Why the pod could not be deleted once its finalizer was off.
+    pub deletion_error: Option<ApiError>,
 }
 
 impl From<ResourceVersion> for Written {
     fn from(resource_version: ResourceVersion) -> Self {
-        Self { resource_version, name: None }
+        Self { resource_version, ..Self::default() }
     }
 }
 

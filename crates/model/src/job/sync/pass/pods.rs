@@ -74,16 +74,10 @@ impl SyncPass {
         }
     }
 
-    fn remove(&mut self, now: Time, mut victims: Vec<usize>) -> Step {
+    fn remove(&mut self, now: Time, victims: Vec<usize>) -> Step {
         if victims.is_empty() {
             return self.settle(now, true);
         }
-        // The original makes these calls in parallel, so their order means nothing: here, that of the pods' creation,
-        // those first that need one call only.
-        victims.sort_unstable_by_key(|&position| {
-            let pod = &self.snapshot.pods[position];
-            (pod.tracked, pod.uid)
-        });
         let pods = victims.iter().map(|&position| &self.snapshot.pods[position]);
         let writes = pods
             .map(|pod| {
@@ -100,18 +94,18 @@ impl SyncPass {
     pub(super) fn removed(&mut self, now: Time, victims: &[usize], answers: Vec<Answer>) -> Step {
         let mut removed = 0;
         for (&position, answer) in victims.iter().zip(answers) {
-            if answer.is_err() {
-                self.effects.push(Effect::DeletionObserved);
-            }
-            // An error of a pod that has the finalizer is taken for one of the patch: then the deletion was not sent.
             let pod = &self.snapshot.pods[position];
             let deletion_sent = answer.is_ok() || !pod.tracked;
             if self.snapshot.features.adjusts_counters_on_delete && deletion_sent && pod.is_ready() {
                 self.ready -= 1;
             }
-            match answer {
-                Ok(_) | Err(ApiError::NotFound { .. }) => removed += 1,
-                Err(error) => self.keep_error(error),
+            let error = answer.map_or_else(Some, |written| written.deletion_error);
+            if error.is_some() {
+                self.effects.push(Effect::DeletionObserved);
+            }
+            match error {
+                None | Some(ApiError::NotFound { .. }) => removed += 1,
+                Some(error) => self.keep_error(error),
             }
         }
         self.active -= removed;
@@ -163,13 +157,20 @@ impl SyncPass {
             Phase::Remove(victims) => *victims.get(slot)?,
             _ => return None,
         };
-        match answer {
-            Ok(_) => {
-                let name = &self.snapshot.pods.get(position)?.key.name;
+        let pod = self.snapshot.pods.get(position)?;
+        let error = match (&self.phase, answer) {
+            (_, Ok(written)) => written.deletion_error.as_ref(),
+            // The finalizer could not be taken off: the deletion was not sent.
+            (Phase::Remove(_), Err(_)) if pod.tracked => return None,
+            (_, Err(error)) => Some(error),
+        };
+        match error {
+            None => {
+                let name = &pod.key.name;
                 Some(about(&self.snapshot, false, "SuccessfulDelete", format!("Deleted pod: {name}")))
             }
-            Err(ApiError::NotFound { .. }) => None,
-            Err(error) => {
+            Some(ApiError::NotFound { .. }) => None,
+            Some(error) => {
                 Some(about(&self.snapshot, true, "FailedDelete", format!("Error deleting: {error}")))
             }
         }

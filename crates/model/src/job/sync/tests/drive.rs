@@ -123,7 +123,7 @@ fn answer(write: Write, api: &Api, outcome: &mut Outcome) -> Answer {
             }
             outcome.created.push(draft);
             let name: Arc<str> = format!("new-{}", outcome.created.len()).into();
-            Ok(Written { resource_version: 2, name: Some(name) })
+            Ok(Written { name: Some(name), ..Written::from(2) })
         }
         Write::DeletePod(uid) => {
             let answer = pod_answer(uid);
