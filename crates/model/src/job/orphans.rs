@@ -144,15 +144,18 @@ impl JobController {
         })
     }
 
-    /// The cached pods that a Job's selector may concern: its own and those without owner. Pods of other Jobs would be
-    /// left alone anyway.
+    /// The cached pods that a Job's selector may concern, oldest first: its own and those without owner. Pods of other
+    /// Jobs would be left alone anyway.
     fn pods_selected_by(&self, job: Uid) -> VecDeque<Arc<Pod>> {
         let Some((namespace, selector)) = self.orphans.selectors.get(&job) else { return VecDeque::new() };
         let own = self.pods.owned_by(job);
-        own.filter(|pod| crate::objects::selector_matches(selector, &pod.labels))
+        let mut pods: Vec<_> = own
+            .filter(|pod| crate::objects::selector_matches(selector, &pod.labels))
             .chain(self.pods.ownerless_matching(namespace, selector))
             .map(Arc::clone)
-            .collect()
+            .collect();
+        pods.sort_unstable_by_key(|pod| pod.uid);
+        pods.into()
     }
 }
 

@@ -96,11 +96,19 @@ pub fn pod_status(new: &PodStatus) -> Value {
     }})
 }
 
+/// Reason and message of the condition that the eviction API sets.
+const EVICTED: (&str, &str) = ("EvictionByEvictionAPI", "Eviction API: evicting");
+
 fn condition_object(condition: &PodCondition) -> Value {
     let mut fields = Fields::default();
     fields.set("type", &*condition.kind);
     fields.set("status", condition.status.as_str());
     fields.set_text("reason", &condition.reason);
+    // Messages are not held, and a kubelet that rewrites the conditions must not lose the one that the next eviction
+    // would write again.
+    if &*condition.reason == EVICTED.0 {
+        fields.set("message", EVICTED.1);
+    }
     fields.set("lastTransitionTime", time_text(condition.last_transition_time));
     fields.into()
 }

@@ -245,9 +245,7 @@ impl SyncPass {
 
     /// Step 18: removes finalizers.
     fn release(&mut self, now: Time) -> Step {
-        let mut uids = self.uids_to_release();
-        // These calls are made in parallel too.
-        uids.sort_unstable();
+        let uids = self.uids_to_release();
         if uids.is_empty() {
             return self.released(now, Vec::new());
         }
