@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,6 +21,9 @@ type postedEvents struct {
 	objects map[string][]byte
 	fresh   []event
 }
+
+// combined is what a recorder puts before the message of an Event that stands for several.
+const combined = "(combined from similar events): "
 
 var events = schema.GroupResource{Resource: "events"}
 
@@ -57,10 +61,13 @@ func (e *postedEvents) apply(p *pending) (string, []byte, error) {
 	if err := json.Unmarshal(p.body, &posted); err != nil {
 		return "", nil, apierrors.NewBadRequest(err.Error())
 	}
-	// Recorders name Events after the time in nanoseconds; here many happen in the same one.
+	// Recorders name Events after the time in nanoseconds; here many happen in the same one, and get names of their own. A recorder goes on
+	// with the name that it is told, except for an Event that stands for several: there it keeps its own.
 	name := posted.Name
-	for i := 2; e.objects[posted.Name] != nil; i++ {
-		posted.Name = fmt.Sprintf("%s-%d", name, i)
+	if !strings.HasPrefix(posted.Message, combined) || e.objects[name] != nil {
+		for i := 1; i == 1 || e.objects[posted.Name] != nil; i++ {
+			posted.Name = fmt.Sprintf("%s-%d", name, i)
+		}
 	}
 	posted.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Event"))
 	return posted.Name, mustMarshal(&posted), nil
