@@ -238,6 +238,6 @@ func (r *run) end() {
 	for _, p := range r.processes {
 		p.wait()
 	}
-	// The metrics of work queues, among others, notice only when their ticker ticks.
+	// Some goroutines notice only when their timer fires.
 	time.Sleep(time.Minute)
 }
