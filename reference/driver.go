@@ -10,6 +10,8 @@ import (
 	"io"
 	"runtime"
 	"testing"
+
+	_ "go.towtank.dev/reference/unmeasured" // the queues of the controllers have no metrics
 )
 
 // Set by the linker: the version of Kubernetes and a digest of these sources.

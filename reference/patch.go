@@ -25,11 +25,11 @@ func (s *server) patch(ctx context.Context, t target, contentType string, patch 
 		if !there {
 			return nil, errors.NewNotFound(t.resource.groupResource(), t.name)
 		}
-		patched, err := applyPatch(t.resource, contentType, stored.document, patch)
+		patched, err := applyPatch(t.resource, contentType, stored.versioned, patch)
 		if err != nil {
 			return nil, err
 		}
-		obj, err := t.resource.decode(patched)
+		obj, err := t.resource.internal(patched)
 		if err != nil {
 			return nil, err
 		}
@@ -40,26 +40,32 @@ func (s *server) patch(ctx context.Context, t target, contentType string, patch 
 	return result, err
 }
 
-func applyPatch(r *resource, contentType string, document, patch []byte) ([]byte, error) {
+// applyPatch goes from object to object without writing the JSON between them, as a real API server does with strategic merge patches.
+func applyPatch(r *resource, contentType string, stored runtime.Object, patch []byte) (runtime.Object, error) {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(stored)
+	if err != nil {
+		return nil, err
+	}
+	var changes map[string]any
+	if err := json.Unmarshal(patch, &changes); err != nil {
+		return nil, errors.NewBadRequest(err.Error())
+	}
+	patched := r.newVersioned()
 	switch types.PatchType(contentType) {
 	case types.StrategicMergePatchType:
-		patched, err := strategicpatch.StrategicMergePatch(document, patch, r.newVersioned())
-		if err != nil {
+		if fields, err = strategicpatch.StrategicMergeMapPatch(fields, changes, patched); err != nil {
 			return nil, errors.NewBadRequest(err.Error())
 		}
-		return patched, nil
 	case types.MergePatchType:
-		var object, changes map[string]any
-		if err := json.Unmarshal(document, &object); err != nil {
-			return nil, err
-		}
-		if err := json.Unmarshal(patch, &changes); err != nil {
-			return nil, errors.NewBadRequest(err.Error())
-		}
-		return json.Marshal(merged(object, changes))
+		fields = merged(fields, changes)
+	default:
+		return nil, errors.NewGenericServerResponse(http.StatusUnsupportedMediaType, "patch", r.groupResource(), "",
+			fmt.Sprintf("the body of the request was in an unknown format: %q", contentType), 0, false)
 	}
-	return nil, errors.NewGenericServerResponse(http.StatusUnsupportedMediaType, "patch", r.groupResource(), "",
-		fmt.Sprintf("the body of the request was in an unknown format: %q", contentType), 0, false)
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(fields, patched); err != nil {
+		return nil, errors.NewBadRequest(err.Error())
+	}
+	return patched, nil
 }
 
 // merged applies a JSON merge patch (RFC 7386).

@@ -117,7 +117,7 @@ func (r *run) answer(request *request) (any, error) {
 		if err := r.advance(time.Duration(request.ToMicros) * time.Microsecond); err != nil {
 			return nil, err
 		}
-		return r.progress(), nil
+		return r.settled(), nil
 	case "execute":
 		return r.execute(request.ID)
 	case "reply":
@@ -140,23 +140,21 @@ func (r *run) answer(request *request) (any, error) {
 
 func (r *run) now() time.Duration { return time.Since(r.start) }
 
-// advance lets the clock go until `to`, or until a call or an Event is new.
+// advance lets the clock go until `to`, or until a call or an Event is new. Whatever could happen at this instant has happened.
 func (r *run) advance(to time.Duration) error {
 	if to.Microseconds() < r.now().Microseconds() {
 		return fmt.Errorf("it is %d already", r.now().Microseconds())
 	}
-	for {
-		r.settle()
-		if len(r.ready) > 0 || r.hasEvents() || r.now() >= to {
-			return nil
-		}
+	for r.now() < to && len(r.ready) == 0 && !r.hasEvents() {
 		timer := time.NewTimer(to - r.now())
 		select {
 		case <-timer.C:
 		case <-r.wake:
 			timer.Stop()
 		}
+		r.settle()
 	}
+	return nil
 }
 
 // settle returns when nothing can happen any more without the clock or the other side: all timers of this instant have fired, all
@@ -188,6 +186,11 @@ func (r *run) hasEvents() bool {
 
 func (r *run) progress() progress {
 	r.settle()
+	return r.settled()
+}
+
+// settled is the progress when everything is settled already.
+func (r *run) settled() progress {
 	p := progress{nowMicros: r.now().Microseconds()}
 	r.mutex.Lock()
 	ready, events := r.ready, r.posts.fresh
@@ -238,6 +241,6 @@ func (r *run) end() {
 	for _, p := range r.processes {
 		p.wait()
 	}
-	// The metrics of work queues, among others, notice only when their ticker ticks.
+	// Some goroutines notice only when their timer fires.
 	time.Sleep(time.Minute)
 }

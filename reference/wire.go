@@ -40,6 +40,11 @@ func (r *resource) decode(body []byte) (runtime.Object, error) {
 	if err := kjson.Unmarshal(body, versioned); err != nil {
 		return nil, errors.NewBadRequest(err.Error())
 	}
+	return r.internal(versioned)
+}
+
+// internal is what the registry makes of an object that a client has sent: with defaults, and in the registry's own form.
+func (r *resource) internal(versioned runtime.Object) (runtime.Object, error) {
 	kind := versioned.GetObjectKind().GroupVersionKind()
 	if !kind.Empty() && kind != r.kind {
 		return nil, errors.NewBadRequest(fmt.Sprintf("the kind in the data (%v) does not match the expected one (%v)", kind, r.kind))

@@ -98,7 +98,7 @@ pub fn build(
 }
 
 /// The Go module's path.
-const MODULE: &str = "towtank.dev/reference";
+const MODULE: &str = "go.towtank.dev/reference";
 
 /// The driver's sources: `reference/` at the root of the repository.
 fn source_dir() -> PathBuf {
@@ -106,6 +106,7 @@ fn source_dir() -> PathBuf {
 }
 
 struct Source {
+    /// Path below the directory of the sources.
     name: String,
     content: Vec<u8>,
 }
@@ -113,15 +114,26 @@ struct Source {
 /// All Go files of a directory, sorted by name.
 fn sources(dir: &Path) -> Result<Vec<Source>, BuildError> {
     let mut sources = Vec::new();
-    for entry in at(dir, fs::read_dir(dir))? {
-        let path = at(dir, entry)?.path();
-        if path.extension().is_some_and(|extension| extension == "go") {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            sources.push(Source { name, content: at(&path, fs::read(&path))? });
-        }
+    for path in go_files(dir)? {
+        let name = path.strip_prefix(dir).unwrap_or(&path).to_string_lossy().into_owned();
+        sources.push(Source { name, content: at(&path, fs::read(&path))? });
     }
     sources.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(sources)
+}
+
+/// The Go files of a directory and of the directories in it.
+fn go_files(dir: &Path) -> Result<Vec<PathBuf>, BuildError> {
+    let mut files = Vec::new();
+    for entry in at(dir, fs::read_dir(dir))? {
+        let path = at(dir, entry)?.path();
+        if path.is_dir() {
+            files.extend(go_files(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "go") {
+            files.push(path);
+        }
+    }
+    Ok(files)
 }
 
 /// FNV-1a over the release and all names and contents, in hexadecimal.
@@ -151,14 +163,13 @@ fn binary_prefix(version: KubernetesVersion) -> String {
 
 /// Copies the sources into the module, and takes away files that are no sources any more.
 fn write_sources(module: &Path, sources: &[Source]) -> Result<(), BuildError> {
-    for entry in at(module, fs::read_dir(module))? {
-        let path = at(module, entry)?.path();
-        if path.extension().is_some_and(|extension| extension == "go") {
-            at(&path, fs::remove_file(&path))?;
-        }
+    for path in go_files(module)? {
+        at(&path, fs::remove_file(&path))?;
     }
     for source in sources {
         let path = module.join(&source.name);
+        let dir = path.parent().unwrap_or(module);
+        at(dir, fs::create_dir_all(dir))?;
         at(&path, fs::write(&path, &source.content))?;
     }
     Ok(())
@@ -172,7 +183,11 @@ fn write_go_mod(
 ) -> Result<(), BuildError> {
     let path = module.join("go.mod");
     let requirement = format!("k8s.io/kubernetes v{}", version.full());
-    if fs::read_to_string(&path).is_ok_and(|text| text.lines().any(|line| line.ends_with(&requirement))) {
+    let is_up_to_date = |text: String| {
+        text.lines().next() == Some(&format!("module {MODULE}"))
+            && text.lines().any(|line| line.ends_with(&requirement))
+    };
+    if fs::read_to_string(&path).is_ok_and(is_up_to_date) {
         return Ok(());
     }
     say(&format!("fetching the sources of Kubernetes {}", version.full()));
@@ -316,7 +331,7 @@ mod tests {
         let text = go_mod(version("1.36"), upstream).expect("a go.mod");
         assert_eq!(
             text,
-            "module towtank.dev/reference\n\ngo 1.26.0\n\nrequire k8s.io/kubernetes v1.36.3\n\nreplace (\n\
+            "module go.towtank.dev/reference\n\ngo 1.26.0\n\nrequire k8s.io/kubernetes v1.36.3\n\nreplace (\n\
              \tk8s.io/api => k8s.io/api v0.36.3\n\tk8s.io/kms => k8s.io/kms v0.36.3\n)\n"
         );
     }

@@ -15,7 +15,7 @@ use towtank_model::job::{
     CallKind, ClientId, ControllerConfig, ControllerEvent, Fault, FaultInjector, Watch, WatchKind,
 };
 use towtank_model::objects::ObjectKey;
-use towtank_model::server::{Actor, Change, EventDraft, EventRecord, Registry};
+use towtank_model::server::{Actor, ApiError, Change, EventDraft, EventRecord, Registry, Replica};
 use towtank_model::simulation::{Context, Controller, Event};
 use towtank_model::time::Time;
 
@@ -47,6 +47,9 @@ struct InFlight {
     /// Its process runs.
     has_caller: bool,
 }
+
+/// [`Link::execute`] or [`Link::answer`].
+type Execution = fn(&Link, (&'static str, &ObjectKey), u32) -> Result<Vec<Replica>, ApiError>;
 
 impl RemoteController {
     /// Begins a run in `driver`: its controllers, not yet started, and its store.
@@ -124,8 +127,15 @@ impl RemoteController {
     fn handle_call(&mut self, client: ClientId, id: u32, ctx: &mut Context<'_>) {
         let Some(mut in_flight) = self.calls.remove(&id) else { return };
         if !in_flight.is_executed {
-            self.execute(&in_flight, ctx);
-            if in_flight.has_caller && !self.call_latency.is_zero() {
+            let is_answered_later = in_flight.has_caller && !self.call_latency.is_zero();
+            match in_flight.fault {
+                Some(Fault::Conflict | Fault::Unreachable) => {}
+                Some(Fault::Delay(_)) | None if !is_answered_later => {
+                    return self.execute(&in_flight, Link::answer, ctx);
+                }
+                _ => self.execute(&in_flight, Link::execute, ctx),
+            }
+            if is_answered_later {
                 in_flight.is_executed = true;
                 self.calls.insert(id, in_flight);
                 let event = ControllerEvent::Call { client, id };
@@ -143,15 +153,12 @@ impl RemoteController {
         self.link.ask(&json!({"do": "reply", "id": id, "as": answer}));
     }
 
-    /// A call has its effect at the server, if it gets there.
-    fn execute(&self, in_flight: &InFlight, ctx: &mut Context<'_>) {
-        if let Some(Fault::Conflict | Fault::Unreachable) = in_flight.fault {
-            return;
-        }
+    /// A call has its effect at the server.
+    fn execute(&self, in_flight: &InFlight, how: Execution, ctx: &mut Context<'_>) {
         let call = &in_flight.call;
         let actor = if call.controller == "ttl" { Actor::TtlController } else { Actor::JobController };
         let (resource, key) = object_of(call);
-        let result = self.link.execute((resource, &key), call.id);
+        let result = how(&self.link, (resource, &key), call.id);
         let Some(verb) = verb(&call.method, &call.path) else { return };
         match result {
             Ok(replicas) => {

@@ -10,15 +10,17 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use towtank_model::version::KubernetesVersion;
 
 pub use frames::FRAME_LEN_MAX;
+use frames::Pipes;
 
 /// The version of the protocol that is spoken here.
 pub const PROTOCOL: u64 = 1;
@@ -100,10 +102,8 @@ fn last_lines(stderr: &[String]) -> String {
 #[derive(Debug)]
 pub struct Driver {
     child: Child,
-    /// Texts of requests, to the thread that does the reading and writing.
-    requests: Sender<Vec<u8>>,
-    /// One answer to each request, from that thread. It ends with the first failure.
-    answers: Receiver<io::Result<Vec<u8>>>,
+    /// None when the driver has failed.
+    pipes: Option<Pipes>,
     stderr: Stderr,
     watchdog: Duration,
     source: String,
@@ -138,10 +138,8 @@ impl Driver {
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
             return Err(DriverError::Start(io::Error::other("a pipe is missing")));
         };
-        let (requests, to_write) = channel::<Vec<u8>>();
-        let (answered, answers) = channel();
-        on_a_thread(move || frames::serve(stdin, stdout, &to_write, &answered));
-        Ok(Self { child, requests, answers, stderr: Stderr::follow(stderr), watchdog, source: String::new() })
+        let pipes = Some(Pipes::new(stdin, stdout));
+        Ok(Self { child, pipes, stderr: Stderr::follow(stderr), watchdog, source: String::new() })
     }
 
     fn shake_hands(&mut self, version: KubernetesVersion) -> Result<(), DriverError> {
@@ -170,32 +168,46 @@ impl Driver {
 
     /// Sends a request and waits for its answer.
     pub fn request(&mut self, request: &impl Serialize) -> Result<Value, DriverError> {
+        let answer = self.exchange(request)?;
+        self.checked(&answer)
+    }
+
+    /// Sends a request and waits for its answer, of which the form is known.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Driver::request`]; the answer is of another form.
+    pub fn ask<T: DeserializeOwned>(&mut self, request: &impl Serialize) -> Result<T, DriverError> {
+        let answer = self.exchange(request)?;
+        serde_json::from_slice(&answer).or_else(|error| {
+            self.checked(&answer)?;
+            Err(self.nonsense(format!("{error}: {}", excerpt(&answer))))
+        })
+    }
+
+    fn exchange(&mut self, request: &impl Serialize) -> Result<Vec<u8>, DriverError> {
         let request = match serde_json::to_vec(request) {
             Ok(request) => request,
             Err(error) => return Err(DriverError::Refused(format!("the request is no JSON: {error}"))),
         };
-        if self.requests.send(request).is_err() {
-            return Err(self.died());
-        }
-        let answer = match self.answers.recv_timeout(self.watchdog) {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                return Err(self.nonsense(error.to_string()));
-            }
-            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => return Err(self.died()),
-            Err(RecvTimeoutError::Timeout) => {
-                let stderr = self.end();
-                return Err(DriverError::Hung { after: self.watchdog, stderr });
-            }
-        };
-        match serde_json::from_slice(&answer) {
+        let Some(pipes) = &mut self.pipes else { return Err(self.died()) };
+        pipes.exchange(&request, self.watchdog).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => self.nonsense(error.to_string()),
+            io::ErrorKind::TimedOut => DriverError::Hung { after: self.watchdog, stderr: self.end() },
+            _ => self.died(),
+        })
+    }
+
+    /// An answer, unless it says that the driver could not do it.
+    fn checked(&mut self, answer: &[u8]) -> Result<Value, DriverError> {
+        match serde_json::from_slice(answer) {
             Ok(Value::Object(fields)) => match fields.get("error") {
                 Some(Value::String(error)) => Err(DriverError::Refused(error.clone())),
                 Some(other) => Err(self.nonsense(format!("an error that is no text: {other}"))),
                 None => Ok(Value::Object(fields)),
             },
             Ok(other) => Err(self.nonsense(format!("no object: {}", excerpt(other.to_string().as_bytes())))),
-            Err(error) => Err(self.nonsense(format!("{error}: {}", excerpt(&answer)))),
+            Err(error) => Err(self.nonsense(format!("{error}: {}", excerpt(answer)))),
         }
     }
 
@@ -210,6 +222,7 @@ impl Driver {
 
     /// Ends the process, by its id, and answers with its last words.
     fn end(&mut self) -> Vec<String> {
+        self.pipes = None;
         // It may be gone already.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -264,11 +277,19 @@ impl Stderr {
     }
 }
 
-/// Real reading and writing, which must not hold up the watchdog.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "pipes of a real process are read while the watchdog runs; no run sees it"
-)]
+/// Real reading, beside what the driver does.
+#[expect(clippy::disallowed_methods, reason = "a pipe of a real process is read; no run sees it")]
 fn on_a_thread(work: impl FnOnce() + Send + 'static) {
     std::thread::spawn(work);
+}
+
+/// Real time, for the watchdog.
+mod clock {
+    #![expect(clippy::disallowed_types, reason = "the watchdog waits for a real process; no run sees it")]
+
+    pub(super) use std::time::Instant;
+
+    pub(super) fn now() -> Instant {
+        Instant::now()
+    }
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use towtank_model::job::{ControllerConfig, WatchKind};
 use towtank_model::objects::{NodeId, ObjectKey, Pod, PodSpec};
@@ -53,6 +54,11 @@ pub(crate) struct RemoteEvent {
     pub(crate) event: Value,
 }
 
+/// The answer to what has none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Done {}
+
 #[derive(Deserialize)]
 struct Progress {
     #[serde(rename = "nowMicros")]
@@ -61,12 +67,27 @@ struct Progress {
     events: Vec<RemoteEvent>,
 }
 
-/// What a write or read came to.
+/// What a write or read came to; of `execute`, without progress.
 #[derive(Deserialize)]
 struct Outcome {
     code: u16,
-    body: Value,
+    body: Option<Refusal>,
     changes: Vec<RemoteChange>,
+    #[serde(rename = "nowMicros")]
+    now_micros: Option<u64>,
+    #[serde(default)]
+    calls: Vec<RemoteCall>,
+    #[serde(default)]
+    events: Vec<RemoteEvent>,
+}
+
+/// What counts of a `metav1.Status`; objects have none of it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Refusal {
+    reason: Value,
+    message: Value,
+    details: Value,
 }
 
 #[derive(Deserialize)]
@@ -120,7 +141,7 @@ impl Link {
 
     /// Tells the driver something that has no answer.
     pub(crate) fn tell(&self, request: &Value) {
-        self.0.borrow_mut().exchange(request);
+        self.0.borrow_mut().exchange::<Done>(request);
     }
 
     /// Asks for something that the controllers' process may have an answer to.
@@ -178,15 +199,24 @@ impl Link {
     ) -> Result<Vec<Replica>, ApiError> {
         self.0.borrow_mut().outcome(object, &json!({"do": "execute", "id": id}))
     }
+
+    /// Has a call carried out, and gives the caller the answer.
+    pub(crate) fn answer(
+        &self,
+        object: (&'static str, &ObjectKey),
+        id: u32,
+    ) -> Result<Vec<Replica>, ApiError> {
+        self.0.borrow_mut().outcome(object, &json!({"do": "answer", "id": id}))
+    }
 }
 
 impl Session {
     /// One exchange with the driver; a fault of its ends the run.
-    fn exchange(&mut self, request: &Value) -> Option<Value> {
+    fn exchange<T: DeserializeOwned>(&mut self, request: &Value) -> Option<T> {
         if self.failure.is_some() {
             return None;
         }
-        let answer = self.driver.borrow_mut().request(request);
+        let answer = self.driver.borrow_mut().ask(request);
         answer.map_err(|error| self.fail(error.to_string())).ok()
     }
 
@@ -195,23 +225,18 @@ impl Session {
     }
 
     fn progress(&mut self, request: &Value) {
-        if let Some(answer) = self.exchange(request) {
-            self.note(answer);
+        if let Some(progress) = self.exchange(request) {
+            self.note(progress);
         }
     }
 
-    fn note<'a>(&mut self, answer: impl Deserializer<'a, Error = serde_json::Error>) {
-        match Progress::deserialize(answer) {
-            Ok(progress) => {
-                self.now = Time::from_micros(progress.now_micros);
-                // What follows from an answer comes before what was asked for in parallel with it.
-                for call in progress.calls.into_iter().rev() {
-                    self.calls.push_front(call);
-                }
-                self.events.extend(progress.events);
-            }
-            Err(error) => self.fail(format!("the driver answered nonsense: {error}")),
+    fn note(&mut self, progress: Progress) {
+        self.now = Time::from_micros(progress.now_micros);
+        // What follows from an answer comes before what was asked for in parallel with it.
+        for call in progress.calls.into_iter().rev() {
+            self.calls.push_front(call);
         }
+        self.events.extend(progress.events);
     }
 
     fn outcome(
@@ -219,17 +244,10 @@ impl Session {
         (resource, key): (&'static str, &ObjectKey),
         request: &Value,
     ) -> Result<Vec<Replica>, ApiError> {
-        let Some(answer) = self.exchange(request) else { return Err(ApiError::Unreachable) };
-        if answer.get("nowMicros").is_some() {
-            self.note(&answer);
+        let Some(outcome) = self.exchange::<Outcome>(request) else { return Err(ApiError::Unreachable) };
+        if let Some(now_micros) = outcome.now_micros {
+            self.note(Progress { now_micros, calls: outcome.calls, events: outcome.events });
         }
-        let outcome: Outcome = match serde_json::from_value(answer) {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                self.fail(format!("the driver answered nonsense: {error}"));
-                return Err(ApiError::Unreachable);
-            }
-        };
         let mut replicas = Vec::with_capacity(outcome.changes.len());
         for change in outcome.changes {
             match replica(&change.kind, &change.object) {
@@ -253,7 +271,9 @@ impl Session {
             if !replicas.is_empty() {
                 self.fail("the driver refused a write that had an effect".to_owned());
             }
-            return Err(wire::api_error(resource, key, outcome.code, &outcome.body));
+            let Refusal { reason, message, details } = outcome.body.unwrap_or_default();
+            let status = json!({"reason": reason, "message": message, "details": details});
+            return Err(wire::api_error(resource, key, outcome.code, &status));
         }
         Ok(replicas)
     }

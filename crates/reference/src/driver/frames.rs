@@ -1,24 +1,87 @@
 //! Frames: a length of four bytes, big-endian, and so many bytes.
 
-use std::io::{self, Read, Write};
-use std::sync::mpsc::{Receiver, Sender};
+use std::io::{self, BufReader, Read, Write};
+use std::os::fd::AsFd;
+use std::process::{ChildStdin, ChildStdout};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::clock::{self, Instant};
 
 /// Longest frame.
 pub const FRAME_LEN_MAX: usize = 64 << 20;
+/// So much goes into a pipe at once when it takes anything at all (`PIPE_BUF`).
+const PIPE_ROOM: usize = 4 << 10;
+/// So much is in a pipe at most.
+const PIPE_LEN: usize = 64 << 10;
 
-/// Writes each request and reads its answer, until either side is gone or something fails.
-pub(super) fn serve(
-    mut to: impl Write,
-    mut from: impl Read,
-    requests: &Receiver<Vec<u8>>,
-    answers: &Sender<io::Result<Vec<u8>>>,
-) {
-    for request in requests {
-        let answer = write(&mut to, &request).and_then(|()| read(&mut from));
-        let is_over = answer.is_err();
-        if answers.send(answer).is_err() || is_over {
-            return;
+/// The pipes to and from a driver.
+#[derive(Debug)]
+pub(super) struct Pipes {
+    to: Patient<ChildStdin>,
+    from: BufReader<Patient<ChildStdout>>,
+}
+
+impl Pipes {
+    pub(super) fn new(to: ChildStdin, from: ChildStdout) -> Self {
+        let deadline = clock::now();
+        let to = Patient { pipe: to, ready: PollFlags::OUT, deadline };
+        let from = Patient { pipe: from, ready: PollFlags::IN, deadline };
+        Self { to, from: BufReader::with_capacity(PIPE_LEN, from) }
+    }
+
+    /// Writes a request and reads its answer. When both together take longer than `watchdog`, it fails with
+    /// [`io::ErrorKind::TimedOut`].
+    pub(super) fn exchange(&mut self, request: &[u8], watchdog: Duration) -> io::Result<Vec<u8>> {
+        let deadline = clock::now() + watchdog;
+        self.to.deadline = deadline;
+        self.from.get_mut().deadline = deadline;
+        write(&mut self.to, request)?;
+        read(&mut self.from)
+    }
+}
+
+/// A pipe that is waited for until the deadline.
+#[derive(Debug)]
+struct Patient<P> {
+    pipe: P,
+    ready: PollFlags,
+    deadline: Instant,
+}
+
+impl<P: AsFd> Patient<P> {
+    /// Returns when the pipe takes or has something, or when its other end is closed.
+    fn wait(&self) -> io::Result<()> {
+        loop {
+            let left = self.deadline.saturating_duration_since(clock::now());
+            let left = Timespec::try_from(left).map_err(io::Error::other)?;
+            match poll(&mut [PollFd::new(&self.pipe, self.ready)], Some(&left)) {
+                Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+    }
+}
+
+impl<P: AsFd + Write> Write for Patient<P> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.wait()?;
+        self.pipe.write(bytes.get(..PIPE_ROOM).unwrap_or(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.pipe.flush()
+    }
+}
+
+impl<P: AsFd + Read> Read for Patient<P> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.wait()?;
+        self.pipe.read(bytes)
     }
 }
 
@@ -26,9 +89,8 @@ fn write(to: &mut impl Write, content: &[u8]) -> io::Result<()> {
     let len = u32::try_from(content.len()).ok().filter(|&len| len as usize <= FRAME_LEN_MAX);
     let len =
         len.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "our request is too long for a frame"))?;
-    to.write_all(&len.to_be_bytes())?;
-    to.write_all(content)?;
-    to.flush()
+    // In one piece, so that the other side wakes up once.
+    to.write_all(&[&len.to_be_bytes(), content].concat())
 }
 
 fn read(from: &mut impl Read) -> io::Result<Vec<u8>> {
