@@ -180,6 +180,14 @@ pub struct Features {
     pub success_criteria_needs_policy: bool,
     /// The API server tries another generated name when one is taken (gate RetryGenerateName).
     pub retries_generated_names: bool,
+
+    // ---- Defects of all versions: switched off by who wants to see what they do ----
+    /// What the controller expects of a Job's pods outlives the Job, until the next sync of its name (#131917).
+    pub expectations_outlive_job: bool,
+    /// A failure that becomes known late overwrites the time of a newer one.
+    pub late_failure_is_newest: bool,
+    /// The pod failure policy is asked about pods whose index is out of range.
+    pub removed_pods_fail_job: bool,
 }
 
 impl Features {
@@ -262,6 +270,9 @@ impl Features {
             success_criteria_status_rules: minor >= 30,
             success_criteria_needs_policy: minor == 30,
             retries_generated_names: minor >= 31,
+            expectations_outlive_job: true,
+            late_failure_is_newest: true,
+            removed_pods_fail_job: true,
         }
     }
 

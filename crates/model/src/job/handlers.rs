@@ -145,10 +145,13 @@ impl JobController {
         self.enqueue_after(key, Duration::ZERO, ctx);
         self.finished_unseen.remove(&job.uid);
         self.enqueue_pods_as_orphans(job, ctx);
-        let drops_backoff = self.features.job_delete_drops_backoff;
+        let features = self.features;
         let memory = self.memory(key);
         memory.forget_writes_of(job.uid);
-        if drops_backoff {
+        if !features.expectations_outlive_job {
+            memory.expectations = None;
+        }
+        if features.job_delete_drops_backoff {
             memory.backoff = Default::default();
         }
     }

@@ -99,8 +99,11 @@ impl Case<'_> {
         if !self.snapshot.features.pod_failure_policy || self.snapshot.job.spec.pod_failure_policy.is_none() {
             return None;
         }
+        let removed_count = self.snapshot.features.removed_pods_fail_job;
+        let end = self.snapshot.indexed_completions().filter(|_| !removed_count);
         let (pod, rule) = self.snapshot.pods.iter().find_map(|pod| {
-            let failed = self.snapshot.is_failed(pod);
+            let is_removed = end.zip(pod.index.get()).is_some_and(|(end, index)| index >= end);
+            let failed = self.snapshot.is_failed(pod) && !is_removed;
             let rule = if failed { self.snapshot.policy_match(pod) } else { None };
             rule.filter(|rule| rule.action == FailJob).map(|rule| (pod, rule))
         })?;

@@ -175,6 +175,10 @@ impl SyncPass {
             |&position: &usize| super::backoff::finish_time(&snapshot.pods[position], &snapshot.features);
         let successes = self.census.new_succeeded.iter().map(end);
         self.backoff = snapshot.backoff.after(successes, self.census.new_failed.iter().map(end));
+        if !snapshot.features.late_failure_is_newest {
+            let newest = self.backoff.last_failure_time.max(snapshot.backoff.last_failure_time);
+            self.backoff.last_failure_time = newest;
+        }
     }
 
     /// The end of step 13: enough successes, or else the condition Suspended.
