@@ -3,20 +3,29 @@
 //! A story comes from genes, and genes from proptest, so a story that the two tell differently shrinks to the few verbs
 //! that matter. It is then written as a scenario file, which fails until the model is mended and stays afterwards.
 
+pub mod clock;
+pub mod defects;
+pub mod hunt;
+pub mod many;
+#[cfg(feature = "mutants")]
+pub mod mutants;
+mod telling;
+
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use towtank_explore::story::{Broken, Story};
-use towtank_lockstep::trace_text;
-use towtank_lockstep::verdict::{self, Judgement};
-use towtank_model::server::TraceEntry;
+use towtank_lockstep::verdict::Judgement;
 use towtank_model::simulation::{Simulation, SimulationError};
 use towtank_model::version::KubernetesVersion;
 use towtank_reference::controller::RemoteController;
 use towtank_reference::driver::DriverError;
 use towtank_reference::drivers::Drivers;
+
+pub use telling::Telling;
 
 /// Verbs of the longest story.
 const VERBS_MAX: usize = 24;
@@ -35,6 +44,9 @@ pub enum DifferentialError {
     /// The generator of stories gave up.
     #[error("no story: {0}")]
     NoStory(String),
+    /// What was found cannot be written.
+    #[error("cannot write {0}")]
+    Output(String),
 }
 
 /// What one story came to.
@@ -70,26 +82,19 @@ impl Judge {
     ///
     /// The real controller is not there, or has failed: then nothing was compared.
     pub fn compare(&mut self, story: &Story) -> Result<Comparison, DifferentialError> {
-        let model = story.trace();
-        let real = self.tell_reference(story)?;
-        let (model, real) = match (model, real) {
-            (Ok(model), Ok(real)) => (model, real),
-            // Neither comes to rest: then both have said so at the same instant, or one of them is wrong.
-            (Err(model), Err(real)) if model.to_string() == real.to_string() => {
-                return Ok(Comparison::Same(1));
-            }
-            (model, real) => (model.unwrap_or_default(), real.unwrap_or_default()),
-        };
-        Ok(match verdict::compare_lines(trace_text::lines(&model), trace_text::lines(&real)) {
+        let real = self.tell(story)?;
+        Ok(match Telling::of_model(story).compare(&real) {
             Judgement::Agrees { writes } => Comparison::Same(writes),
             judgement => Comparison::Different(judgement),
         })
     }
 
-    fn tell_reference(
-        &mut self,
-        story: &Story,
-    ) -> Result<Result<Vec<TraceEntry>, Broken>, DifferentialError> {
+    /// What the real controller makes of a story.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Judge::compare`].
+    pub fn tell(&mut self, story: &Story) -> Result<Telling, DifferentialError> {
         let driver = self.drivers.get(story.version)?;
         let config = story.configuration();
         let (controller, registry) =
@@ -99,7 +104,7 @@ impl Judge {
             self.drivers.discard(story.version);
             return Err(DifferentialError::Reference(error));
         }
-        Ok(told)
+        Ok(Telling::new(told))
     }
 
     /// Tells the story of this number, and shrinks it when the two differ.
@@ -113,31 +118,59 @@ impl Judge {
         seed: u64,
         number: u64,
     ) -> Result<Result<usize, Box<Difference>>, DifferentialError> {
-        let mut tree = genes(seed, number)?;
-        let story =
-            |genes: &Genes| Story::from_genes(version, genes.seed, genes.setting, genes.job, &genes.verbs);
-        let first = story(&tree.current());
+        let first = story_of(version, seed, number)?;
         let judgement = match self.compare(&first)? {
             Comparison::Same(writes) => return Ok(Ok(writes)),
             Comparison::Different(judgement) => judgement,
         };
         let mut difference = Difference { verbs_before: first.verbs.len(), story: first, judgement };
-        let mut goes_on = tree.simplify();
-        for _ in 0..SHRINKING_MAX {
-            if !goes_on {
-                break;
-            }
-            let simpler = story(&tree.current());
-            goes_on = match self.compare(&simpler)? {
+        shrink(version, seed, number, |simpler| {
+            Ok(match self.compare(simpler)? {
                 Comparison::Different(judgement) => {
-                    difference = Difference { story: simpler, judgement, ..difference };
-                    tree.simplify()
+                    difference = Difference { story: simpler.clone(), judgement, ..difference.clone() };
+                    ControlFlow::Continue(true)
                 }
-                Comparison::Same(_) => tree.complicate(),
-            };
-        }
+                Comparison::Same(_) => ControlFlow::Continue(false),
+            })
+        })?;
         Ok(Err(Box::new(difference)))
     }
+}
+
+/// The story of this number.
+///
+/// # Errors
+///
+/// The generator gave up.
+pub fn story_of(version: KubernetesVersion, seed: u64, number: u64) -> Result<Story, DifferentialError> {
+    Ok(decode(version, &genes(seed, number)?.current()))
+}
+
+/// Shows simpler and simpler forms of a story to `still`, which says whether that one still has what it is about, or
+/// that it is enough.
+fn shrink(
+    version: KubernetesVersion,
+    seed: u64,
+    number: u64,
+    mut still: impl FnMut(&Story) -> Result<ControlFlow<(), bool>, DifferentialError>,
+) -> Result<(), DifferentialError> {
+    let mut tree = genes(seed, number)?;
+    let mut goes_on = tree.simplify();
+    for _ in 0..SHRINKING_MAX {
+        if !goes_on {
+            break;
+        }
+        goes_on = match still(&decode(version, &tree.current()))? {
+            ControlFlow::Continue(true) => tree.simplify(),
+            ControlFlow::Continue(false) => tree.complicate(),
+            ControlFlow::Break(()) => false,
+        };
+    }
+    Ok(())
+}
+
+fn decode(version: KubernetesVersion, genes: &Genes) -> Story {
+    Story::from_genes(version, genes.seed, genes.setting, genes.job, &genes.verbs)
 }
 
 /// What a story is decoded from.

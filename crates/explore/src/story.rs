@@ -127,6 +127,15 @@ impl Story {
         Ok(Played { trace: told.trace, accepted })
     }
 
+    /// How many of its verbs do anything, or are refused; waiting is none of them.
+    pub fn actions(&self) -> usize {
+        let acts = play::tell(self, false).map_or_else(|_| Vec::new(), |told| told.acts);
+        let is_action = |(verb, act): &(&Verb, &play::Act)| {
+            !matches!(verb, Verb::Wait(_)) && act.outcome != play::Outcome::Void
+        };
+        self.verbs.iter().zip(&acts).filter(is_action).count()
+    }
+
     /// The simulation that the story asks for.
     pub fn configuration(&self) -> SimulationConfig {
         play::configuration(self)
