@@ -83,7 +83,7 @@ pub fn hunt(
         if still {
             story = simpler.clone();
         }
-        Ok(ControlFlow::Continue(still))
+        Ok(still)
     })?;
     let steps = 1 + story.actions();
     Ok((number + 1, Some(Found { number, after, story, steps })))

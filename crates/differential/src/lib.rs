@@ -9,10 +9,10 @@ pub mod hunt;
 pub mod many;
 #[cfg(feature = "mutants")]
 pub mod mutants;
+mod shorten;
 mod telling;
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -127,10 +127,11 @@ impl Judge {
         shrink(version, seed, number, |simpler| {
             Ok(match self.compare(simpler)? {
                 Comparison::Different(judgement) => {
-                    difference = Difference { story: simpler.clone(), judgement, ..difference.clone() };
-                    ControlFlow::Continue(true)
+                    difference.story = simpler.clone();
+                    difference.judgement = judgement;
+                    true
                 }
-                Comparison::Same(_) => ControlFlow::Continue(false),
+                Comparison::Same(_) => false,
             })
         })?;
         Ok(Err(Box::new(difference)))
@@ -146,27 +147,30 @@ pub fn story_of(version: KubernetesVersion, seed: u64, number: u64) -> Result<St
     Ok(decode(version, &genes(seed, number)?.current()))
 }
 
-/// Shows simpler and simpler forms of a story to `still`, which says whether that one still has what it is about, or
-/// that it is enough.
+/// Shows simpler and simpler forms of a story to `still`, which says whether that one still has what it is about; the
+/// last one that has is the simplest.
 fn shrink(
     version: KubernetesVersion,
     seed: u64,
     number: u64,
-    mut still: impl FnMut(&Story) -> Result<ControlFlow<(), bool>, DifferentialError>,
+    mut still: impl FnMut(&Story) -> Result<bool, DifferentialError>,
 ) -> Result<(), DifferentialError> {
     let mut tree = genes(seed, number)?;
+    let mut simplest = decode(version, &tree.current());
     let mut goes_on = tree.simplify();
     for _ in 0..SHRINKING_MAX {
         if !goes_on {
             break;
         }
-        goes_on = match still(&decode(version, &tree.current()))? {
-            ControlFlow::Continue(true) => tree.simplify(),
-            ControlFlow::Continue(false) => tree.complicate(),
-            ControlFlow::Break(()) => false,
+        let simpler = decode(version, &tree.current());
+        goes_on = if still(&simpler)? {
+            simplest = simpler;
+            tree.simplify()
+        } else {
+            tree.complicate()
         };
     }
-    Ok(())
+    shorten::shorten(&mut simplest, still)
 }
 
 fn decode(version: KubernetesVersion, genes: &Genes) -> Story {
