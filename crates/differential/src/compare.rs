@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use towtank_differential::{Difference, DifferentialError, clock, many};
+use towtank_differential::{Difference, DifferentialError, Draw, Kinds, clock, many};
 use towtank_explore::scenario_text;
 use towtank_lockstep::verdict::Judgement;
 use towtank_model::version::KubernetesVersion;
@@ -44,10 +44,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<usize, DifferentialError> {
     towtank_model::mutants::select(arguments.mutant.unwrap_or(0));
     let threads = arguments.jobs.unwrap_or_else(many::cores);
     let numbers = arguments.first..arguments.first + arguments.stories;
+    let (version, seed) = (arguments.kubernetes, arguments.seed);
+    let draw = |number| Draw { version, seed, number, kinds: Kinds::All };
     let differences = AtomicUsize::new(0);
     let started = clock::now();
     let told = many::visit(threads, numbers, |judge, number| {
-        Ok(match judge.judge(arguments.kubernetes, arguments.seed, number)? {
+        Ok(match judge.judge(&draw(number))? {
             Ok(writes) => ControlFlow::Continue(writes),
             Err(difference) => {
                 report(arguments, number, &difference);

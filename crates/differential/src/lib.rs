@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod defects;
+mod draw;
 pub mod hunt;
 pub mod many;
 #[cfg(feature = "mutants")]
@@ -14,23 +15,15 @@ mod telling;
 
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use towtank_explore::story::{Broken, Story};
 use towtank_lockstep::verdict::Judgement;
 use towtank_model::simulation::{Simulation, SimulationError};
-use towtank_model::version::KubernetesVersion;
 use towtank_reference::controller::RemoteController;
 use towtank_reference::driver::DriverError;
 use towtank_reference::drivers::Drivers;
 
+pub use draw::{Draw, Kinds};
 pub use telling::Telling;
-
-/// Verbs of the longest story.
-const VERBS_MAX: usize = 24;
-/// Tries that shrinking may take.
-const SHRINKING_MAX: usize = 1_000;
 
 /// Why stories cannot be compared.
 #[derive(Debug, thiserror::Error)]
@@ -112,19 +105,14 @@ impl Judge {
     /// # Errors
     ///
     /// As for [`Judge::compare`].
-    pub fn judge(
-        &mut self,
-        version: KubernetesVersion,
-        seed: u64,
-        number: u64,
-    ) -> Result<Result<usize, Box<Difference>>, DifferentialError> {
-        let first = story_of(version, seed, number)?;
+    pub fn judge(&mut self, draw: &Draw) -> Result<Result<usize, Box<Difference>>, DifferentialError> {
+        let first = draw.story()?;
         let judgement = match self.compare(&first)? {
             Comparison::Same(writes) => return Ok(Ok(writes)),
             Comparison::Different(judgement) => judgement,
         };
         let mut difference = Difference { verbs_before: first.verbs.len(), story: first, judgement };
-        shrink(version, seed, number, |simpler| {
+        draw.shrink(|simpler| {
             Ok(match self.compare(simpler)? {
                 Comparison::Different(judgement) => {
                     difference.story = simpler.clone();
@@ -136,65 +124,4 @@ impl Judge {
         })?;
         Ok(Err(Box::new(difference)))
     }
-}
-
-/// The story of this number.
-///
-/// # Errors
-///
-/// The generator gave up.
-pub fn story_of(version: KubernetesVersion, seed: u64, number: u64) -> Result<Story, DifferentialError> {
-    Ok(decode(version, &genes(seed, number)?.current()))
-}
-
-/// Shows simpler and simpler forms of a story to `still`, which says whether that one still has what it is about; the
-/// last one that has is the simplest.
-fn shrink(
-    version: KubernetesVersion,
-    seed: u64,
-    number: u64,
-    mut still: impl FnMut(&Story) -> Result<bool, DifferentialError>,
-) -> Result<(), DifferentialError> {
-    let mut tree = genes(seed, number)?;
-    let mut simplest = decode(version, &tree.current());
-    let mut goes_on = tree.simplify();
-    for _ in 0..SHRINKING_MAX {
-        if !goes_on {
-            break;
-        }
-        let simpler = decode(version, &tree.current());
-        goes_on = if still(&simpler)? {
-            simplest = simpler;
-            tree.simplify()
-        } else {
-            tree.complicate()
-        };
-    }
-    shorten::shorten(&mut simplest, still)
-}
-
-fn decode(version: KubernetesVersion, genes: &Genes) -> Story {
-    Story::from_genes(version, genes.seed, genes.setting, genes.job, &genes.verbs)
-}
-
-/// What a story is decoded from.
-#[derive(Clone, Debug)]
-struct Genes {
-    seed: u64,
-    setting: u64,
-    job: u128,
-    verbs: Vec<u64>,
-}
-
-/// The genes of a story depend on the seed and its number alone, so that stories can be told in any order.
-fn genes(seed: u64, number: u64) -> Result<impl ValueTree<Value = Genes>, DifferentialError> {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    bytes[8..16].copy_from_slice(&number.to_le_bytes());
-    let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let mut runner = TestRunner::new_with_rng(Config::default(), random);
-    let verbs = prop::collection::vec(any::<u64>(), 1..=VERBS_MAX);
-    let strategy = (0_u64..1_000, any::<u64>(), any::<u128>(), verbs)
-        .prop_map(|(seed, setting, job, verbs)| Genes { seed, setting, job, verbs });
-    strategy.new_tree(&mut runner).map_err(|reason| DifferentialError::NoStory(reason.to_string()))
 }

@@ -6,7 +6,7 @@ use towtank_explore::story::Story;
 use towtank_model::mutants::{MUTANTS, select};
 use towtank_model::version::KubernetesVersion;
 
-use crate::{DifferentialError, Telling, many, story_of};
+use crate::{DifferentialError, Draw, Kinds, Telling, many};
 
 /// Stories that are told by the real controller before the mutants are tried on them: one telling serves all mutants,
 /// and most are caught early.
@@ -63,7 +63,7 @@ pub fn chase(
             // Which mutant runs is one switch of the process: only one is tried at a time.
             select(0);
             let told = many::visit(threads, first..stories.min(first + BATCH), |judge, number| {
-                let story = story_of(version, seed, number)?;
+                let story = Draw { version, seed, number, kinds: Kinds::All }.story()?;
                 let real = judge.tell(&story)?;
                 let is_sound = Telling::of_model(&story).agrees_with(&real);
                 Ok(ControlFlow::Continue(is_sound.then_some((story, real))))

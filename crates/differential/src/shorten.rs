@@ -77,7 +77,7 @@ pub(crate) fn shorten(
 
 /// Bounds of what a story has of each.
 const FAULTS_MAX: usize = 4;
-const VERBS_MAX: usize = crate::VERBS_MAX;
+const VERBS_MAX: usize = crate::draw::VERBS_MAX;
 
 fn leave_out_fault(story: &mut Story, left_out: usize) {
     let faults = story.setting.faults.iter().enumerate().filter(|(nth, _)| *nth != left_out);
