@@ -38,7 +38,39 @@ enum Chore {
     },
     /// Seeded mistakes in the model: each must show in a random story. Builds the model and the stories once more, and
     /// nothing else.
-    Mutants,
+    Mutants {
+        /// Not against the model without the mistake, but against the real Job controller, which must find nearly all of
+        /// them; writes docs/mutants.md.
+        #[arg(long)]
+        reference: bool,
+        /// With `--reference`: versions of Kubernetes, the next for the mistakes that the one before it has not found.
+        #[arg(long, value_name = "VERSION", default_values = ["1.36", "1.28"], requires = "reference")]
+        kubernetes: Vec<String>,
+        /// With `--reference`: stories within which a mistake must show.
+        #[arg(long, default_value_t = 500, requires = "reference")]
+        stories: u64,
+    },
+    /// Lets random stories find the known defects of the real Job controller again, and writes docs/hunts.md.
+    Hunt {
+        /// Names of defects, as docs/hunts.md has them; all when none is given. The document is written for all only.
+        #[arg(value_name = "DEFECT")]
+        defects: Vec<String>,
+        /// Minutes after which a defect counts as not found.
+        #[arg(long, default_value_t = 10)]
+        minutes: u64,
+        /// Another seed, other stories.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Tells the stories on the model in the place of the real controller, to see how rare a defect is.
+        #[arg(long)]
+        rehearse: bool,
+    },
+    /// Chooses the random stories under scenarios/stories/ anew, and records them.
+    Stories {
+        /// How many are kept.
+        #[arg(long, default_value_t = 200)]
+        stories: usize,
+    },
     /// Writes docs/track-record.md and docs/kubernetes-versions.md from runs: of the model, and of every reference driver
     /// that is built.
     Docs,
@@ -114,7 +146,10 @@ fn main() -> ExitCode {
             ReferenceChore::Build { kubernetes, all } => reference(&kubernetes, all),
             ReferenceChore::Record { kubernetes, check } => record(&kubernetes, check),
         },
-        Chore::Mutants => mutants(),
+        Chore::Mutants { reference: false, .. } => mutants(),
+        Chore::Mutants { kubernetes, stories, .. } => mutants_on_reference(&kubernetes, stories),
+        Chore::Hunt { defects, minutes, seed, rehearse } => hunt(&defects, minutes, seed, rehearse),
+        Chore::Stories { stories } => choose_stories(stories),
         Chore::Docs => docs(),
         Chore::Admission { updates, kubernetes, seed, refusals } => {
             admission(&kubernetes, updates, seed, refusals)
@@ -189,19 +224,54 @@ fn play_the_reference() -> Outcome {
 /// Random stories on the model and on the real controller of one version.
 fn differential(version: KubernetesVersion, stories: u64, seed: u64, mutant: Option<u32>) -> Outcome {
     driver(version)?;
-    let mut args: Vec<String> =
-        ["run", "--release", "--quiet", "--package", "towtank-differential"].map(String::from).into();
-    if mutant.is_some() {
-        args.push("--features=mutants".to_owned());
-    }
-    args.push("--".to_owned());
-    args.extend(mutant.map(|number| format!("--mutant={number}")));
-    args.extend([
+    let mut args = vec![
+        "compare".to_owned(),
         format!("--stories={stories}"),
         format!("--kubernetes={version}"),
         format!("--seed={seed}"),
-    ]);
-    cargo(args)
+    ];
+    args.extend(mutant.map(|number| format!("--mutant={number}")));
+    random_stories(mutant.is_some(), args)
+}
+
+/// Every seeded mistake, on the real controller of these versions.
+fn mutants_on_reference(named: &[String], stories: u64) -> Outcome {
+    reference(named, false)?;
+    let versions = format!("--kubernetes={}", named.join(","));
+    let args = ["mutants", "--output=docs/mutants.md", &versions, &format!("--stories={stories}")];
+    random_stories(true, args.map(String::from))
+}
+
+/// Known defects, on the real controllers that have them.
+fn hunt(defects: &[String], minutes: u64, seed: u64, rehearses: bool) -> Outcome {
+    let mut args = vec!["hunt".to_owned(), format!("--minutes={minutes}"), format!("--seed={seed}")];
+    if rehearses {
+        args.push("--world=model".to_owned());
+    } else {
+        reference(&[], true)?;
+    }
+    if defects.is_empty() && !rehearses {
+        args.push("--output=docs/hunts.md".to_owned());
+    }
+    args.extend_from_slice(defects);
+    random_stories(false, args)
+}
+
+/// Random stories that are worth keeping, and what the real controllers make of them.
+fn choose_stories(stories: usize) -> Outcome {
+    reference(&[], true)?;
+    random_stories(false, ["choose".to_owned(), format!("--stories={stories}")])?;
+    cargo(["towtank", "record", "scenarios/stories"])
+}
+
+/// The program that tells random stories.
+fn random_stories(with_mutants: bool, args: impl IntoIterator<Item = String>) -> Outcome {
+    let mut all: Vec<String> =
+        ["run", "--release", "--quiet", "--package", "towtank-differential"].map(String::from).into();
+    all.extend(with_mutants.then(|| "--features=mutants".to_owned()));
+    all.push("--".to_owned());
+    all.extend(args);
+    cargo(all)
 }
 
 /// Announces a part of a chore, so that a log shows where it stands.

@@ -3,6 +3,7 @@
 //! A story comes from genes, and genes from proptest, so a story that the two tell differently shrinks to the few verbs
 //! that matter. It is then written as a scenario file, which fails until the model is mended and stays afterwards.
 
+pub mod choose;
 pub mod clock;
 pub mod defects;
 mod draw;
@@ -37,6 +38,9 @@ pub enum DifferentialError {
     /// The generator of stories gave up.
     #[error("no story: {0}")]
     NoStory(String),
+    /// A scenario could not be played.
+    #[error("{0}")]
+    Play(String),
     /// What was found cannot be written.
     #[error("cannot write {0}")]
     Output(String),

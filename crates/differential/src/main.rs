@@ -1,5 +1,6 @@
 //! `cargo xtask differential`, `hunt` and `mutants --reference`: random stories on the model and on the real controller.
 
+mod choosing;
 mod compare;
 mod hunting;
 #[cfg(feature = "mutants")]
@@ -26,6 +27,8 @@ enum Chore {
     Compare(compare::Arguments),
     /// Lets random stories find known defects again.
     Hunt(hunting::Arguments),
+    /// Chooses random stories that are worth keeping.
+    Choose(choosing::Arguments),
     /// Lets random stories find seeded mistakes in the model.
     #[cfg(feature = "mutants")]
     Mutants(mutating::Arguments),
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let is_good = match Arguments::parse().chore {
         Chore::Compare(arguments) => compare::run(&arguments).map(|differences| differences == 0),
         Chore::Hunt(arguments) => hunting::run(&arguments),
+        Chore::Choose(arguments) => choosing::run(&arguments),
         #[cfg(feature = "mutants")]
         Chore::Mutants(arguments) => mutating::run(&arguments),
     };

@@ -26,9 +26,22 @@ use crate::verbs::{Condition, Verb};
 ///
 /// The story does not come to rest.
 pub fn scenario_text(story: &Story, name: &str, about: &str) -> Result<String, Broken> {
+    text(story, name, about, true)
+}
+
+/// The same for all versions: it expects nothing of the end, which is seldom the same in all of them.
+///
+/// # Errors
+///
+/// The story does not come to rest.
+pub fn scenario_text_of_all_versions(story: &Story, name: &str, about: &str) -> Result<String, Broken> {
+    text(story, name, about, false)
+}
+
+fn text(story: &Story, name: &str, about: &str, is_of_version: bool) -> Result<String, Broken> {
     let told = play::tell(story, false)?;
     let mut file = File { story, lines: Lines::new(), steps: 0, pending: Duration::ZERO, bare_pods: 0 };
-    file.head(name, about);
+    file.head(name, about, is_of_version);
     file.lines.line("  steps:");
     file.create(told.opening);
     file.pending = OPENING;
@@ -43,7 +56,11 @@ pub fn scenario_text(story: &Story, name: &str, about: &str) -> Result<String, B
     file.verb(&Verb::Start, &done);
     file.verb(&Verb::Release, &done);
     file.pending += ENDING;
-    file.ending(&told.jobs, told.pods);
+    if is_of_version {
+        file.ending(&told.jobs, told.pods);
+    } else {
+        file.wait();
+    }
     Ok(file.lines.text)
 }
 
@@ -58,7 +75,7 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    fn head(&mut self, name: &str, about: &str) {
+    fn head(&mut self, name: &str, about: &str, is_of_version: bool) {
         let (version, story) = (self.story.version, self.story);
         let is_manual = story.setting.stage == Stage::Manual;
         let lines = &mut self.lines;
@@ -72,7 +89,9 @@ impl File<'_> {
                 "source: a random story; --seed {} gives the pods their names",
                 story.seed
             ));
-            lines.line(format_args!("kubernetes: \"{version}\""));
+            if is_of_version {
+                lines.line(format_args!("kubernetes: \"{version}\""));
+            }
             lines.line("cluster:");
             lines.under(|lines| {
                 lines.line(format_args!("nodes: {}", story.setting.stage.nodes()));
@@ -98,13 +117,18 @@ impl File<'_> {
     /// Begins a step, after the time that has to pass before it.
     fn step(&mut self, what: impl fmt::Display) {
         if !self.pending.is_zero() {
-            self.steps += 1;
-            let length = seconds(self.pending);
-            self.lines.line(format_args!("    - {{name: {} wait, wait: {length}}}", self.steps));
-            self.pending = Duration::ZERO;
+            self.wait();
         }
         self.steps += 1;
         self.lines.line(format_args!("    - name: {} {what}", self.steps));
+    }
+
+    /// Lets the time pass that has to pass.
+    fn wait(&mut self) {
+        self.steps += 1;
+        let length = seconds(self.pending);
+        self.lines.line(format_args!("    - {{name: {} wait, wait: {length}}}", self.steps));
+        self.pending = Duration::ZERO;
     }
 
     /// A step of one line, refused or not.
