@@ -287,9 +287,19 @@ fn on_a_thread(work: impl FnOnce() + Send + 'static) {
 mod clock {
     #![expect(clippy::disallowed_types, reason = "the watchdog waits for a real process; no run sees it")]
 
-    pub(super) use std::time::Instant;
+    use std::time::{Duration, Instant};
 
-    pub(super) fn now() -> Instant {
-        Instant::now()
+    /// When a wait is over.
+    #[derive(Clone, Copy, Debug)]
+    pub(super) struct Deadline(Instant);
+
+    impl Deadline {
+        pub(super) fn after(wait: Duration) -> Self {
+            Self(Instant::now() + wait)
+        }
+
+        pub(super) fn left(self) -> Duration {
+            self.0.saturating_duration_since(Instant::now())
+        }
     }
 }

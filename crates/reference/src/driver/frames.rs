@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::clock::{self, Instant};
+use super::clock::Deadline;
 
 /// Longest frame.
 pub const FRAME_LEN_MAX: usize = 64 << 20;
@@ -26,7 +26,7 @@ pub(super) struct Pipes {
 
 impl Pipes {
     pub(super) fn new(to: ChildStdin, from: ChildStdout) -> Self {
-        let deadline = clock::now();
+        let deadline = Deadline::after(Duration::ZERO);
         let to = Patient { pipe: to, ready: PollFlags::OUT, deadline };
         let from = Patient { pipe: from, ready: PollFlags::IN, deadline };
         Self { to, from: BufReader::with_capacity(PIPE_LEN, from) }
@@ -35,7 +35,7 @@ impl Pipes {
     /// Writes a request and reads its answer. When both together take longer than `watchdog`, it fails with
     /// [`io::ErrorKind::TimedOut`].
     pub(super) fn exchange(&mut self, request: &[u8], watchdog: Duration) -> io::Result<Vec<u8>> {
-        let deadline = clock::now() + watchdog;
+        let deadline = Deadline::after(watchdog);
         self.to.deadline = deadline;
         self.from.get_mut().deadline = deadline;
         write(&mut self.to, request)?;
@@ -48,15 +48,14 @@ impl Pipes {
 struct Patient<P> {
     pipe: P,
     ready: PollFlags,
-    deadline: Instant,
+    deadline: Deadline,
 }
 
 impl<P: AsFd> Patient<P> {
     /// Returns when the pipe takes or has something, or when its other end is closed.
     fn wait(&self) -> io::Result<()> {
         loop {
-            let left = self.deadline.saturating_duration_since(clock::now());
-            let left = Timespec::try_from(left).map_err(io::Error::other)?;
+            let left = Timespec::try_from(self.deadline.left()).map_err(io::Error::other)?;
             match poll(&mut [PollFd::new(&self.pipe, self.ready)], Some(&left)) {
                 Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
                 Ok(_) => return Ok(()),
