@@ -170,8 +170,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Random stories for each of these. The generator knows corners in which the two sides still differ; these stories are
-/// free of them, so a difference here is a step back.
+/// Random stories for each of these.
 const STORIES_IN_CI: u64 = 300;
 
 /// The versions that continuous integration plays the reference of: the newest, and one as old as can be.

@@ -12,7 +12,7 @@ use towtank_model::version::KubernetesVersion;
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// How many stories.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     stories: u64,
     /// Version of Kubernetes.
     #[arg(long, default_value = "1.37")]

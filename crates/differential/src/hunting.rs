@@ -68,9 +68,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool, DifferentialError> {
             (format!("not in {told}"), String::new())
         };
         let _ = writeln!(rows, "| {what} | {version} | `cargo xtask hunt {name}` | {number} | {steps} |");
-        if let Some(path) = &arguments.output {
-            crate::write(path, &format!("{HEAD}{rows}"))?;
-        }
+    }
+    if let Some(path) = &arguments.output {
+        crate::write(path, &format!("{HEAD}{rows}"))?;
     }
     Ok(missed == 0)
 }

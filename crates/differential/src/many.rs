@@ -1,8 +1,9 @@
 //! Many stories on many threads.
 
 use std::ops::{ControlFlow, Range};
-use std::sync::Mutex;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::{DifferentialError, Judge};
 
@@ -42,17 +43,17 @@ pub fn visit<T: Send>(
                     return Err(error);
                 }
             };
-            if let Ok(mut visited) = visited.lock() {
-                visited.push((number, gave));
-            }
+            visited.lock().unwrap_or_else(PoisonError::into_inner).push((number, gave));
         }
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
-        let ended = workers.into_iter().map(|worker| worker.join().unwrap_or(Ok(())));
+        // A panic is nobody's agreement: it goes on here.
+        let ended =
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
         ended.collect::<Result<(), _>>()
     })?;
-    let mut visited = visited.into_inner().unwrap_or_default();
+    let mut visited = visited.into_inner().unwrap_or_else(PoisonError::into_inner);
     visited.sort_by_key(|(number, _)| *number);
     Ok(visited)
 }

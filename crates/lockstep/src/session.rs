@@ -92,6 +92,10 @@ pub fn play_tasks(
                 let mut drivers = Drivers::default();
                 while let Some((position, task)) = take(tasks, next) {
                     let result = play(task, &mut drivers);
+                    if result.is_err() {
+                        // What is not there for one task is not there for the others: each would wait for it again.
+                        next.fetch_max(tasks.len(), Ordering::Relaxed);
+                    }
                     if sender.send((position, result)).is_err() {
                         return;
                     }

@@ -31,9 +31,9 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Usage(String),
     /// A world that this build cannot play in.
-    #[error("the world `{0}` is not available in this version of towtank: play in `model`")]
+    #[error("the world `{0}` is not available in this version of towtank: play in `model` or `reference`")]
     NoWorld(WorldKind),
-    /// The model does not play a scenario in a version.
+    /// The model does not play a scenario in a version, or the reference cannot be had.
     #[error(transparent)]
     Setup(#[from] SetupError),
     /// A recording is of no use.

@@ -9,6 +9,7 @@ use super::client::{Call, Reply, Ticket};
 use super::config::ControllerConfig;
 use super::controller::JobController;
 use super::informer::slot;
+use super::outbox::job_of;
 use super::pool::Pool;
 use crate::objects::{BUILT_IN_CONTROLLER, Job, Labels, Pod, Uid};
 use crate::server::{ApiError, PodPatch};
@@ -123,8 +124,7 @@ impl JobController {
             }
             let patch = PodPatch { remove_tracking_finalizer: true, ..PodPatch::default() };
             let ticket = Ticket { queue: QueueId::Orphans, worker, slot: 0 };
-            let job = pod.owner.as_ref().map_or(Uid(0), |owner| owner.uid);
-            self.outbox.push(ticket, job, Call::PatchPod(pod.uid, patch));
+            self.outbox.push(ticket, job_of(&pod), Call::PatchPod(pod.uid, patch));
             *slot(&mut self.orphans.running, worker as usize) = Some(rescue);
             return;
         }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use super::QueueId;
 use super::client::{Call, Client, ClientId, Ticket};
-use crate::objects::Uid;
+use crate::objects::{Pod, Uid};
 use crate::server::{Actor, EventDraft, PendingEvent, Server};
 use crate::simulation::Context;
 use crate::time::Time;
@@ -18,8 +18,8 @@ use crate::time::Time;
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) ticket: Ticket,
-    /// The Job that the worker is at.
-    pub(super) job: Uid,
+    /// The Job that the worker is at; none for a pod without one.
+    pub(super) job: Option<Uid>,
     pub(super) call: Call,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// A worker makes a call.
-    pub(super) fn push(&mut self, ticket: Ticket, job: Uid, call: Call) {
+    pub(super) fn push(&mut self, ticket: Ticket, job: Option<Uid>, call: Call) {
         self.arrivals.push(Outgoing { ticket, job, call });
     }
 
@@ -99,14 +99,14 @@ enum HttpMethod {
 
 impl Place {
     fn of(outgoing: &Outgoing, server: &Server) -> Self {
-        let by_name = |key| server.job_by_key(key).map_or(outgoing.job, |job| job.uid);
+        let by_name = |key| server.job_by_key(key).map(|job| job.uid).or(outgoing.job);
         let owner = |pod: Uid| match server.pod(pod) {
-            Some(pod) => pod.owner.as_ref().map(|owner| owner.uid),
-            None => Some(outgoing.job),
+            Some(pod) => job_of(pod),
+            None => outgoing.job,
         };
         let (job, verb, pod) = match &outgoing.call {
-            Call::GetJob(key) => (Some(by_name(key)), HttpMethod::Get, None),
-            Call::DeleteJob(key, _) => (Some(by_name(key)), HttpMethod::Delete, None),
+            Call::GetJob(key) => (by_name(key), HttpMethod::Get, None),
+            Call::DeleteJob(key, _) => (by_name(key), HttpMethod::Delete, None),
             Call::UpdateJobStatus(uid, ..) => (Some(*uid), HttpMethod::Put, None),
             Call::PatchPod(uid, _) => (owner(*uid), HttpMethod::Patch, Some(Some(uid.0))),
             Call::DeletePod(uid) => (owner(*uid), HttpMethod::Delete, Some(Some(uid.0))),
@@ -114,6 +114,11 @@ impl Place {
         };
         Self { client: outgoing.client(), job, verb, is_about_pod: pod.is_some(), pod: pod.flatten() }
     }
+}
+
+/// The Job that owns a pod.
+pub(super) fn job_of(pod: &Pod) -> Option<Uid> {
+    pod.owner.as_ref().filter(|owner| owner.is_job).map(|owner| owner.uid)
 }
 
 /// The Job controller's recorder: Events are posted one after the other, by the client of the controller.

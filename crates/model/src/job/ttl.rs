@@ -53,7 +53,7 @@ impl TtlController {
     }
 
     fn call(&mut self, worker: u32, key: u32, job: &Job, call: Call, outbox: &mut Outbox) {
-        outbox.push(Ticket { queue: QueueId::Ttl, worker, slot: 0 }, job.uid, call);
+        outbox.push(Ticket { queue: QueueId::Ttl, worker, slot: 0 }, Some(job.uid), call);
         *slot(&mut self.running, worker as usize) = Some(key);
     }
 

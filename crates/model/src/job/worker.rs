@@ -181,7 +181,7 @@ impl JobController {
     }
 
     fn call(&mut self, worker: u32, slot: u32, job: &Job, call: Call) {
-        self.outbox.push(Ticket { queue: QueueId::Jobs, worker, slot }, job.uid, call);
+        self.outbox.push(Ticket { queue: QueueId::Jobs, worker, slot }, Some(job.uid), call);
     }
 
     /// The sync proper, on what is known now.
