@@ -64,10 +64,8 @@ func (d *driver) serve() error {
 // answer handles what needs no run.
 func (d *driver) answer(request *request) (any, error) {
 	if request.Do == "hello" {
-		if request.Protocol != protocolVersion {
-			return nil, fmt.Errorf("protocol %d is not spoken here, only %d", request.Protocol, protocolVersion)
-		}
-		d.greeted = true
+		// Who speaks another protocol learns which one is spoken here, and no more.
+		d.greeted = request.Protocol == protocolVersion
 		return greeting{protocolVersion, kubernetesVersion, runtime.Version(), sourceDigest}, nil
 	}
 	if !d.greeted {

@@ -166,7 +166,7 @@ func (r *run) deliver(upTo map[string]uint64) error {
 		}
 		synctest.Wait()
 	}
-	r.process.latch.open()
+	r.process.latch.openChanges()
 	return nil
 }
 

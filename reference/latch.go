@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -37,7 +38,26 @@ func (l *latch) openInitial() {
 	l.open()
 }
 
-// open calls what was held, in the order of arrival. Workers that this wakes run when the caller waits.
+// openChanges calls what was held for changes: those of pods, then those of Jobs, each in the order in which they happened. Up to 1.32 an
+// informer that is behind hands on all changes of one object before those of the next, or not, as its goroutines happen to run.
+func (l *latch) openChanges() {
+	l.mutex.Lock()
+	slices.SortStableFunc(l.held, func(a, b heldCall) int {
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(resourceVersion(a.object), resourceVersion(b.object)))
+	})
+	l.mutex.Unlock()
+	l.open()
+}
+
+// rank is smaller for pods.
+func (h heldCall) rank() int {
+	if _, isPod := h.object.(*corev1.Pod); isPod {
+		return 0
+	}
+	return 1
+}
+
+// open calls what was held. Workers that this wakes run when the caller waits.
 func (l *latch) open() {
 	l.mutex.Lock()
 	held := l.held

@@ -3,6 +3,7 @@ package reference
 import (
 	"cmp"
 	"slices"
+	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	batchinformers "k8s.io/client-go/informers/batch/v1"
@@ -81,4 +82,13 @@ func uid(obj any) string {
 		return string(o.GetUID())
 	}
 	return ""
+}
+
+// resourceVersion is the version of an object, which counts the changes of the store.
+func resourceVersion(obj any) uint64 {
+	if o, ok := obj.(metav1.Object); ok {
+		version, _ := strconv.ParseUint(o.GetResourceVersion(), 10, 64)
+		return version
+	}
+	return 0
 }
