@@ -5,12 +5,12 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use towtank_explore::scenario_text_of_all_versions;
 use towtank_explore::story::Story;
+use towtank_explore::{Form, scenario_text};
 use towtank_lockstep::recording;
 use towtank_lockstep::session::{self, Task};
 use towtank_lockstep::trace_text::{self, TraceLine};
-use towtank_lockstep::verdict::{self, Judgement};
+use towtank_lockstep::verdict;
 use towtank_lockstep::world::WorldKind;
 use towtank_model::version::KubernetesVersion;
 use towtank_scenario::NoFiles;
@@ -108,7 +108,7 @@ fn candidate(seed: u64, number: u64) -> Result<Option<Candidate>, DifferentialEr
     let name = format!("story-{number:05}");
     let verbs: Vec<String> = story.verbs.iter().map(|verb| verb.name()).collect();
     let about = format!("Random story {number} of seed {seed}: {}.", verbs.join(", "));
-    let Ok(text) = scenario_text_of_all_versions(&story, &name, &about) else { return Ok(None) };
+    let Ok(text) = scenario_text(&story, &name, &about, Form::OfAllVersions) else { return Ok(None) };
     let Ok(scenario) = towtank_scenario::parse(&name, &text, &NoFiles) else { return Ok(None) };
     let (mut tellings, mut sights) = (Vec::new(), verb_sights(&story));
     for version in KubernetesVersion::all() {
@@ -190,10 +190,7 @@ fn confirm(candidates: Vec<Candidate>, threads: usize) -> Result<Vec<(Candidate,
     let per_candidate = 2 * KubernetesVersion::all().count();
     let agrees = runs.chunks(per_candidate).map(|runs| {
         runs.chunks(2).all(|pair| match pair {
-            [model, real] => {
-                real.failure.is_none()
-                    && matches!(verdict::compare(model, real).judgement, Judgement::Agrees { .. })
-            }
+            [model, real] => real.failure.is_none() && verdict::compare(model, real).judgement.is_agreement(),
             _ => false,
         })
     });

@@ -4,10 +4,11 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use towtank_differential::{Difference, DifferentialError, Draw, Kinds, clock, many};
-use towtank_explore::scenario_text;
-use towtank_lockstep::verdict::Judgement;
+use towtank_differential::{Difference, DifferentialError, Draw, Judge, Kinds, clock, many};
+use towtank_explore::{Form, scenario_text};
+use towtank_lockstep::recording;
 use towtank_model::version::KubernetesVersion;
+use towtank_scenario::NoFiles;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -29,7 +30,7 @@ pub(crate) struct Arguments {
     /// Ends after so many differences.
     #[arg(long, default_value_t = 5)]
     differences: usize,
-    /// Where a scenario file is written for each difference.
+    /// Where a scenario file is written for each difference; one below `scenarios` gets a recording too.
     #[arg(short, long, default_value = "scenarios/differences")]
     output: PathBuf,
     /// A seeded mistake in the model, by its number (needs the feature `mutants`).
@@ -52,7 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<usize, DifferentialError> {
         Ok(match judge.judge(&draw(number))? {
             Ok(writes) => ControlFlow::Continue(writes),
             Err(difference) => {
-                report(arguments, number, &difference);
+                report(arguments, judge, number, &difference)?;
                 let found = 1 + differences.fetch_add(1, Ordering::Relaxed);
                 if found >= arguments.differences { ControlFlow::Break(0) } else { ControlFlow::Continue(0) }
             }
@@ -71,32 +72,45 @@ pub(crate) fn run(arguments: &Arguments) -> Result<usize, DifferentialError> {
 }
 
 /// Says where the two sides part, and writes the story down.
-fn report(arguments: &Arguments, number: u64, difference: &Difference) {
-    let (version, story) = (arguments.kubernetes, &difference.story);
+fn report(
+    arguments: &Arguments,
+    judge: &mut Judge,
+    number: u64,
+    difference: &Difference,
+) -> Result<(), DifferentialError> {
+    let (version, story, divergence) = (arguments.kubernetes, &difference.story, &difference.divergence);
     let before = difference.verbs_before;
-    println!("story {number} of seed {} ({before} verbs, shrunk to {}):", arguments.seed, story.verbs.len());
-    if let Judgement::Diverges(divergence) = &difference.judgement {
-        let line =
-            |line: &Option<_>| line.as_ref().map_or_else(|| "(nothing more)".to_owned(), ToString::to_string);
-        println!("  - model     {}", line(&divergence.left));
-        println!("  + reference {}", line(&divergence.right));
-    }
+    let line =
+        |line: &Option<_>| line.as_ref().map_or_else(|| "(nothing more)".to_owned(), ToString::to_string);
+    println!(
+        "story {number} of seed {} on {version} ({before} verbs, shrunk to {}):\n  - model     {}\n  + reference {}",
+        arguments.seed,
+        story.verbs.len(),
+        line(&divergence.left),
+        line(&divergence.right)
+    );
     let name = format!("difference-{version}-{}-{number}", arguments.seed);
     let about = "The model and the real controller tell this story differently.";
-    let path = arguments.output.join(format!("{name}.yaml"));
-    match scenario_text(story, &name, about) {
-        Ok(text) => {
-            let written =
-                std::fs::create_dir_all(&arguments.output).and_then(|()| std::fs::write(&path, text));
-            match written {
-                Ok(()) => println!(
-                    "  towtank run {} --world model --world reference --kubernetes {version} --seed {}",
-                    path.display(),
-                    story.seed
-                ),
-                Err(error) => eprintln!("cannot write {}: {error}", path.display()),
-            }
+    let text = match scenario_text(story, &name, about, Form::OfVersion) {
+        Ok(text) => text,
+        Err(broken) => {
+            println!("  it cannot be written as a scenario: {broken}");
+            return Ok(());
         }
-        Err(broken) => println!("  it cannot be written as a scenario: {broken}"),
+    };
+    let path = arguments.output.join(format!("{name}.yaml"));
+    towtank_differential::write(&path, &text)?;
+    let command = format!("towtank run {} --kubernetes {version}", path.display());
+    // Recordings are of one seed, and lie beside `scenarios`.
+    let kept = recording::path_of(&path).filter(|_| story.seed == recording::SEED);
+    match kept {
+        Some(kept) => {
+            let scenario = towtank_scenario::parse(&path.to_string_lossy(), &text, &NoFiles)
+                .map_err(|error| DifferentialError::Play(error.to_string()))?;
+            towtank_differential::write(&kept, &judge.record(&scenario, version)?.to_string())?;
+            println!("  {command}");
+        }
+        None => println!("  {command} --world model --world reference --seed {}", story.seed),
     }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use towtank_differential::defects::{DEFECTS, Defect};
 use towtank_differential::hunt::{Found, Truth, hunt};
 use towtank_differential::{DifferentialError, many};
-use towtank_explore::scenario_text;
+use towtank_explore::{Form, scenario_text};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool, DifferentialError> {
         let _ = writeln!(rows, "| {what} | {version} | `cargo xtask hunt {name}` | {number} | {steps} |");
     }
     if let Some(path) = &arguments.output {
-        crate::write(path, &format!("{HEAD}{rows}"))?;
+        towtank_differential::write(path, &format!("{HEAD}{rows}"))?;
     }
     Ok(missed == 0)
 }
@@ -90,8 +90,8 @@ all that is then done to it and its pods; waits, and calls that fail by plan, ar
 fn keep(arguments: &Arguments, defect: &Defect, found: &Found) -> Result<(), DifferentialError> {
     let Some(directory) = &arguments.stories else { return Ok(()) };
     let name = format!("found-{}", defect.name);
-    let Ok(text) = scenario_text(&found.story, &name, defect.what) else { return Ok(()) };
-    std::fs::create_dir_all(directory)
-        .map_err(|error| DifferentialError::Output(format!("{}: {error}", directory.display())))?;
-    crate::write(&directory.join(format!("{name}.yaml")), &text)
+    let Ok(text) = scenario_text(&found.story, &name, defect.what, Form::OfVersionWithEnding) else {
+        return Ok(());
+    };
+    towtank_differential::write(&directory.join(format!("{name}.yaml")), &text)
 }

@@ -1,7 +1,8 @@
 //! Random stories on the model and on the real Job controller: both must tell the same, write by write.
 //!
 //! A story comes from genes, and genes from proptest, so a story that the two tell differently shrinks to the few verbs
-//! that matter. It is then written as a scenario file, which fails until the model is mended and stays afterwards.
+//! that matter. It is then written as a scenario file, with a recording of what the real controller makes of it: so it fails
+//! until the model is mended, on a machine without Go too, and stays afterwards.
 
 pub mod choose;
 pub mod clock;
@@ -15,13 +16,18 @@ mod shorten;
 mod telling;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use towtank_explore::story::{Broken, Story};
-use towtank_lockstep::verdict::Judgement;
+use towtank_lockstep::recording::{self, Recording};
+use towtank_lockstep::session;
+use towtank_lockstep::verdict::{Divergence, Judgement};
 use towtank_model::simulation::{Simulation, SimulationError};
+use towtank_model::version::KubernetesVersion;
 use towtank_reference::controller::RemoteController;
 use towtank_reference::driver::DriverError;
 use towtank_reference::drivers::Drivers;
+use towtank_scenario::ast::Scenario;
 
 pub use draw::{Draw, Kinds};
 pub use telling::Telling;
@@ -29,12 +35,25 @@ pub use telling::Telling;
 /// Why stories cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum DifferentialError {
-    /// The real controller is not there, or has failed.
+    /// There is no driver of a version.
     #[error(transparent)]
-    Driver(#[from] DriverError),
-    /// It failed in the middle of a story.
-    #[error("{0}")]
-    Reference(SimulationError),
+    NoDriver(DriverError),
+    /// The real controller has failed.
+    #[error("the real controller of Kubernetes {version} failed: {why}")]
+    Reference {
+        /// Which.
+        version: KubernetesVersion,
+        /// What it, or its driver, said.
+        why: String,
+    },
+    /// Something failed in a story.
+    #[error("story {number}: {error}")]
+    Story {
+        /// Its number.
+        number: u64,
+        /// What.
+        error: Box<DifferentialError>,
+    },
     /// The generator of stories gave up.
     #[error("no story: {0}")]
     NoStory(String),
@@ -46,22 +65,13 @@ pub enum DifferentialError {
     Output(String),
 }
 
-/// What one story came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Comparison {
-    /// The two tell the same, in so many writes.
-    Same(usize),
-    /// They do not.
-    Different(Judgement),
-}
-
 /// A story that the two tell differently, in its shortest form.
 #[derive(Clone, Debug)]
 pub struct Difference {
     /// The story.
     pub story: Story,
     /// Where they part.
-    pub judgement: Judgement,
+    pub divergence: Box<Divergence>,
     /// Verbs before shrinking.
     pub verbs_before: usize,
 }
@@ -78,12 +88,9 @@ impl Judge {
     /// # Errors
     ///
     /// The real controller is not there, or has failed: then nothing was compared.
-    pub fn compare(&mut self, story: &Story) -> Result<Comparison, DifferentialError> {
+    pub fn compare(&mut self, story: &Story) -> Result<Judgement, DifferentialError> {
         let real = self.tell(story)?;
-        Ok(match Telling::of_model(story).compare(&real) {
-            Judgement::Agrees { writes } => Comparison::Same(writes),
-            judgement => Comparison::Different(judgement),
-        })
+        Ok(Telling::of_model(story).compare(&real))
     }
 
     /// What the real controller makes of a story.
@@ -92,16 +99,43 @@ impl Judge {
     ///
     /// As for [`Judge::compare`].
     pub fn tell(&mut self, story: &Story) -> Result<Telling, DifferentialError> {
-        let driver = self.drivers.get(story.version)?;
+        let version = story.version;
+        let failed =
+            |error: &dyn std::fmt::Display| DifferentialError::Reference { version, why: error.to_string() };
+        let driver = self.drivers.get(version).map_err(|error| match error.is_of_the_build() {
+            true => DifferentialError::NoDriver(error),
+            false => failed(&error),
+        })?;
         let config = story.configuration();
         let (controller, registry) =
-            RemoteController::begin(&driver, &config.controller, story.seed, BTreeMap::new())?;
+            RemoteController::begin(&driver, &config.controller, story.seed, BTreeMap::new())
+                .map_err(|error| failed(&error))?;
         let told = story.trace_on(Simulation::with_parts(config, controller, Some(registry)));
-        if let Err(Broken::Livelock(error @ SimulationError::Outside(_))) = told {
-            self.drivers.discard(story.version);
-            return Err(DifferentialError::Reference(error));
+        if let (_, Err(Broken::Livelock(error @ SimulationError::Outside(_)))) = &told {
+            self.drivers.discard(version);
+            return Err(failed(error));
         }
         Ok(Telling::new(told))
+    }
+
+    /// What the real controller writes in a scenario, as its recording.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Judge::compare`]; the scenario cannot be played to its end.
+    pub fn record(
+        &mut self,
+        scenario: &Scenario,
+        version: KubernetesVersion,
+    ) -> Result<Recording, DifferentialError> {
+        let run = session::play_reference(scenario, version, recording::SEED, &mut self.drivers)
+            .map_err(|error| DifferentialError::Play(error.to_string()))?;
+        if let Some(failure) = &run.failure {
+            return Err(DifferentialError::Play(format!("step `{}`: {}", failure.step, failure.cause)));
+        }
+        let mut recording = Recording::new(&scenario.name);
+        recording.take(&run);
+        Ok(recording)
     }
 
     /// Tells the story of this number, and shrinks it when the two differ.
@@ -111,21 +145,30 @@ impl Judge {
     /// As for [`Judge::compare`].
     pub fn judge(&mut self, draw: &Draw) -> Result<Result<usize, Box<Difference>>, DifferentialError> {
         let first = draw.story()?;
-        let judgement = match self.compare(&first)? {
-            Comparison::Same(writes) => return Ok(Ok(writes)),
-            Comparison::Different(judgement) => judgement,
+        let judgement = self.compare(&first)?;
+        let mut difference = match judgement {
+            Judgement::Diverges(divergence) => {
+                Difference { verbs_before: first.verbs.len(), story: first, divergence }
+            }
+            Judgement::Agrees { writes } | Judgement::Explained { writes, .. } => return Ok(Ok(writes)),
         };
-        let mut difference = Difference { verbs_before: first.verbs.len(), story: first, judgement };
         draw.shrink(|simpler| {
-            Ok(match self.compare(simpler)? {
-                Comparison::Different(judgement) => {
-                    difference.story = simpler.clone();
-                    difference.judgement = judgement;
-                    true
-                }
-                Comparison::Same(_) => false,
-            })
+            let Judgement::Diverges(divergence) = self.compare(simpler)? else { return Ok(false) };
+            (difference.story, difference.divergence) = (simpler.clone(), divergence);
+            Ok(true)
         })?;
         Ok(Err(Box::new(difference)))
     }
+}
+
+/// Writes a file, and makes the directories that it lies in.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub fn write(path: &Path, text: &str) -> Result<(), DifferentialError> {
+    let directory = path.parent().unwrap_or(path);
+    std::fs::create_dir_all(directory)
+        .and_then(|()| std::fs::write(path, text))
+        .map_err(|error| DifferentialError::Output(format!("{}: {error}", path.display())))
 }

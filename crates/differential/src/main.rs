@@ -11,7 +11,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use towtank_differential::DifferentialError;
 
-/// Exit code when the real controller could not be had.
+/// Exit code when something that was asked for cannot be written.
+const BAD_INPUT: u8 = 2;
+/// Exit code when the real controller could not be had, or failed.
 const NO_WORLD: u8 = 3;
 
 #[derive(Parser)]
@@ -47,13 +49,7 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::from(NO_WORLD)
+            ExitCode::from(if matches!(error, DifferentialError::Output(_)) { BAD_INPUT } else { NO_WORLD })
         }
     }
-}
-
-/// Writes a document.
-fn write(path: &std::path::Path, text: &str) -> Result<(), DifferentialError> {
-    std::fs::write(path, text)
-        .map_err(|error| DifferentialError::Output(format!("{}: {error}", path.display())))
 }

@@ -40,7 +40,10 @@ pub fn visit<T: Send>(
                 }
                 Err(error) => {
                     next.fetch_max(numbers.end, Ordering::Relaxed);
-                    return Err(error);
+                    return Err(match error {
+                        DifferentialError::NoDriver(_) => error,
+                        error => DifferentialError::Story { number, error: Box::new(error) },
+                    });
                 }
             };
             visited.lock().unwrap_or_else(PoisonError::into_inner).push((number, gave));

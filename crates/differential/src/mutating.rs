@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool, DifferentialError> {
         arguments.stories, chase.stories_that_differ
     );
     if let Some(path) = &arguments.output {
-        crate::write(path, &document(arguments, &chase, caught))?;
+        towtank_differential::write(path, &document(arguments, &chase, caught))?;
     }
     Ok((all - caught) * ONE_MAY_ESCAPE_OF <= all)
 }

@@ -44,10 +44,9 @@ pub(crate) struct Act {
     pub(crate) pod: Option<PodName>,
 }
 
-/// A story that was told.
+/// How a story went that was told to its end.
 #[derive(Debug)]
 pub(crate) struct Told {
-    pub(crate) trace: Vec<TraceEntry>,
     /// Whether the Job was created.
     pub(crate) opening: Outcome,
     /// Of every verb.
@@ -59,37 +58,23 @@ pub(crate) struct Told {
 }
 
 /// Tells a story on the model. With `judges`, every write is held against the rules.
-pub(crate) fn tell(story: &Story, judges: bool) -> Result<Told, Broken> {
+pub(crate) fn tell(story: &Story, judges: bool) -> (Vec<TraceEntry>, Result<Told, Broken>) {
     tell_on(story, Simulation::new(configuration(story)), judges)
 }
 
-/// Tells a story on a simulation that is set up as [`configuration`] says.
+/// Tells a story on a simulation that is set up as [`configuration`] says: what was written up to the end or to where it
+/// broke, and how it went.
 pub(crate) fn tell_on<C: Controller>(
     story: &Story,
     simulation: Simulation<C>,
     judges: bool,
-) -> Result<Told, Broken> {
+) -> (Vec<TraceEntry>, Result<Told, Broken>) {
     let mut play = Play::new(story, simulation, judges);
-    let opening = play.create();
-    play.run_for(OPENING)?;
-    let mut acts = Vec::with_capacity(story.verbs.len());
-    for verb in &story.verbs {
-        if let Verb::Wait(duration) = verb {
-            play.run_for(*duration)?;
-        }
-        acts.push(play.act(verb));
-        play.run_for(BREATH)?;
-    }
-    play.act(&Verb::Start);
-    play.act(&Verb::Release);
-    play.run_for(ENDING)?;
-    let server = play.simulation.server();
-    let (jobs, pods) = (server.jobs().map(Arc::clone).collect(), server.pods().count());
-    play.run_for(TAIL)?;
-    let now = play.simulation.now();
-    let at_rest = play.checker.as_ref().map_or_else(Vec::new, |checker| checker.rest(now));
-    first(at_rest).map_err(|violation| Broken::Violation(now, violation))?;
-    Ok(Told { trace: play.trace, opening, acts, jobs, pods })
+    let told = play.tell();
+    // An instant without end has left some unread.
+    let unread = play.simulation.take_trace();
+    play.trace.extend(unread);
+    (play.trace, told)
 }
 
 fn first(violations: Vec<Violation>) -> Result<(), Violation> {
@@ -149,6 +134,30 @@ impl<'a, C: Controller> Play<'a, C> {
         });
         let roll = Roll::default();
         Self { simulation, checker, story, is_flawless, roll, bare_pods: 0, trace: Vec::new() }
+    }
+
+    /// From the creation of the Job to rest; the trace stays here.
+    fn tell(&mut self) -> Result<Told, Broken> {
+        let opening = self.create();
+        self.run_for(OPENING)?;
+        let mut acts = Vec::with_capacity(self.story.verbs.len());
+        for verb in &self.story.verbs {
+            if let Verb::Wait(duration) = verb {
+                self.run_for(*duration)?;
+            }
+            acts.push(self.act(verb));
+            self.run_for(BREATH)?;
+        }
+        self.act(&Verb::Start);
+        self.act(&Verb::Release);
+        self.run_for(ENDING)?;
+        let server = self.simulation.server();
+        let (jobs, pods) = (server.jobs().map(Arc::clone).collect(), server.pods().count());
+        self.run_for(TAIL)?;
+        let now = self.simulation.now();
+        let at_rest = self.checker.as_ref().map_or_else(Vec::new, |checker| checker.rest(now));
+        first(at_rest).map_err(|violation| Broken::Violation(now, violation))?;
+        Ok(Told { opening, acts, jobs, pods })
     }
 
     /// Lets time pass and holds every write against the rules.

@@ -19,29 +19,26 @@ use crate::roll::PodName;
 use crate::story::{Broken, Stage, Story};
 use crate::verbs::{Condition, Verb};
 
-/// Writes `story` as a scenario file called `name`, of which `about` says the point. It ends with what the model shows at
-/// the end.
+/// What a scenario file says of its story.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// It is of the story's version, and ends with what the model shows at the end.
+    OfVersionWithEnding,
+    /// It is of the story's version. How it goes is in a recording.
+    OfVersion,
+    /// It is of all versions. How it goes is in a recording, for it seldom ends the same in all.
+    OfAllVersions,
+}
+
+/// Writes `story` as a scenario file called `name`, of which `about` says the point.
 ///
 /// # Errors
 ///
 /// The story does not come to rest.
-pub fn scenario_text(story: &Story, name: &str, about: &str) -> Result<String, Broken> {
-    text(story, name, about, true)
-}
-
-/// The same for all versions: it expects nothing of the end, which is seldom the same in all of them.
-///
-/// # Errors
-///
-/// The story does not come to rest.
-pub fn scenario_text_of_all_versions(story: &Story, name: &str, about: &str) -> Result<String, Broken> {
-    text(story, name, about, false)
-}
-
-fn text(story: &Story, name: &str, about: &str, is_of_version: bool) -> Result<String, Broken> {
-    let told = play::tell(story, false)?;
+pub fn scenario_text(story: &Story, name: &str, about: &str, form: Form) -> Result<String, Broken> {
+    let told = play::tell(story, false).1?;
     let mut file = File { story, lines: Lines::new(), steps: 0, pending: Duration::ZERO, bare_pods: 0 };
-    file.head(name, about, is_of_version);
+    file.head(name, about, form);
     file.lines.line("  steps:");
     file.create(told.opening);
     file.pending = OPENING;
@@ -56,7 +53,7 @@ fn text(story: &Story, name: &str, about: &str, is_of_version: bool) -> Result<S
     file.verb(&Verb::Start, &done);
     file.verb(&Verb::Release, &done);
     file.pending += ENDING;
-    if is_of_version {
+    if form == Form::OfVersionWithEnding {
         file.ending(&told.jobs, told.pods);
     } else {
         file.wait();
@@ -75,7 +72,7 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    fn head(&mut self, name: &str, about: &str, is_of_version: bool) {
+    fn head(&mut self, name: &str, about: &str, form: Form) {
         let (version, story) = (self.story.version, self.story);
         let is_manual = story.setting.stage == Stage::Manual;
         let lines = &mut self.lines;
@@ -89,7 +86,7 @@ impl File<'_> {
                 "source: a random story; --seed {} gives the pods their names",
                 story.seed
             ));
-            if is_of_version {
+            if form != Form::OfAllVersions {
                 lines.line(format_args!("kubernetes: \"{version}\""));
             }
             lines.line("cluster:");

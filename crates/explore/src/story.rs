@@ -122,14 +122,14 @@ impl Story {
     ///
     /// The first rule that is broken, or that the simulation does not come to rest.
     pub fn play(&self) -> Result<Played, Broken> {
-        let told = play::tell(self, true)?;
-        let accepted = told.acts.iter().map(|act| act.outcome == play::Outcome::Done).collect();
-        Ok(Played { trace: told.trace, accepted })
+        let (trace, told) = play::tell(self, true);
+        let accepted = told?.acts.iter().map(|act| act.outcome == play::Outcome::Done).collect();
+        Ok(Played { trace, accepted })
     }
 
     /// How many of its verbs do anything, or are refused; waiting is none of them.
     pub fn actions(&self) -> usize {
-        let acts = play::tell(self, false).map_or_else(|_| Vec::new(), |told| told.acts);
+        let acts = play::tell(self, false).1.map_or_else(|_| Vec::new(), |told| told.acts);
         let is_action = |(verb, act): &(&Verb, &play::Act)| {
             !matches!(verb, Verb::Wait(_)) && act.outcome != play::Outcome::Void
         };
@@ -141,13 +141,14 @@ impl Story {
         play::configuration(self)
     }
 
-    /// Tells the story on another simulation than the model's own, set up as [`Story::configuration`] says.
-    ///
-    /// # Errors
-    ///
-    /// The simulation does not come to rest, or a part of it fails.
-    pub fn trace_on<C: Controller>(&self, simulation: Simulation<C>) -> Result<Vec<TraceEntry>, Broken> {
-        Ok(play::tell_on(self, simulation, false)?.trace)
+    /// Tells the story on another simulation than the model's own, set up as [`Story::configuration`] says: every write
+    /// up to the end, or to where the simulation does not come to rest, or a part of it fails.
+    pub fn trace_on<C: Controller>(
+        &self,
+        simulation: Simulation<C>,
+    ) -> (Vec<TraceEntry>, Result<(), Broken>) {
+        let (trace, told) = play::tell_on(self, simulation, false);
+        (trace, told.map(drop))
     }
 
     /// Tells the story without holding it against the rules.
@@ -156,7 +157,8 @@ impl Story {
     ///
     /// The simulation does not come to rest.
     pub fn trace(&self) -> Result<Vec<TraceEntry>, Broken> {
-        play::tell(self, false).map(|told| told.trace)
+        let (trace, told) = play::tell(self, false);
+        told.map(|_| trace)
     }
 
     /// The Job has a selector of the user's.

@@ -1,6 +1,7 @@
 //! Many runs at once: scenarios times versions, on as many threads as are wanted, in an order that does not depend on
 //! them.
 
+use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -9,7 +10,7 @@ use towtank_model::version::KubernetesVersion;
 use towtank_reference::drivers::Drivers;
 use towtank_scenario::ast::{Scenario, VersionRange};
 
-use crate::run::{FailureCause, Run};
+use crate::run::Run;
 use crate::runner::{self, Limits, Setting};
 use crate::virtual_world::{ModelWorld, ReferenceWorld, SetupError};
 use crate::world::WorldKind;
@@ -35,16 +36,27 @@ pub fn play_reference(
     seed: u64,
     drivers: &mut Drivers,
 ) -> Result<Run, SetupError> {
-    let driver = drivers.get(version).map_err(|error| SetupError::Driver(error.to_string()))?;
-    let mut world = ReferenceWorld::begin(scenario, version, seed, &driver)?;
+    let failed = |why: &dyn Display| {
+        let name = &scenario.name;
+        SetupError::Driver(format!(
+            "the reference failed in `{name}` (Kubernetes {version}, seed {seed}): {why}"
+        ))
+    };
+    let driver = drivers.get(version).map_err(|error| match error.is_of_the_build() {
+        true => SetupError::Driver(error.to_string()),
+        false => failed(&error),
+    })?;
+    let mut world = ReferenceWorld::begin(scenario, version, seed, &driver).map_err(|error| match error {
+        SetupError::Driver(why) => failed(&why),
+        error => error,
+    })?;
     let run = runner::play(scenario, &mut world, Setting { version, seed }, Limits::default());
-    match run.failure.as_ref().map(|failure| &failure.cause) {
-        Some(FailureCause::Broken(error)) => {
-            drivers.discard(version);
-            Err(SetupError::Driver(error.to_string()))
-        }
-        _ => Ok(run),
+    // Whatever the run has come to: it was not the real controller that brought it there.
+    if let Some(why) = world.simulation().failure() {
+        drivers.discard(version);
+        return Err(failed(&why));
     }
+    Ok(run)
 }
 
 /// The versions of `wanted` that `scenario` is true of, oldest first.

@@ -62,14 +62,36 @@ pub enum Judgement {
         /// Writes compared.
         writes: usize,
     },
-    /// Not write by write, but an ordering that the model allows shows the same (worlds on real time).
+    /// But for an order that the original leaves open.
     Explained {
-        /// What was different and why that may be.
-        reason: String,
+        /// Writes compared.
+        writes: usize,
+        /// The rule that leaves it open.
+        rule: &'static str,
     },
     /// They differ.
     Diverges(Box<Divergence>),
 }
+
+impl Judgement {
+    /// How many writes are the same, if they tell the same story.
+    pub const fn writes_agreed(&self) -> Option<usize> {
+        match self {
+            Self::Agrees { writes } | Self::Explained { writes, .. } => Some(*writes),
+            Self::Diverges(_) => None,
+        }
+    }
+
+    /// Whether they tell the same story.
+    pub const fn is_agreement(&self) -> bool {
+        self.writes_agreed().is_some()
+    }
+}
+
+/// Events of one instant, and the other writes of it.
+const EVENTS_ARE_FREE: &str = "a recorder posts Events beside the writes of an instant, in no order";
+/// Writes of one instant about different Jobs.
+const JOBS_ARE_FREE: &str = "workers sync different Jobs of one instant in no order";
 
 /// The first write that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,10 +106,11 @@ pub struct Divergence {
 
 /// Compares two runs write by write. An empty trace diverges: a world that shows nothing agrees with nobody.
 ///
-/// One order means nothing: a recorder posts Events in a goroutine of its own, so an Event may come before or after the
-/// writes of its instant, and those about parallel calls in any order. Here they come after the writes, by their text.
-/// And Jobs are synced by workers that know nothing of each other, so writes of an instant about different Jobs may come
-/// in any order. Here they are sorted by the name of the Job; those about one Job keep their order.
+/// Two orders mean nothing, and a verdict that rests on one names it ([`Judgement::Explained`]). A recorder posts Events in
+/// a goroutine of its own, so an Event may come before or after the writes of its instant, and those about parallel calls
+/// in any order: they are compared after the writes, by their text. And Jobs are synced by workers that know nothing of
+/// each other, so writes of an instant about different Jobs may come in any order: they are sorted by the name of the Job;
+/// those about one Job keep their order.
 pub fn compare(left: &Run, right: &Run) -> PairVerdict {
     let judgement = compare_lines(trace_text::lines(&left.trace), trace_text::lines(&right.trace));
     PairVerdict { left: Party::of(left), right: Party::of(right), judgement }
@@ -109,10 +132,17 @@ pub(crate) fn in_canonical_order(mut lines: Vec<TraceLine>) -> Vec<TraceLine> {
 
 /// Compares two traces line by line, as [`compare`] does.
 pub fn compare_lines(left: Vec<TraceLine>, right: Vec<TraceLine>) -> Judgement {
+    if left == right && !left.is_empty() {
+        return Judgement::Agrees { writes: left.len() };
+    }
+    let writes = |lines: &[TraceLine]| -> Vec<TraceLine> {
+        lines.iter().filter(|line| !line.is_event).cloned().collect()
+    };
+    let rule = if writes(&left) == writes(&right) { EVENTS_ARE_FREE } else { JOBS_ARE_FREE };
     let (left, right) = (in_canonical_order(left), in_canonical_order(right));
     let same = left.iter().zip(&right).take_while(|(one, other)| one == other).count();
     if same == left.len() && same == right.len() && same > 0 {
-        return Judgement::Agrees { writes: same };
+        return Judgement::Explained { writes: same, rule };
     }
     let divergence = Divergence {
         writes_before: same,
@@ -127,15 +157,28 @@ mod tests {
     use super::*;
 
     fn lines(texts: &[&str]) -> Vec<TraceLine> {
-        let line = |(second, text): (u64, &&str)| TraceLine {
-            at: Time::from_secs(second),
-            actor: "kubelet",
-            text: (*text).to_owned(),
-            job: None,
-            is_refused: false,
-            is_event: false,
+        (0..).zip(texts).map(|(second, text)| line(second, text, None, false)).collect()
+    }
+
+    fn line(second: u64, text: &str, job: Option<&str>, is_event: bool) -> TraceLine {
+        let (at, text, job) = (Time::from_secs(second), text.to_owned(), job.map(Into::into));
+        TraceLine { at, actor: "job-controller", text, job, is_refused: false, is_event }
+    }
+
+    #[test]
+    fn an_order_that_is_left_open_is_named() {
+        let (a, b) = (line(1, "write", Some("a"), false), line(1, "write", Some("b"), false));
+        let event = line(1, "event", Some("a"), true);
+        let both = |one: [&TraceLine; 3], other: [&TraceLine; 3]| {
+            compare_lines(one.map(Clone::clone).into(), other.map(Clone::clone).into())
         };
-        (0..).zip(texts).map(line).collect()
+        let explained = |rule| Judgement::Explained { writes: 3, rule };
+        assert_eq!(both([&a, &b, &event], [&a, &event, &b]), explained(EVENTS_ARE_FREE));
+        assert_eq!(both([&a, &b, &event], [&b, &a, &event]), explained(JOBS_ARE_FREE));
+        let other = line(1, "other write", Some("a"), false);
+        assert!(!both([&a, &other, &event], [&other, &a, &event]).is_agreement(), "one Job has one order");
+        let later = line(2, "write", Some("b"), false);
+        assert!(!both([&a, &b, &event], [&a, &later, &event]).is_agreement(), "times are compared");
     }
 
     #[test]

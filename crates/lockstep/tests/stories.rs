@@ -1,7 +1,7 @@
 //! A story and the scenario file that tells it come to the same trace.
 
-use towtank_explore::scenario_text;
 use towtank_explore::story::Story;
+use towtank_explore::{Form, scenario_text};
 use towtank_lockstep::{session, trace_text};
 use towtank_model::version::KubernetesVersion;
 use towtank_scenario::NoFiles;
@@ -14,7 +14,7 @@ fn the_file_of_a_story_does_the_same_at_the_same_times() {
     let mut writes = 0;
     for seed in 0..STORIES {
         let story = Story::random(versions[seed as usize % versions.len()], seed, 24);
-        let text = scenario_text(&story, "story", "A story: it's random.")
+        let text = scenario_text(&story, "story", "A story: it's random.", Form::OfVersionWithEnding)
             .unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
         let scenario = towtank_scenario::parse("story.yaml", &text, &NoFiles)
             .unwrap_or_else(|error| panic!("seed {seed}: {error} at {:?}\n{text}", error.position()));

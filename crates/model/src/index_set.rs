@@ -53,7 +53,8 @@ impl IndexSet {
     }
 
     /// Reads a text as the controller does: tokens that make no sense are skipped, reading ends at the first token that
-    /// starts at or above `completions`, and what reaches beyond is cut off.
+    /// starts at or above `completions`, and what reaches beyond is cut off. A range that descends, which nobody but a user
+    /// who writes the status himself can bring there, is skipped too; the original counts `5-2` as -2 indexes and prints 5.
     pub fn parse_below(text: &str, completions: u32) -> Self {
         let mut set = Self::new();
         if text.is_empty() || completions == 0 {

@@ -261,8 +261,13 @@ impl<C: Controller> Simulation<C> {
         Ok(Some(Instant { at, has_changed: self.generation != before }))
     }
 
+    /// Why a part that lives outside cannot go on, if it cannot: what it has answered since means nothing.
+    pub fn failure(&self) -> Option<String> {
+        self.controller.failure()
+    }
+
     fn check(&self) -> Result<(), SimulationError> {
-        self.controller.failure().map_or(Ok(()), |failure| Err(SimulationError::Outside(failure)))
+        self.failure().map_or(Ok(()), |failure| Err(SimulationError::Outside(failure)))
     }
 
     /// Lets everything happen that is due up to and including `limit`; the clock stands there afterwards.

@@ -67,7 +67,7 @@ pub fn build(
 ) -> Result<PathBuf, BuildError> {
     let sources = sources(&source_dir())?;
     let digest = digest(&version.full(), &sources);
-    let binary = binary_path(target_dir, version, &digest);
+    let binary = target_dir.join("reference").join(format!("{}{digest}", binary_prefix(version)));
     if binary.exists() {
         return Ok(binary);
     }
@@ -153,12 +153,18 @@ fn digest(release: &str, sources: &[Source]) -> String {
     format!("{hash:016x}")
 }
 
-fn binary_path(target_dir: &Path, version: KubernetesVersion, digest: &str) -> PathBuf {
-    target_dir.join("reference").join(format!("{}{digest}", binary_prefix(version)))
+/// The name of the driver of this version that is built from the sources as they are now.
+///
+/// # Errors
+/// The sources cannot be read: this program is not where it was built.
+pub(crate) fn binary_name(version: KubernetesVersion) -> Result<String, BuildError> {
+    let digest = digest(&version.full(), &sources(&source_dir())?);
+    Ok(format!("{}{digest}", binary_prefix(version)))
 }
 
-fn binary_prefix(version: KubernetesVersion) -> String {
-    format!("driver-{}-", version)
+/// How the names of all drivers of this version begin.
+pub(crate) fn binary_prefix(version: KubernetesVersion) -> String {
+    format!("driver-{version}-")
 }
 
 /// Copies the sources into the module, and takes away files that are no sources any more.
@@ -280,6 +286,10 @@ pub fn check_go() -> Result<(), BuildError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(BuildError::GoMissing),
         Err(source) => return Err(BuildError::File { path: "go".into(), source }),
     };
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(BuildError::Go { command: "go env GOVERSION".to_owned(), output: said });
+    }
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     match text.strip_prefix("go").and_then(GoVersion::parse) {
         Some(version) if version >= GO_OLDEST => Ok(()),

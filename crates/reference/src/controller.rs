@@ -15,7 +15,7 @@ use towtank_model::job::{
     CallKind, ClientId, ControllerConfig, ControllerEvent, Fault, FaultInjector, Watch, WatchKind,
 };
 use towtank_model::objects::ObjectKey;
-use towtank_model::server::{Actor, ApiError, Change, EventDraft, EventRecord, Registry, Replica};
+use towtank_model::server::{Actor, Change, EventDraft, EventRecord, Registry};
 use towtank_model::simulation::{Context, Controller, Event};
 use towtank_model::time::Time;
 
@@ -47,9 +47,6 @@ struct InFlight {
     /// Its process runs.
     has_caller: bool,
 }
-
-/// [`Link::execute`] or [`Link::answer`].
-type Execution = fn(&Link, (&'static str, &ObjectKey), u32) -> Result<Vec<Replica>, ApiError>;
 
 impl RemoteController {
     /// Begins a run in `driver`: its controllers, not yet started, and its store.
@@ -131,9 +128,9 @@ impl RemoteController {
             match in_flight.fault {
                 Some(Fault::Conflict | Fault::Unreachable) => {}
                 Some(Fault::Delay(_)) | None if !is_answered_later => {
-                    return self.execute(&in_flight, Link::answer, ctx);
+                    return self.execute(&in_flight, true, ctx);
                 }
-                _ => self.execute(&in_flight, Link::execute, ctx),
+                _ => self.execute(&in_flight, false, ctx),
             }
             if is_answered_later {
                 in_flight.is_executed = true;
@@ -153,12 +150,12 @@ impl RemoteController {
         self.link.ask(&json!({"do": "reply", "id": id, "as": answer}));
     }
 
-    /// A call has its effect at the server.
-    fn execute(&self, in_flight: &InFlight, how: Execution, ctx: &mut Context<'_>) {
+    /// A call has its effect at the server, and the caller hears of it if it is to be answered at once.
+    fn execute(&self, in_flight: &InFlight, answers: bool, ctx: &mut Context<'_>) {
         let call = &in_flight.call;
         let actor = if call.controller == "ttl" { Actor::TtlController } else { Actor::JobController };
         let (resource, key) = object_of(call);
-        let result = how(&self.link, (resource, &key), call.id);
+        let result = self.link.execute((resource, &key), call.id, answers);
         let Some(verb) = verb(&call.method, &call.path) else { return };
         match result {
             Ok(replicas) => {

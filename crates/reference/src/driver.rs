@@ -8,7 +8,7 @@ mod frames;
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 use towtank_model::version::KubernetesVersion;
 
 pub use frames::FRAME_LEN_MAX;
@@ -41,9 +41,19 @@ pub enum DriverError {
     /// There is no such program.
     #[error("no driver for Kubernetes {0} is built here: run `cargo xtask reference build --kubernetes {0}`")]
     Missing(KubernetesVersion),
+    /// There is one, of other sources than those that lie here.
+    #[error(
+        "the driver for Kubernetes {0} is older than its sources: run `cargo xtask reference build --kubernetes {0}`"
+    )]
+    Stale(KubernetesVersion),
     /// The program could not be started.
-    #[error("the driver cannot be started: {0}")]
-    Start(#[source] io::Error),
+    #[error("the driver `{}` cannot be started: {error}", path.display())]
+    Start {
+        /// The program.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
     /// The process ended.
     #[error("the driver died{}", last_lines(stderr))]
     Died {
@@ -68,9 +78,14 @@ pub enum DriverError {
     },
     /// It speaks another version of the protocol.
     #[error(
-        "the driver speaks version {theirs} of the protocol, not {ours}: build it again with `cargo xtask reference build`"
+        "the driver `{}` speaks version {theirs} of the protocol, not {ours}: remove it and run `cargo xtask reference build --kubernetes {version}`",
+        path.display()
     )]
     Protocol {
+        /// The program.
+        path: PathBuf,
+        /// The version of Kubernetes that was wanted.
+        version: KubernetesVersion,
         /// Our version.
         ours: u64,
         /// The driver's.
@@ -78,9 +93,14 @@ pub enum DriverError {
     },
     /// It carries another version of Kubernetes.
     #[error(
-        "the driver carries Kubernetes {theirs} instead of {ours}: build it again with `cargo xtask reference build`"
+        "the driver `{}` carries Kubernetes {theirs} instead of {ours}: remove it and run `cargo xtask reference build --kubernetes {version}`",
+        path.display()
     )]
     Version {
+        /// The program.
+        path: PathBuf,
+        /// The version that was wanted.
+        version: KubernetesVersion,
         /// The version that was wanted, with its patch level.
         ours: String,
         /// The driver's.
@@ -89,6 +109,20 @@ pub enum DriverError {
     /// The driver could not do what it was asked for; it goes on.
     #[error("the driver could not do it: {0}")]
     Refused(String),
+}
+
+impl DriverError {
+    /// The driver has to be built, or built again; nothing that was asked of it matters.
+    pub const fn is_of_the_build(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing(_)
+                | Self::Stale(_)
+                | Self::Start { .. }
+                | Self::Protocol { .. }
+                | Self::Version { .. }
+        )
+    }
 }
 
 fn last_lines(stderr: &[String]) -> String {
@@ -106,7 +140,6 @@ pub struct Driver {
     pipes: Option<Pipes>,
     stderr: Stderr,
     watchdog: Duration,
-    source: String,
 }
 
 impl Driver {
@@ -122,7 +155,7 @@ impl Driver {
         watchdog: Duration,
     ) -> Result<Self, DriverError> {
         let mut driver = Self::spawn(path, version, watchdog)?;
-        driver.shake_hands(version)?;
+        driver.shake_hands(path, version)?;
         Ok(driver)
     }
 
@@ -130,59 +163,45 @@ impl Driver {
         let mut command = Command::new(path);
         command.args(ARGUMENTS);
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let start = |error| DriverError::Start { path: path.to_owned(), error };
         let mut child = spawned.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => DriverError::Missing(version),
-            _ => DriverError::Start(error),
+            _ => start(error),
         })?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
-            return Err(DriverError::Start(io::Error::other("a pipe is missing")));
+            return Err(start(io::Error::other("a pipe is missing")));
         };
         let pipes = Some(Pipes::new(stdin, stdout));
-        Ok(Self { child, pipes, stderr: Stderr::follow(stderr), watchdog, source: String::new() })
+        Ok(Self { child, pipes, stderr: Stderr::follow(stderr), watchdog })
     }
 
-    fn shake_hands(&mut self, version: KubernetesVersion) -> Result<(), DriverError> {
-        let hello = self.request(&json!({"do": "hello", "protocol": PROTOCOL}))?;
-        let theirs = match hello.get("protocol").and_then(Value::as_u64) {
-            Some(theirs) => theirs,
-            None => return Err(self.nonsense(format!("a handshake without a protocol: {hello}"))),
-        };
-        if theirs != PROTOCOL {
-            return Err(DriverError::Protocol { ours: PROTOCOL, theirs });
+    fn shake_hands(&mut self, path: &Path, version: KubernetesVersion) -> Result<(), DriverError> {
+        #[derive(serde::Deserialize)]
+        struct Hello {
+            protocol: u64,
+            kubernetes: String,
         }
-        let ours = version.full();
-        let text = |field: &str| hello.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let theirs = text("kubernetes");
+        let hello: Hello = self.ask(&json!({"do": "hello", "protocol": PROTOCOL}))?;
+        let path = path.to_owned();
+        if hello.protocol != PROTOCOL {
+            return Err(DriverError::Protocol { path, version, ours: PROTOCOL, theirs: hello.protocol });
+        }
+        let (ours, theirs) = (version.full(), hello.kubernetes);
         if theirs != ours {
-            return Err(DriverError::Version { ours, theirs });
+            return Err(DriverError::Version { path, version, ours, theirs });
         }
-        self.source = text("source");
         Ok(())
     }
 
-    /// The digest of the Go sources that the driver was built from.
-    pub fn source(&self) -> &str {
-        &self.source
-    }
-
-    /// Sends a request and waits for its answer.
-    pub fn request(&mut self, request: &impl Serialize) -> Result<Value, DriverError> {
-        let answer = self.exchange(request)?;
-        self.checked(&answer)
-    }
-
-    /// Sends a request and waits for its answer, of which the form is known.
+    /// Sends a request and waits for its answer, of which the form is known: it must not read `{"error": "…"}` too.
     ///
     /// # Errors
     ///
-    /// As for [`Driver::request`]; the answer is of another form.
+    /// The driver is gone or could not do it, or the answer is of another form.
     pub fn ask<T: DeserializeOwned>(&mut self, request: &impl Serialize) -> Result<T, DriverError> {
         let answer = self.exchange(request)?;
-        serde_json::from_slice(&answer).or_else(|error| {
-            self.checked(&answer)?;
-            Err(self.nonsense(format!("{error}: {}", excerpt(&answer))))
-        })
+        serde_json::from_slice(&answer).map_err(|error| self.not_this(&answer, &error))
     }
 
     fn exchange(&mut self, request: &impl Serialize) -> Result<Vec<u8>, DriverError> {
@@ -198,16 +217,15 @@ impl Driver {
         })
     }
 
-    /// An answer, unless it says that the driver could not do it.
-    fn checked(&mut self, answer: &[u8]) -> Result<Value, DriverError> {
+    /// What an answer of another form means: the driver could not do it, or talks nonsense.
+    fn not_this(&mut self, answer: &[u8], why: &serde_json::Error) -> DriverError {
+        #[derive(serde::Deserialize)]
+        struct Failure {
+            error: String,
+        }
         match serde_json::from_slice(answer) {
-            Ok(Value::Object(fields)) => match fields.get("error") {
-                Some(Value::String(error)) => Err(DriverError::Refused(error.clone())),
-                Some(other) => Err(self.nonsense(format!("an error that is no text: {other}"))),
-                None => Ok(Value::Object(fields)),
-            },
-            Ok(other) => Err(self.nonsense(format!("no object: {}", excerpt(other.to_string().as_bytes())))),
-            Err(error) => Err(self.nonsense(format!("{error}: {}", excerpt(answer)))),
+            Ok(Failure { error }) => DriverError::Refused(error),
+            Err(_) => self.nonsense(format!("{why}: {}", excerpt(answer))),
         }
     }
 

@@ -6,13 +6,16 @@
 //! * [`drivers`]: those that are running, by version.
 //! * [`wire`]: between the model's rows and the JSON of the API.
 //! * [`admission`]: random writes, judged by the model and by the original.
+//! * [`text`]: the controller's small languages: lists of indexes, the order of deletion.
 //! * [`controller`]: the real controllers as a part of a simulation; writes of all others go to the driver's store.
 
 pub mod admission;
 pub mod build;
 pub mod controller;
+mod draw;
 pub mod driver;
 pub mod drivers;
 mod registry;
 mod session;
+pub mod text;
 pub mod wire;

@@ -116,7 +116,7 @@ impl Link {
             "qps": config.qps,
             "burst": config.burst,
         });
-        driver.borrow_mut().request(&begin)?;
+        let Done {} = driver.borrow_mut().ask(&begin)?;
         let session = Session {
             driver: Rc::clone(driver),
             failure: None,
@@ -191,22 +191,15 @@ impl Link {
         self.0.borrow_mut().outcome(object, &request)
     }
 
-    /// Has a call carried out; the caller does not hear of it.
+    /// Has a call carried out, and gives the caller the answer if it is to have it.
     pub(crate) fn execute(
         &self,
         object: (&'static str, &ObjectKey),
         id: u32,
+        answers: bool,
     ) -> Result<Vec<Replica>, ApiError> {
-        self.0.borrow_mut().outcome(object, &json!({"do": "execute", "id": id}))
-    }
-
-    /// Has a call carried out, and gives the caller the answer.
-    pub(crate) fn answer(
-        &self,
-        object: (&'static str, &ObjectKey),
-        id: u32,
-    ) -> Result<Vec<Replica>, ApiError> {
-        self.0.borrow_mut().outcome(object, &json!({"do": "answer", "id": id}))
+        let what = if answers { "answer" } else { "execute" };
+        self.0.borrow_mut().outcome(object, &json!({"do": what, "id": id}))
     }
 }
 
@@ -295,7 +288,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         if self.failure.is_none() {
             // A driver that fails here fails again at the next run's beginning, where it is heard.
-            let _ = self.driver.borrow_mut().request(&json!({"do": "end"}));
+            let _ = self.driver.borrow_mut().ask::<Done>(&json!({"do": "end"}));
         }
     }
 }

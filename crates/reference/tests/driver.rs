@@ -7,12 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use towtank_model::version::KubernetesVersion;
 use towtank_reference::driver::{Driver, DriverError};
 
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(20);
+
+/// The form of an answer.
+#[derive(Debug, PartialEq, Eq, serde::Deserialize)]
+struct Done {
+    a: u8,
+}
 
 /// One test at a time: a script that another thread is just writing cannot be started, and a process that is just being
 /// started holds what its parent is writing.
@@ -70,7 +76,7 @@ fn a_file_that_cannot_run_is_no_driver() {
     let path = fake("not-executable", "");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     let error = Driver::start(&path, version()).unwrap_err();
-    assert!(matches!(error, DriverError::Start(_)), "{error:?}");
+    assert!(matches!(error, DriverError::Start { .. }), "{error:?}");
 }
 
 #[test]
@@ -89,7 +95,7 @@ fn a_driver_that_dies_in_an_answer_is_dead_for_good() {
     let mut driver =
         shaken("dies-later", LONG, "head -c 40 >/dev/null; printf '\\000\\000\\000\\011{'; echo oh >&2");
     for _ in 0..2 {
-        let DriverError::Died { stderr } = driver.request(&json!({"do": "end"})).unwrap_err() else {
+        let DriverError::Died { stderr } = driver.ask::<Done>(&json!({"do": "end"})).unwrap_err() else {
             panic!("it did not die")
         };
         assert_eq!(stderr, ["oh"]);
@@ -111,7 +117,7 @@ fn a_driver_that_hangs_is_killed() {
 fn a_driver_that_does_not_read_hangs_too() {
     let _alone = alone();
     let mut driver = shaken("does-not-read", SHORT, "exec sleep 600");
-    let error = driver.request(&Value::String("x".repeat(1 << 20))).unwrap_err();
+    let error = driver.ask::<Done>(&"x".repeat(1 << 20)).unwrap_err();
     assert!(matches!(error, DriverError::Hung { .. }), "{error:?}");
 }
 
@@ -121,9 +127,9 @@ fn nonsense_is_told() {
     for (name, script, expected) in [
         ("text", "echo PASS; exec cat >/dev/null".to_owned(), "PASS"),
         ("no-json", format!("{}; exec cat >/dev/null", frame("hello")), "hello"),
-        ("no-object", format!("{}; exec cat >/dev/null", frame("[1]")), "no object: [1]"),
-        ("no-handshake", format!("{}; exec cat >/dev/null", frame("{}")), "without a protocol"),
-        ("odd-error", format!("{}; exec cat >/dev/null", frame("{\"error\":1}")), "no text: 1"),
+        ("no-object", format!("{}; exec cat >/dev/null", frame("[1]")), "[1]"),
+        ("no-handshake", format!("{}; exec cat >/dev/null", frame("{}")), "missing field `protocol`"),
+        ("odd-error", format!("{}; exec cat >/dev/null", frame("{\"error\":1}")), "{\"error\":1}"),
     ] {
         let error = start(name, LONG, &script);
         assert!(matches!(error, DriverError::Nonsense { .. }), "{name}: {error:?}");
@@ -135,7 +141,8 @@ fn nonsense_is_told() {
 fn another_protocol_and_another_version_are_noticed() {
     let _alone = alone();
     let error = start("protocol", LONG, &format!("{}; exec cat >/dev/null", hello(2, "1.36.3")));
-    assert!(matches!(error, DriverError::Protocol { ours: 1, theirs: 2 }), "{error:?}");
+    assert!(matches!(error, DriverError::Protocol { ours: 1, theirs: 2, .. }), "{error:?}");
+    assert!(error.to_string().contains("reference build --kubernetes 1.36"), "{error}");
     for theirs in ["1.35.4", "1.36.2"] {
         let error = start("version", LONG, &format!("{}; exec cat >/dev/null", hello(1, theirs)));
         assert!(matches!(error, DriverError::Version { .. }), "{error:?}");
@@ -148,8 +155,7 @@ fn a_driver_goes_on_after_something_it_could_not_do() {
     let _alone = alone();
     let script = format!("{}; {}; exec cat >/dev/null", frame("{\"error\":\"no run\"}"), frame("{\"a\":1}"));
     let mut driver = shaken("refuses", LONG, &script);
-    assert_eq!(driver.source(), "abc");
-    let error = driver.request(&json!({"do": "end"})).unwrap_err();
+    let error = driver.ask::<Done>(&json!({"do": "end"})).unwrap_err();
     assert!(matches!(&error, DriverError::Refused(text) if text == "no run"), "{error:?}");
-    assert_eq!(driver.request(&json!({"do": "end"})).unwrap(), json!({"a": 1}));
+    assert_eq!(driver.ask::<Done>(&json!({"do": "end"})).unwrap(), Done { a: 1 });
 }

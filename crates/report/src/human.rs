@@ -213,9 +213,14 @@ fn difference(out: &mut String, mismatch: &Mismatch) {
 /// Pairs that come to the same are shown as one.
 fn grouped_pairs(pairs: &[PairVerdict]) -> Vec<Vec<&PairVerdict>> {
     let worlds = |pair: &PairVerdict| (pair.left.world, pair.right.world, pair.right.is_recorded);
-    let agrees = |pair: &PairVerdict| matches!(pair.judgement, Judgement::Agrees { .. });
     let alike = |one: &PairVerdict, other: &PairVerdict| {
-        worlds(one) == worlds(other) && (one.judgement == other.judgement || (agrees(one) && agrees(other)))
+        let judgements = (&one.judgement, &other.judgement);
+        worlds(one) == worlds(other)
+            && match judgements {
+                (Judgement::Agrees { .. }, Judgement::Agrees { .. }) => true,
+                (Judgement::Explained { rule, .. }, Judgement::Explained { rule: same, .. }) => rule == same,
+                (one, other) => one == other,
+            }
     };
     let mut groups: Vec<Vec<&PairVerdict>> = Vec::new();
     for pair in pairs {
@@ -243,18 +248,16 @@ pub(crate) fn verdicts(pairs: &[&PairVerdict]) -> String {
         }
     };
     match &first.judgement {
-        Judgement::Agrees { .. } => {
-            let writes = || {
-                pairs.iter().filter_map(|pair| match pair.judgement {
-                    Judgement::Agrees { writes } => Some(writes),
-                    _ => None,
-                })
-            };
+        Judgement::Agrees { .. } | Judgement::Explained { .. } => {
+            let writes = || pairs.iter().filter_map(|pair| pair.judgement.writes_agreed());
             let (least, most) = (writes().min().unwrap_or(0), writes().max().unwrap_or(0));
             let range = if least == most { least.to_string() } else { format!("{least} to {most}") };
-            line(out, &format!("       {parties} agree ({range} writes)"));
+            let but = match first.judgement {
+                Judgement::Explained { rule, .. } => format!(" but for an order that means nothing: {rule}"),
+                _ => String::new(),
+            };
+            line(out, &format!("       {parties} agree ({range} writes){but}"));
         }
-        Judgement::Explained { reason } => line(out, &format!("       {parties}: explained, {reason}")),
         Judgement::Diverges(divergence) => {
             let verdict = Styled(FAIL, "diverge");
             line(

@@ -148,7 +148,7 @@ fn comparison(scenario: &str, pair: &PairVerdict) -> Value {
     };
     let (verdict, detail) = match &pair.judgement {
         Judgement::Agrees { writes } => ("agrees", json!({ "writes": writes })),
-        Judgement::Explained { reason } => ("explained", json!({ "reason": reason })),
+        Judgement::Explained { writes, rule } => ("explained", json!({ "writes": writes, "rule": rule })),
         Judgement::Diverges(divergence) => {
             let line = |line: &Option<_>| {
                 line.as_ref().map(|line: &towtank_lockstep::trace_text::TraceLine| line.to_string())

@@ -9,7 +9,7 @@ use towtank_model::objects::{
 };
 use towtank_model::server::{ClearedField, JobManifest};
 
-use super::draw::Draw;
+use crate::draw::Draw;
 
 /// A new Job: often good, seldom simple.
 pub(super) fn new_job(draw: &mut Draw) -> JobManifest {

@@ -5,7 +5,6 @@
 //! whether the write changed anything; and of a refusal every field, kind of error, and text. A difference is made
 //! smaller by leaving out what it does not need.
 
-mod draw;
 mod jobs;
 mod pods;
 mod shrink;
@@ -14,7 +13,6 @@ mod story;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
 
 use serde_json::{Value, json};
 use towtank_model::version::{Features, KubernetesVersion};
@@ -39,31 +37,17 @@ pub enum AdmissionError {
     /// The driver.
     #[error(transparent)]
     Driver(#[from] DriverError),
-    /// The driver's answer has another shape than it must have.
-    #[error("the driver answered {0}, which is no list of verdicts")]
-    Shape(String),
+    /// The driver answered another number of questions than it was asked.
+    #[error("the driver gave {len} verdicts on {count} writes")]
+    Shape {
+        /// Writes it was asked about.
+        count: usize,
+        /// Verdicts.
+        len: usize,
+    },
     /// An object of the driver's that the model has no row for.
     #[error("the driver stores what the model has no row for: {0}")]
     Wire(#[from] WireError),
-}
-
-/// Plays random stories with the driver at `path`, see [`search`].
-///
-/// # Errors
-///
-/// The driver fails, or nothing was compared.
-pub fn run(
-    path: &Path,
-    version: KubernetesVersion,
-    updates: u64,
-    seed: u64,
-) -> Result<Report, AdmissionError> {
-    let mut driver = Driver::start(path, version)?;
-    let report = search(&mut driver, version, updates, seed)?;
-    if report.updates == 0 || (report.accepted == 0 && report.differences.is_empty()) {
-        return Err(AdmissionError::Empty);
-    }
-    Ok(report)
 }
 
 /// What a search came to.
@@ -115,6 +99,10 @@ impl fmt::Display for Difference {
 }
 
 /// Plays random stories until so many updates were compared, or enough differences were found.
+///
+/// # Errors
+///
+/// The driver fails, or nothing was compared.
 pub fn search(
     driver: &mut Driver,
     version: KubernetesVersion,
@@ -165,16 +153,23 @@ pub fn search(
             }
         }
     }
+    if report.updates == 0 || (report.accepted == 0 && report.differences.is_empty()) {
+        return Err(AdmissionError::Empty);
+    }
     Ok(report)
 }
 
 /// The driver's verdicts on all of these.
 fn ask(driver: &mut Driver, questions: Vec<Value>) -> Result<Vec<Value>, AdmissionError> {
+    #[derive(serde::Deserialize)]
+    struct Verdicts {
+        results: Vec<Value>,
+    }
     let count = questions.len();
-    let mut answer = driver.request(&json!({"do": "admit-many", "items": questions}))?;
-    match answer.get_mut("results").map(Value::take) {
-        Some(Value::Array(results)) if results.len() == count => Ok(results),
-        _ => Err(AdmissionError::Shape(answer.to_string().chars().take(200).collect())),
+    let verdicts: Verdicts = driver.ask(&json!({"do": "admit-many", "items": questions}))?;
+    match verdicts.results.len() {
+        len if len == count => Ok(verdicts.results),
+        len => Err(AdmissionError::Shape { count, len }),
     }
 }
 

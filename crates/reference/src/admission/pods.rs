@@ -10,8 +10,8 @@ use towtank_model::objects::{
 use towtank_model::server::{PodManifest, PodPatch};
 use towtank_model::time::Time;
 
-use super::draw::Draw;
 use super::jobs::change_spec;
+use crate::draw::Draw;
 
 /// A new bare pod.
 pub(super) fn new_pod(draw: &mut Draw) -> PodManifest {

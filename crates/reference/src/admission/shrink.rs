@@ -38,7 +38,7 @@ pub(super) fn smallest(
     let mut again = story.again();
     let theirs = match answers.first() {
         Some(answer) => again.theirs(answer)?,
-        None => return Err(AdmissionError::Shape("nothing".to_owned())),
+        None => return Err(AdmissionError::Shape { count: 1, len: 0 }),
     };
     let (ours, theirs) = lines(&again.ours(&step), &theirs);
     let old = question.get("old").cloned().unwrap_or_default();

@@ -5,7 +5,7 @@ use towtank_model::objects::{
 };
 use towtank_model::time::Time;
 
-use super::draw::Draw;
+use crate::draw::Draw;
 
 const TYPES: [JobConditionType; 5] = [
     JobConditionType::Suspended,

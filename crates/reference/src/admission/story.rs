@@ -9,8 +9,8 @@ use towtank_model::server::{Actor, ApiError, JobManifest, PodManifest, PodPatch,
 use towtank_model::time::Time;
 use towtank_model::version::Features;
 
-use super::draw::Draw;
 use super::{jobs, pods, status};
+use crate::draw::Draw;
 use crate::wire;
 
 /// A write.
@@ -153,7 +153,11 @@ impl Story {
         let uid = Uid(0);
         let (server, key, now, user) = (&mut self.server, &self.key, Time::ZERO, Actor::User);
         let answer = match step {
-            Step::CreateJob(manifest) => server.create_job(now, user, key.clone(), manifest).map(drop),
+            Step::CreateJob(manifest) => server.create_job(now, user, key.clone(), manifest).map(|_| {
+                // The driver begins with the object as it is shown. What is stored may lack labels that are shown, and gets
+                // them with the first write, be it one of nothing.
+                let _ = server.update_job(now, user, key, &JobManifest::default());
+            }),
             Step::UpdateJob(manifest) => server.update_job(now, user, key, manifest).map(drop),
             Step::JobStatus(status) => {
                 server.update_job_status(now, user, uid, old_version.unwrap_or(0), status.clone()).map(drop)

@@ -42,7 +42,7 @@ impl Sight {
         let mut play = |version| {
             let model = session::play_model(&scenario, version, 1).expect("the model can be set up");
             let seen = is_seen(&model);
-            if drivers::find(version).is_some() {
+            if drivers::find(version).is_ok() {
                 let real = session::play_reference(&scenario, version, 1, drivers);
                 let real = is_seen(&real.unwrap_or_else(|error| panic!("{}: {error}", self.scenario)));
                 assert_eq!(seen, real, "model and original differ: {} in {version}", self.scenario);

@@ -31,6 +31,7 @@ mod uncounted;
 pub use contract::{Answer, BackoffRecord, Effect, Limits, Snapshot, Step, Write, Written};
 pub use findings::{Finding, Rule, Subject};
 pub use pass::SyncPass;
+pub use ranking::deletion_order;
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,23 @@ pub(super) fn sort<T: AsRef<Pod>>(positions: &mut [usize], pods: &[T], features:
     positions.sort_by_cached_key(|&position| rank(pods[position].as_ref(), features));
 }
 
+/// Positions of these active pods, the one that is deleted first at the beginning.
+pub fn deletion_order(pods: &[Pod], features: &Features) -> Vec<usize> {
+    let pods: Vec<Handle<'_>> = pods.iter().map(Handle).collect();
+    let mut order: Vec<usize> = (0..pods.len()).collect();
+    sort(&mut order, &pods, features);
+    order
+}
+
+/// A pod that is only looked at.
+struct Handle<'a>(&'a Pod);
+
+impl AsRef<Pod> for Handle<'_> {
+    fn as_ref(&self) -> &Pod {
+        self.0
+    }
+}
+
 fn rank(pod: &Pod, features: &Features) -> Rank {
     let ready = pod.is_ready();
     let ready_time =

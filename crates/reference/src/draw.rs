@@ -6,41 +6,41 @@ use towtank_model::engine::{Purpose, RandomStreams};
 use towtank_model::objects::Labels;
 
 /// A stream of random choices.
-pub(super) struct Draw(RandomStreams);
+pub(crate) struct Draw(RandomStreams);
 
 impl Draw {
     /// The stream of this story of this run.
-    pub(super) fn new(seed: u64, story: u64) -> Self {
+    pub(crate) fn new(seed: u64, story: u64) -> Self {
         Self(RandomStreams::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(story)))
     }
 
     /// Below `bound`.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.0.below(Purpose::Workload, bound as u64)).unwrap_or(0)
     }
 
     /// True one time in so many.
-    pub(super) fn one_in(&mut self, bound: usize) -> bool {
+    pub(crate) fn one_in(&mut self, bound: usize) -> bool {
         self.below(bound) == 0
     }
 
     /// One of these.
-    pub(super) fn one_of<T: Clone>(&mut self, choices: &[T]) -> T {
+    pub(crate) fn one_of<T: Clone>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len())].clone()
     }
 
     /// One time in so many, a value.
-    pub(super) fn maybe<T>(&mut self, one_in: usize, value: impl FnOnce(&mut Self) -> T) -> Option<T> {
+    pub(crate) fn maybe<T>(&mut self, one_in: usize, value: impl FnOnce(&mut Self) -> T) -> Option<T> {
         self.one_in(one_in).then(|| value(self))
     }
 
     /// A list of fewer than `bound` values.
-    pub(super) fn list<T>(&mut self, bound: usize, mut value: impl FnMut(&mut Self) -> T) -> Vec<T> {
+    pub(crate) fn list<T>(&mut self, bound: usize, mut value: impl FnMut(&mut Self) -> T) -> Vec<T> {
         (0..self.below(bound)).map(|_| value(self)).collect()
     }
 
     /// A number for a field that counts.
-    pub(super) fn count(&mut self) -> i32 {
+    pub(crate) fn count(&mut self) -> i32 {
         if self.one_in(40) {
             return self.one_of(&[-1, i32::MIN, i32::MAX, 9_999, 10_000, 10_001, 99_999, 100_000, 100_001]);
         }
@@ -48,7 +48,7 @@ impl Draw {
     }
 
     /// A text that stands for indexes.
-    pub(super) fn indexes(&mut self) -> &'static str {
+    pub(crate) fn indexes(&mut self) -> &'static str {
         const GOOD: &[&str] = &[
             "", "0", "1", "0,1", "0-2", "1-3", "0,2", "1,3", "2,3", "0-1,3", "0,2-3", "4", "3-4", "0-99999",
         ];
@@ -92,7 +92,7 @@ impl Draw {
     }
 
     /// The name of an object.
-    pub(super) fn name(&mut self) -> String {
+    pub(crate) fn name(&mut self) -> String {
         const ODD: &[&str] = &["A", "-a", "a-", "a.b", "a..b", "a_b", "a.b-", "ä", "0", "a b", "job-1"];
         match self.below(30) {
             0 | 1 => self.one_of(ODD).to_owned(),
@@ -129,25 +129,25 @@ impl Draw {
     }
 
     /// Labels.
-    pub(super) fn labels(&mut self) -> Labels {
+    pub(crate) fn labels(&mut self) -> Labels {
         (0..self.below(3)).map(|_| (self.label().into(), self.label_value().into())).collect()
     }
 
     /// Annotations: any value will do.
-    pub(super) fn annotations(&mut self) -> Labels {
+    pub(crate) fn annotations(&mut self) -> Labels {
         let value = |draw: &mut Self| draw.one_of(&["", "x", "not a label"]);
         (0..self.below(2)).map(|_| (self.label().into(), value(self).into())).collect()
     }
 
     /// Finalizers.
-    pub(super) fn finalizers(&mut self) -> Vec<Arc<str>> {
+    pub(crate) fn finalizers(&mut self) -> Vec<Arc<str>> {
         const GOOD: &[&str] = &["acme.io/keep", "acme.io/other"];
         const ODD: &[&str] = &["keep", "", "acme.io/", "Acme.io/x", "a/b/c", "foregroundDeletion", "orphan"];
         self.list(2, |draw| if draw.one_in(6) { draw.one_of(ODD) } else { draw.one_of(GOOD) }.into())
     }
 
     /// The name of a container, a gate or another small thing.
-    pub(super) fn word<'a>(&mut self, good: &[&'a str]) -> &'a str {
+    pub(crate) fn word<'a>(&mut self, good: &[&'a str]) -> &'a str {
         const BAD: &[&str] = &["", "A", "-a", "a.b", "a_b", "a b"];
         if self.one_in(40) { self.one_of(BAD) } else { self.one_of(good) }
     }

@@ -1,0 +1,66 @@
+//! What continuous integration runs.
+
+use towtank_reference::build::check_go;
+
+use crate::command::{Failed, Outcome, cargo, command, quietly, run};
+use crate::reference::{build_drivers, random_writes, record};
+use crate::stories::differential;
+use crate::tests::deny;
+
+/// Random stories for each of these.
+const STORIES_IN_CI: u64 = 300;
+/// Random updates for each of these.
+const UPDATES_IN_CI: u64 = 5_000;
+
+/// The versions that continuous integration plays the reference of: the newest, and one as old as can be.
+const PLAYED_IN_CI: [&str; 2] = ["1.37", "1.28"];
+
+pub(crate) fn ci() -> Outcome {
+    let go = check_go();
+    // A thread builds with Go what is not built yet, while cargo checks and compiles.
+    std::thread::scope(|scope| {
+        let build = || build_drivers(&PLAYED_IN_CI.map(String::from), false);
+        let drivers = go.is_ok().then(|| scope.spawn(build));
+        step("format", || cargo(["fmt", "--all", "--check"]))?;
+        step("clippy", || {
+            cargo(["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"])
+        })?;
+        step("documentation", || {
+            run(command("cargo", ["doc", "--workspace", "--no-deps", "--quiet"])
+                .env("RUSTDOCFLAGS", "-D warnings"))
+        })?;
+        step("dependencies", deny)?;
+        // README's two commands, exactly as it shows them.
+        step("scenarios", || cargo(["towtank", "run"]))?;
+        step("tests", || cargo(["xtask", "test"]))?;
+        let Some(drivers) = drivers else {
+            let why = go.err().map(|error| format!(": {error}")).unwrap_or_default();
+            eprintln!("xtask: the real controller was not played, only its recordings compared with{why}");
+            return Ok(());
+        };
+        step("drivers of the reference", || {
+            drivers.join().unwrap_or_else(|_| Err(Failed::new("building the drivers")))
+        })?;
+        play_the_reference()
+    })
+}
+
+/// The real controller, played now: beside the model, against its own recordings, in random stories, and its API server with
+/// random writes.
+fn play_the_reference() -> Outcome {
+    for version in PLAYED_IN_CI {
+        step(&format!("the real controller of Kubernetes {version} beside the model"), || {
+            quietly(["towtank", "run", "--world", "model", "--world", "reference", "--kubernetes", version])
+        })?;
+    }
+    step("recordings", || record(&PLAYED_IN_CI.map(String::from), true))?;
+    let versions = PLAYED_IN_CI.map(String::from);
+    step("random stories", || differential(&versions, STORIES_IN_CI, 1, None))?;
+    step("random writes", || random_writes(&versions, UPDATES_IN_CI, 1, false))
+}
+
+/// Announces a part of a chore, so that a log shows where it stands.
+fn step(name: &str, chore: impl FnOnce() -> Outcome) -> Outcome {
+    eprintln!("xtask: {name}");
+    chore()
+}
