@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use towtank_differential::{Difference, DifferentialError, Draw, Judge, Kinds, clock, many};
-use towtank_explore::{Form, scenario_text};
 use towtank_lockstep::recording;
 use towtank_model::version::KubernetesVersion;
 use towtank_scenario::NoFiles;
@@ -91,7 +90,7 @@ fn report(
     );
     let name = format!("difference-{version}-{}-{number}", arguments.seed);
     let about = "The model and the real controller tell this story differently.";
-    let text = match scenario_text(story, &name, about, Form::OfVersion) {
+    let text = match judge.scenario_text(story, &name, about)? {
         Ok(text) => text,
         Err(broken) => {
             println!("  it cannot be written as a scenario: {broken}");

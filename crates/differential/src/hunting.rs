@@ -90,7 +90,7 @@ all that is then done to it and its pods; waits, and calls that fail by plan, ar
 fn keep(arguments: &Arguments, defect: &Defect, found: &Found) -> Result<(), DifferentialError> {
     let Some(directory) = &arguments.stories else { return Ok(()) };
     let name = format!("found-{}", defect.name);
-    let Ok(text) = scenario_text(&found.story, &name, defect.what, Form::OfVersionWithEnding) else {
+    let Ok(text) = scenario_text(&found.story, &name, defect.what, Form::OfVersion) else {
         return Ok(());
     };
     towtank_differential::write(&directory.join(format!("{name}.yaml")), &text)

@@ -1,8 +1,8 @@
 //! Random stories on the model and on the real Job controller: both must tell the same, write by write.
 //!
 //! A story comes from genes, and genes from proptest, so a story that the two tell differently shrinks to the few verbs
-//! that matter. It is then written as a scenario file, with a recording of what the real controller makes of it: so it fails
-//! until the model is mended, on a machine without Go too, and stays afterwards.
+//! that matter. It is then written as a scenario file as the real controller tells it, with its recording: so it fails until
+//! the model is mended, on a machine without Go too, and stays afterwards.
 
 pub mod choose;
 pub mod clock;
@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use towtank_explore::story::{Broken, Story};
+use towtank_explore::{Form, scenario_text_on};
 use towtank_lockstep::recording::{self, Recording};
 use towtank_lockstep::session;
 use towtank_lockstep::verdict::{Divergence, Judgement};
@@ -99,23 +100,51 @@ impl Judge {
     ///
     /// As for [`Judge::compare`].
     pub fn tell(&mut self, story: &Story) -> Result<Telling, DifferentialError> {
+        let told = story.trace_on(self.simulation(story)?);
+        if let (_, Err(broken)) = &told {
+            self.heed(story.version, broken)?;
+        }
+        Ok(Telling::new(told))
+    }
+
+    /// A story as a scenario file, which ends as it does with the real controller; or why it has no end.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Judge::compare`].
+    pub fn scenario_text(
+        &mut self,
+        story: &Story,
+        name: &str,
+        about: &str,
+    ) -> Result<Result<String, Broken>, DifferentialError> {
+        let text = scenario_text_on(story, self.simulation(story)?, name, about, Form::OfVersion);
+        if let Err(broken) = &text {
+            self.heed(story.version, broken)?;
+        }
+        Ok(text)
+    }
+
+    /// The simulation of a story, with the real controller.
+    fn simulation(&mut self, story: &Story) -> Result<Simulation<RemoteController>, DifferentialError> {
         let version = story.version;
-        let failed =
-            |error: &dyn std::fmt::Display| DifferentialError::Reference { version, why: error.to_string() };
+        let failed = |error: DriverError| DifferentialError::Reference { version, why: error.to_string() };
         let driver = self.drivers.get(version).map_err(|error| match error.is_of_the_build() {
             true => DifferentialError::NoDriver(error),
-            false => failed(&error),
+            false => failed(error),
         })?;
         let config = story.configuration();
         let (controller, registry) =
             RemoteController::begin(&driver, &config.controller, story.seed, BTreeMap::new())
-                .map_err(|error| failed(&error))?;
-        let told = story.trace_on(Simulation::with_parts(config, controller, Some(registry)));
-        if let (_, Err(Broken::Livelock(error @ SimulationError::Outside(_)))) = &told {
-            self.drivers.discard(version);
-            return Err(failed(error));
-        }
-        Ok(Telling::new(told))
+                .map_err(failed)?;
+        Ok(Simulation::with_parts(config, controller, Some(registry)))
+    }
+
+    /// Tells a driver that failed from a story that has no end.
+    fn heed(&mut self, version: KubernetesVersion, broken: &Broken) -> Result<(), DifferentialError> {
+        let Broken::Livelock(SimulationError::Outside(why)) = broken else { return Ok(()) };
+        self.drivers.discard(version);
+        Err(DifferentialError::Reference { version, why: why.clone() })
     }
 
     /// What the real controller writes in a scenario, as its recording.

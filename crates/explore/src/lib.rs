@@ -14,4 +14,4 @@ mod scenario_text;
 pub mod story;
 pub mod verbs;
 
-pub use scenario_text::{Form, scenario_text};
+pub use scenario_text::{Form, scenario_text, scenario_text_on};

@@ -11,6 +11,7 @@ use towtank_model::cluster::{NodeChange, OnTerm, Signal, WorkloadRule};
 use towtank_model::job::{CallKind, Fault, WatchKind};
 use towtank_model::objects::{ConditionStatus, Job, TRACKING_FINALIZER};
 use towtank_model::server::Propagation;
+use towtank_model::simulation::{Controller, Simulation};
 
 use crate::genes;
 use crate::manifest_text::{self, Lines};
@@ -19,24 +20,37 @@ use crate::roll::PodName;
 use crate::story::{Broken, Stage, Story};
 use crate::verbs::{Condition, Verb};
 
-/// What a scenario file says of its story.
+/// Which versions a scenario file is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// It is of the story's version, and ends with what the model shows at the end.
-    OfVersionWithEnding,
-    /// It is of the story's version. How it goes is in a recording.
+    /// The story's version: the file says how it ends.
     OfVersion,
-    /// It is of all versions. How it goes is in a recording, for it seldom ends the same in all.
+    /// All versions: it seldom ends the same in all of them, so the file leaves that to a recording.
     OfAllVersions,
 }
 
-/// Writes `story` as a scenario file called `name`, of which `about` says the point.
+/// Writes `story` as a scenario file called `name`, of which `about` says the point, as the model tells it.
 ///
 /// # Errors
 ///
 /// The story does not come to rest.
 pub fn scenario_text(story: &Story, name: &str, about: &str, form: Form) -> Result<String, Broken> {
-    let told = play::tell(story, false).1?;
+    scenario_text_on(story, Simulation::new(play::configuration(story)), name, about, form)
+}
+
+/// The same as another simulation tells it, set up as [`Story::configuration`] says.
+///
+/// # Errors
+///
+/// The story does not come to rest, or a part of the simulation fails.
+pub fn scenario_text_on<C: Controller>(
+    story: &Story,
+    simulation: Simulation<C>,
+    name: &str,
+    about: &str,
+    form: Form,
+) -> Result<String, Broken> {
+    let told = play::tell_on(story, simulation, false).1?;
     let mut file = File { story, lines: Lines::new(), steps: 0, pending: Duration::ZERO, bare_pods: 0 };
     file.head(name, about, form);
     file.lines.line("  steps:");
@@ -53,7 +67,7 @@ pub fn scenario_text(story: &Story, name: &str, about: &str, form: Form) -> Resu
     file.verb(&Verb::Start, &done);
     file.verb(&Verb::Release, &done);
     file.pending += ENDING;
-    if form == Form::OfVersionWithEnding {
+    if form == Form::OfVersion {
         file.ending(&told.jobs, told.pods);
     } else {
         file.wait();
@@ -86,7 +100,7 @@ impl File<'_> {
                 "source: a random story; --seed {} gives the pods their names",
                 story.seed
             ));
-            if form != Form::OfAllVersions {
+            if form == Form::OfVersion {
                 lines.line(format_args!("kubernetes: \"{version}\""));
             }
             lines.line("cluster:");

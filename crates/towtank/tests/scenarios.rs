@@ -24,7 +24,7 @@ const SEEDS: std::ops::RangeInclusive<u64> = 1..=20;
 const RANDOM: &str = "stories/";
 
 /// Directories below `scenarios` whose stories must all have been recorded from the reference.
-const RECORDED: [&str; 4] = ["jobs", "folklore", "stories", "track-record"];
+const RECORDED: [&str; 5] = ["jobs", "folklore", "stories", "track-record", "differences"];
 
 fn main() {
     let arguments = Arguments::from_args();
