@@ -158,6 +158,18 @@ const BEHAVIOURS: &[Behaviour] = &[
         "job.complete && job.suspend",
     ),
     row(
+        "an update of the status alone waits one second",
+        "jobs/e2e-ready-counts-running-pods",
+        "resume",
+        "job.ready == 0 && pods.size() == 2 && pods.all(p, p.ready)",
+    ),
+    row(
+        "20 calls a second after a burst of 30, where the client is limited so",
+        "jobs/client-limit-spreads-creations",
+        "create",
+        "now > 3.9 && pods.size() < 110",
+    ),
+    row(
         "a sync that is capped at 500 pods writes all new indexes",
         "jobs/capped-sync-writes-all-indexes",
         "all complete",
@@ -204,7 +216,7 @@ const BEHAVIOURS: &[Behaviour] = &[
 const HEAD: &str = "\
 # What differs between versions
 
-Written by `cargo xtask docs` from runs; a test compares. A cell is ● when the behaviour is seen in the scenario of its row, and empty when the same scenario does not show it.
+Written by `cargo xtask docs` from runs; a test compares. A cell is ● when the behaviour is seen in the scenario of its row, ○ when the same scenario is played and does not show it, and – when the scenario is not true of the version.
 
 ";
 
@@ -224,7 +236,7 @@ fn the_version_table_is_what_the_runs_show() {
         for (_, cell) in sight.cells(&mut drivers) {
             text.push_str(match cell {
                 Some(true) => " ● |",
-                Some(false) => "  |",
+                Some(false) => " ○ |",
                 None => " – |",
             });
         }
