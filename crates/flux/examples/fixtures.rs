@@ -145,13 +145,12 @@ fn fixture(file: &Path, version: &str, experiment: &str, story: &Story) -> Resul
                 }
             }
             Step::Command { line, code, stdout, stderr, seconds } => {
-                let mut text = format!("@{time:.3} $ {}\n= {code}", normal::named(&line.replace('\n', " "), &names));
+                let mut text = format!("@{time:.3} {seconds:.3} $ {}\n= {code}", normal::named(&line.replace('\n', " "), &names));
                 let submitted = jobs.iter().find(|job| job.run_by.is_some_and(|by| (by - time).abs() < 1e-9));
                 if let Some(job) = submitted {
                     write!(text, " {}", job.name)?;
                 }
                 text.push('\n');
-                let _ = seconds;
                 for answer in normal::stdout(&normal::named(stdout, &names), epoch) {
                     writeln!(text, "  {answer}")?;
                 }

@@ -18,9 +18,16 @@ pub struct Features {
     /// A torpid rank is drained and stays so; later versions only hide it from the scheduler while it is torpid (I, B.6).
     pub torpid_drains: bool,
 
+    /// `flux overlay errors` exists and `flux overlay status` says why a rank is not there (recordings 01, 03).
+    pub overlay_errors: bool,
+
     // Resources.
     /// A drain is kept by rank and host name; up to 0.61 by rank alone (part I 6).
     pub drain_by_host: bool,
+    /// Who is online is a journal that `flux resource eventlog` reads; before, the KVS kept it (recordings 01, 06).
+    pub resource_journal: bool,
+    /// `flux resource status` knows allocated, torpid and housekeeping nodes (recording 01).
+    pub status_shows_allocated: bool,
     /// `flux resource list` shows the column NGPUS even if all are zero; hidden up to 0.50 (part I).
     pub list_shows_zero_gpus: bool,
     /// The narrow columns and the joined header `STATEUP` of 0.88 (part I).
@@ -52,8 +59,11 @@ impl Features {
             hostlist_finds: since(FluxVersion::V0_88),
             checks_host_names: since(FluxVersion::V0_88),
             quorum_is_size: since(FluxVersion::V0_61),
+            overlay_errors: since(FluxVersion::V0_88),
             torpid_drains: !since(FluxVersion::V0_88),
             drain_by_host: since(FluxVersion::V0_88),
+            resource_journal: since(FluxVersion::V0_88),
+            status_shows_allocated: since(FluxVersion::V0_88),
             list_shows_zero_gpus: since(FluxVersion::V0_61),
             narrow_tables: since(FluxVersion::V0_88),
             info_held: since(FluxVersion::V0_88),
