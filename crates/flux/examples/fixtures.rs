@@ -96,7 +96,7 @@ fn read_stories(text: &str) -> Result<BTreeMap<String, Story>> {
             let (place, deed) = line.split_once(' ').ok_or_else(|| format!("no deed in {line:?}"))?;
             let (after, later) = place.split_once('~').unwrap_or((place, "0"));
             // `{experiment}` stands for what is different between experiments of one family: the scheduler.
-            let scheduler = name.split_once("sched-").or_else(|| name.split_once("placement-")).map_or("", |(_, scheduler)| scheduler);
+            let scheduler = name.split_once("placement-").or_else(|| name.split_once("sched-")).map_or("", |(_, scheduler)| scheduler);
             story.deeds.push(Deed {
                 section: section.clone(),
                 after: after.trim_start_matches('+').parse()?,

@@ -5,13 +5,17 @@
 //! happens and when, and asks what follows from it.
 
 pub mod calendar;
+pub mod command;
 pub mod duration;
 pub mod hostlist;
 pub mod idset;
+pub mod instance;
 pub mod job_id;
+pub mod jobs;
 pub mod latency;
 pub mod overlay;
 pub mod resource;
+pub mod scheduler;
 pub mod time;
 pub mod version;
 

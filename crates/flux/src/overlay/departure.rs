@@ -14,6 +14,11 @@ impl Overlay {
         Ok(())
     }
 
+    /// The broker gives up by itself: exit code 1.
+    pub(crate) fn fail(&mut self, now: Instant, rank: u32) {
+        self.end(now, rank, 1);
+    }
+
     /// SIGTERM or SIGINT: an orderly leave. Whoever has children tells them first, and waits.
     pub fn term(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
         self.known(rank)?;

@@ -41,7 +41,19 @@ pub struct Features {
     /// The note of sched-simple says what was needed: `need 5 exclusive node(s), only 4 eligible` (part I 2).
     pub unsatisfiable_says_need: bool,
 
+    /// `flux queue` takes the name of a queue where it took a reason before, and `flux queue list` shows whether it is
+    /// enabled and started (recording 11).
+    pub queue_by_name: bool,
+    /// `job.exception` lines name the job (recording 03).
+    pub exception_names_job: bool,
+    /// A constraint on hosts that do not exist is refused at submission (recording 04).
+    pub checks_constraints: bool,
+
     // State.
+    /// A restored queue that was stopped stays stopped; up to 0.61 it only says so (part I, D.4).
+    pub restores_stopped_queue: bool,
+    /// `flux shutdown --dump` says where the dump goes (recording 06).
+    pub shutdown_names_dump: bool,
     /// A missing archive is ignored; up to 0.61 the lead exits 1 (part I 16).
     pub missing_archive_boots: bool,
 
@@ -69,6 +81,11 @@ impl Features {
             info_held: since(FluxVersion::V0_88),
             node_failure_note: since(FluxVersion::V0_88),
             unsatisfiable_says_need: since(FluxVersion::V0_88),
+            queue_by_name: since(FluxVersion::V0_88),
+            exception_names_job: since(FluxVersion::V0_88),
+            checks_constraints: since(FluxVersion::V0_88),
+            restores_stopped_queue: since(FluxVersion::V0_88),
+            shutdown_names_dump: since(FluxVersion::V0_88),
             missing_archive_boots: since(FluxVersion::V0_88),
             prunes_nodes: version.fluxion() == Fluxion::V0_54,
         }

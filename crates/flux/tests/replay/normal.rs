@@ -11,10 +11,10 @@ const HOOK: char = 'ƒ';
 const BASE58: &str = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 
 /// Job ids in F58 without the hook, by the name that stands for them.
-pub type Names = BTreeMap<String, String>;
+pub(crate) type Names = BTreeMap<String, String>;
 
 /// All job ids of a text, without the hook, in the order of appearance.
-pub fn ids(text: &str) -> Vec<String> {
+pub(crate) fn ids(text: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for part in text.split(HOOK).skip(1) {
         let id: String = part.chars().take_while(|c| BASE58.contains(*c)).collect();
@@ -26,7 +26,7 @@ pub fn ids(text: &str) -> Vec<String> {
 }
 
 /// The text with every known job id replaced by its name, with and without the hook.
-pub fn named(text: &str, names: &Names) -> String {
+pub(crate) fn named(text: &str, names: &Names) -> String {
     let mut text = text.to_owned();
     // Longer ids first: one id may be the beginning of another.
     let mut known: Vec<_> = names.iter().collect();
@@ -41,7 +41,7 @@ pub fn named(text: &str, names: &Names) -> String {
 }
 
 /// Lines of standard output as lists of columns, joined by one blank.
-pub fn stdout(text: &str, epoch: f64) -> Vec<String> {
+pub(crate) fn stdout(text: &str, epoch: f64) -> Vec<String> {
     let mut lines: Vec<String> = without_colour(text)
         .lines()
         .map(|line| match allocation(line) {
@@ -58,7 +58,7 @@ pub fn stdout(text: &str, epoch: f64) -> Vec<String> {
 }
 
 /// The classes of the messages on standard error: programs, clocks and usage texts removed.
-pub fn stderr(text: &str, epoch: f64) -> Vec<String> {
+pub(crate) fn stderr(text: &str, epoch: f64) -> Vec<String> {
     let mut classes: Vec<String> = Vec::new();
     let lower = text.to_lowercase();
     if lower.contains("usage:") {
