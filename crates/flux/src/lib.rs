@@ -8,6 +8,7 @@ pub mod duration;
 pub mod hostlist;
 pub mod idset;
 pub mod job_id;
+pub mod jobs;
 pub mod scheduler;
 pub mod time;
 pub mod version;

@@ -27,6 +27,10 @@ pub struct Features {
     pub narrow_tables: bool,
 
     // Jobs.
+    /// A host that does not exist is refused at submission; before, the job was denied by the scheduler (recording 04).
+    pub checks_host_constraints: bool,
+    /// `flux jobs -c` says on stderr that it left jobs out (recording 04).
+    pub tells_truncation: bool,
     /// INFO of a job with urgency 0 is `held` (part I 8).
     pub info_held: bool,
     /// A lost node is `node failure on HOST (rank R)`; before, `lost contact with job shell on broker HOST (rank R)`.
@@ -56,6 +60,8 @@ impl Features {
             drain_by_host: since(FluxVersion::V0_88),
             list_shows_zero_gpus: since(FluxVersion::V0_61),
             narrow_tables: since(FluxVersion::V0_88),
+            checks_host_constraints: since(FluxVersion::V0_88),
+            tells_truncation: since(FluxVersion::V0_88),
             info_held: since(FluxVersion::V0_88),
             node_failure_note: since(FluxVersion::V0_88),
             unsatisfiable_says_need: since(FluxVersion::V0_88),
