@@ -8,6 +8,7 @@ mod job;
 mod latency;
 mod manager;
 mod spec;
+pub mod text;
 
 pub use event::{Annotation, Event, EventKind, Exception};
 pub use job::{Job, Outcome, PRIORITY_MAX, State};

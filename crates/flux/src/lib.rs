@@ -9,6 +9,7 @@ pub mod hostlist;
 pub mod idset;
 pub mod job_id;
 pub mod jobs;
+pub mod jobs_table;
 pub mod scheduler;
 pub mod time;
 pub mod version;

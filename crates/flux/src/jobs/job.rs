@@ -134,6 +134,11 @@ impl Job {
         if self.urgency == 31 { PRIORITY_MAX } else { self.urgency }
     }
 
+    /// The number of tasks.
+    pub fn tasks(&self) -> u32 {
+        self.spec.shown_tasks()
+    }
+
     /// What it holds or held.
     pub fn allocation(&self) -> Option<&Allocation> {
         self.allocation.as_deref()
@@ -141,7 +146,9 @@ impl Job {
 
     /// The hosts that it holds or held.
     pub fn nodes(&self) -> Hostlist {
-        self.allocation.as_ref().map_or_else(Hostlist::new, |allocation| self.hosts.select(&allocation.ranks()))
+        self.allocation
+            .as_ref()
+            .map_or_else(Hostlist::new, |allocation| self.hosts.select(&allocation.ranks()))
     }
 
     /// When it got cores (`t_run`).
@@ -248,7 +255,9 @@ impl Job {
             (Outcome::Failed, _) => match code {
                 126 => "permission denied".to_owned(),
                 127 => "command not found".to_owned(),
-                129.. => signal_name(code - 128).map_or_else(|| format!("Signal {}", code - 128), str::to_owned),
+                129.. => {
+                    signal_name(code - 128).map_or_else(|| format!("Signal {}", code - 128), str::to_owned)
+                }
                 _ => format!("Exit {code}"),
             },
             (Outcome::Completed, _) => format!("Exit {code}"),

@@ -92,7 +92,8 @@ pub struct JobManager {
     last_ids: BTreeMap<u32, JobId>,
     /// Why submission is disabled, if it is.
     disabled: Option<String>,
-    started: bool,
+    /// Whether the queue is stopped, and why.
+    stopped: Option<Option<String>>,
 }
 
 impl JobManager {
@@ -115,7 +116,7 @@ impl JobManager {
             epoch,
             last_ids: BTreeMap::new(),
             disabled: None,
-            started: true,
+            stopped: None,
         }
     }
 
@@ -154,6 +155,15 @@ impl JobManager {
         self.engine.free(rank).len()
     }
 
+    /// The ranks of which jobs hold cores.
+    pub fn allocated(&self) -> Idset {
+        (0_u32..)
+            .zip(&self.setup.inventory.cores)
+            .map(|(rank, _)| rank)
+            .filter(|rank| self.busy(*rank))
+            .collect()
+    }
+
     /// Whether a job holds cores of the rank.
     pub fn busy(&self, rank: u32) -> bool {
         self.allocated_cores(rank) > 0
@@ -168,7 +178,12 @@ impl JobManager {
     }
 
     /// Submits a job through the broker of `rank`, whose number is part of the id.
-    pub fn submit(&mut self, now: Instant, rank: u32, spec: impl Into<Arc<JobSpec>>) -> Result<JobId, SubmitError> {
+    pub fn submit(
+        &mut self,
+        now: Instant,
+        rank: u32,
+        spec: impl Into<Arc<JobSpec>>,
+    ) -> Result<JobId, SubmitError> {
         self.reach(now);
         let spec = spec.into();
         let request = spec.request(&self.hosts)?;
@@ -176,11 +191,13 @@ impl JobManager {
             return Err(SubmitError::Disabled(reason.clone()));
         }
         if self.setup.features.checks_host_constraints
-            && let Some(unknown) = spec.hosts.iter().flat_map(Hostlist::iter).find(|host| !self.hosts.contains(host))
+            && let Some(unknown) =
+                spec.hosts.iter().flat_map(Hostlist::iter).find(|host| !self.hosts.contains(host))
         {
             return Err(SubmitError::UnknownHost(unknown));
         }
-        if let Some(unknown) = spec.dependencies.iter().find(|dependency| self.slot(dependency.job).is_none()) {
+        if let Some(unknown) = spec.dependencies.iter().find(|dependency| self.slot(dependency.job).is_none())
+        {
             return Err(SubmitError::UnknownJob(unknown.job));
         }
         let id = self.next_id(rank);
@@ -250,7 +267,7 @@ impl JobManager {
 
     /// Has the scheduler look at its queue soon.
     fn wake(&mut self) {
-        if !self.awake && self.started {
+        if !self.awake && self.stopped.is_none() {
             self.awake = true;
             self.after(Instant::ZERO, Timer::Wake);
         }

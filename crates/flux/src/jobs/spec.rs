@@ -97,10 +97,12 @@ impl Program {
     pub fn of(command: &[String]) -> Self {
         let words: Vec<&str> = command.iter().map(String::as_str).collect();
         match words.as_slice() {
-            ["sleep", time] => crate::duration::parse_fsd(time)
-                .ok()
-                .map_or(Self::exits(1), |time| Self::runs(Duration::try_from_secs_f64(time).unwrap_or(Duration::MAX / 4))),
-            ["true" | "hostname" | "whoami" | "echo" | "date" | "flux" | "printenv" | "pwd" | "id", ..] => Self::exits(0),
+            ["sleep", time] => crate::duration::parse_fsd(time).ok().map_or(Self::exits(1), |time| {
+                Self::runs(Duration::try_from_secs_f64(time).unwrap_or(Duration::MAX / 4))
+            }),
+            ["true" | "hostname" | "whoami" | "echo" | "date" | "flux" | "printenv" | "pwd" | "id", ..] => {
+                Self::exits(0)
+            }
             ["false", ..] => Self::exits(1),
             ["bash" | "sh", "-c", script] => Self::of_script(script),
             _ => Self::exits(127),
@@ -216,7 +218,8 @@ impl JobSpec {
             // Hosts that do not exist are no ranks; whether that is an error depends on the version.
             wanted.iter().filter_map(|host| hosts.find(&host).and_then(|at| u32::try_from(at).ok())).collect()
         });
-        let limit = self.limit.filter(|limit| *limit > 0.0).and_then(|limit| Duration::try_from_secs_f64(limit).ok());
+        let limit =
+            self.limit.filter(|limit| *limit > 0.0).and_then(|limit| Duration::try_from_secs_f64(limit).ok());
         Ok(Request { shape, cores_per_slot: count(self.cores_per_task).unwrap_or(1), ranks, limit })
     }
 }

@@ -59,8 +59,11 @@ impl JobManager {
     /// Cancels all jobs that are in one of these states; how many there were.
     pub fn cancel_all(&mut self, now: Instant, states: &[State]) -> usize {
         self.reach(now);
-        let chosen: Vec<Slot> =
-            (0..).zip(&self.jobs).filter(|(_, job)| states.contains(&job.state)).map(|(slot, _)| slot).collect();
+        let chosen: Vec<Slot> = (0..)
+            .zip(&self.jobs)
+            .filter(|(_, job)| states.contains(&job.state))
+            .map(|(slot, _)| slot)
+            .collect();
         for slot in &chosen {
             self.cancel_slot(*slot);
         }
@@ -81,7 +84,8 @@ impl JobManager {
     /// Changes the urgency of a job that is not over: 0 holds it, 31 puts it first.
     pub fn set_urgency(&mut self, now: Instant, id: JobId, urgency: i64) -> Result<(), SubmitError> {
         self.reach(now);
-        let urgency = u32::try_from(urgency).ok().filter(|urgency| *urgency <= 31).ok_or(SubmitError::Urgency)?;
+        let urgency =
+            u32::try_from(urgency).ok().filter(|urgency| *urgency <= 31).ok_or(SubmitError::Urgency)?;
         let slot = self.slot(id).ok_or(SubmitError::UnknownJob(id))?;
         let Some(job) = self.jobs.get_mut(slot) else { return Err(SubmitError::UnknownJob(id)) };
         if job.state == State::Inactive {
@@ -98,16 +102,16 @@ impl JobManager {
         Ok(())
     }
 
-    /// `flux queue stop`: no new allocations.
-    pub fn stop(&mut self, now: Instant) {
+    /// `flux queue stop`: no new allocations. Versions before 0.88 show the reason.
+    pub fn stop(&mut self, now: Instant, reason: Option<String>) {
         self.reach(now);
-        self.started = false;
+        self.stopped = Some(reason);
     }
 
     /// `flux queue start`.
-    pub fn start_queue(&mut self, now: Instant) {
+    pub fn start(&mut self, now: Instant) {
         self.reach(now);
-        self.started = true;
+        self.stopped = None;
         self.wake();
     }
 
@@ -123,9 +127,9 @@ impl JobManager {
         self.disabled = None;
     }
 
-    /// Whether the scheduler may allocate.
-    pub const fn is_started(&self) -> bool {
-        self.started
+    /// Whether the queue is stopped, and the reason if one was given.
+    pub fn stopped(&self) -> Option<Option<&str>> {
+        self.stopped.as_ref().map(Option::as_deref)
     }
 
     /// Why submission is disabled, if it is.
@@ -145,14 +149,14 @@ impl JobManager {
     }
 
     /// How many jobs wait, for dependencies or for cores.
-    pub fn waiting(&self) -> usize {
+    pub fn pending_count(&self) -> usize {
         self.jobs.iter().filter(|job| job.state <= State::Sched).count()
     }
 
     /// The numbers of `flux queue status -v`. A stopped queue withdraws its requests.
     pub fn request_counts(&self) -> RequestCounts {
         let running = self.jobs.iter().filter(|job| job.state == State::Run).count();
-        let waiting = if self.started { self.queue.len() } else { 0 };
+        let waiting = if self.stopped.is_none() { self.queue.len() } else { 0 };
         // sched-simple takes a limited number of requests, Fluxion all.
         let limit = match self.setup.scheduler {
             crate::version::Scheduler::Simple => self.engine.depth(),
@@ -198,7 +202,7 @@ impl JobManager {
 
     /// What the instance does to jobs when it shuts down: stop the queue, cancel what runs, keep what waits (B.9).
     pub fn shutdown(&mut self, now: Instant) {
-        self.stop(now);
+        self.stop(now, None);
         self.cancel_all(now, &[State::Run]);
     }
 

@@ -24,7 +24,8 @@ const ALARM: u32 = exit_status(128 + 14);
 impl JobManager {
     /// Lets everything happen that is due until `to`.
     pub fn advance(&mut self, to: Instant, draw: &mut dyn Draw) {
-        while let Some(Reverse((time, _, _))) = self.timers.peek().filter(|Reverse((time, _, _))| *time <= to) {
+        while let Some(Reverse((time, _, _))) = self.timers.peek().filter(|Reverse((time, _, _))| *time <= to)
+        {
             self.now = self.now.max(*time);
             if let Some(Reverse((_, _, timer))) = self.timers.pop() {
                 self.handle(timer, draw);
@@ -37,7 +38,7 @@ impl JobManager {
         match timer {
             Timer::Accepted(slot) => self.accept(slot, draw),
             Timer::Depend(slot) => self.depend(slot, draw),
-            Timer::Start(slot, generation) if self.is_current(slot, generation) => self.start(slot, draw),
+            Timer::Start(slot, generation) if self.is_current(slot, generation) => self.begin(slot, draw),
             Timer::Finish(slot, generation) if self.is_current(slot, generation) => {
                 let code = self.jobs.get(slot).map_or(0, |job| program(job).code);
                 self.finish(slot, exit_status(u32::from(code)), draw);
@@ -66,7 +67,7 @@ impl JobManager {
             }
             Timer::Pass => {
                 self.awake = false;
-                if self.started {
+                if self.stopped.is_none() {
                     self.pass(draw);
                 }
             }
@@ -101,13 +102,17 @@ impl JobManager {
         }
         let mut unmet = job.unmet.clone();
         unmet.retain(|dependency| self.is_met(dependency.on, dependency.job) != Some(true));
-        let hopeless = unmet.iter().find(|dependency| self.is_met(dependency.on, dependency.job) == Some(false)).copied();
+        let hopeless = unmet
+            .iter()
+            .find(|dependency| self.is_met(dependency.on, dependency.job) == Some(false))
+            .copied();
         let waits = !unmet.is_empty();
         if let Some(job) = self.jobs.get_mut(slot) {
             job.unmet = unmet;
         }
         if let Some(dependency) = hopeless {
-            let note = format!("dependency {}={} can never be satisfied", dependency.on.scheme(), dependency.job);
+            let note =
+                format!("dependency {}={} can never be satisfied", dependency.on.scheme(), dependency.job);
             self.raise(slot, Exception { class: "dependency", severity: 0, note });
         } else if waits {
             if !self.dependent.contains(&slot) {
@@ -126,7 +131,11 @@ impl JobManager {
         let outcome = job.outcome();
         match on {
             DependsOn::Start => {
-                if job.event("start").is_some_and(|start| start <= self.now) { Some(true) } else { outcome.map(|_| false) }
+                if job.event("start").is_some_and(|start| start <= self.now) {
+                    Some(true)
+                } else {
+                    outcome.map(|_| false)
+                }
             }
             DependsOn::Finish => outcome.map(|_| true),
             DependsOn::Success => outcome.map(|outcome| outcome == Outcome::Completed),
@@ -183,7 +192,8 @@ impl JobManager {
         job.allocated = Some(self.now);
         job.estimate = None;
         job.hosts = Arc::clone(&self.hosts);
-        let (entry, generation, limit) = ((Reverse(job.priority()), job.id, slot), job.generation, job.request.limit);
+        let (entry, generation, limit) =
+            ((Reverse(job.priority()), job.id, slot), job.generation, job.request.limit);
         self.queue.remove(&entry);
         let latency = self.setup.latencies.start.draw(draw);
         self.after(latency, Timer::Start(slot, generation));
@@ -192,7 +202,7 @@ impl JobManager {
         }
     }
 
-    fn start(&mut self, slot: Slot, draw: &mut dyn Draw) {
+    fn begin(&mut self, slot: Slot, draw: &mut dyn Draw) {
         self.log(slot, self.now, EventKind::Start);
         let Some(job) = self.jobs.get(slot) else { return };
         let (time, generation) = (program(job).time, job.generation);

@@ -44,7 +44,7 @@ impl JobManager {
         const STEP: Duration = Duration::from_micros(60);
         let newest = checkpoint.jobs.iter().map(|job| job.id.millis()).max().unwrap_or(0);
         let mut this = Self::new(setup, now);
-        this.started = started;
+        this.stopped = (!started).then_some(None);
         // Time of ids: `newest` at `now`. The epoch may lie before the caller's time zero, then ids start anew from it.
         this.epoch = now.saturating_sub(Duration::from_millis(newest));
         for mut job in checkpoint.jobs {
