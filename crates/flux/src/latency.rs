@@ -21,13 +21,21 @@ impl Spread {
         Self { min: Duration::from_millis(min), median: Duration::from_millis(median), max: Duration::from_millis(max) }
     }
 
+    /// A spread in microseconds.
+    pub const fn micros(min: u64, median: u64, max: u64) -> Self {
+        Self { min: Duration::from_micros(min), median: Duration::from_micros(median), max: Duration::from_micros(max) }
+    }
+
     /// Always the same.
     pub const fn fixed(length: Duration) -> Self {
         Self { min: length, median: length, max: length }
     }
 
-    /// One length.
+    /// One length. A spread without width asks for no random number.
     pub fn draw(&self, draw: &mut dyn Draw) -> Duration {
+        if self.min == self.max {
+            return self.median;
+        }
         let unit = draw.unit().clamp(0.0, 1.0);
         let between = |low: Duration, high: Duration, part: f64| low + high.saturating_sub(low).mul_f64(part);
         if unit < 0.5 {

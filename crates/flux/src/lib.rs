@@ -12,6 +12,7 @@ pub mod idset;
 pub mod instance;
 pub mod job_id;
 pub mod jobs;
+pub mod jobs_table;
 pub mod latency;
 pub mod overlay;
 pub mod resource;

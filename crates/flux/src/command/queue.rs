@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Answer, Session};
 use crate::duration::parse_fsd;
+use crate::jobs::RequestCounts;
 
 const PROGRAM: &str = "flux-queue";
 
@@ -40,7 +41,7 @@ pub(super) fn run(session: &mut Session<'_>, words: &[&str]) -> Option<Answer> {
         ["disable", reason] if named => Answer::error(PROGRAM, format!("enable: '{reason}' is not a valid queue")),
         ["disable", reason @ ..] if !reason.is_empty() => {
             let reason = reason.join(" ");
-            session.instance.lead_mut()?.jobs.disable(now, reason.clone());
+            session.instance.lead_mut()?.jobs.disable(now, &reason);
             Answer::ok(format!("Job submission is disabled: {reason}\n"))
         }
         ["enable"] => {
@@ -88,7 +89,7 @@ fn status(session: &Session<'_>, verbose: bool) -> Option<String> {
     };
     let mut text = submission + &stopped;
     if verbose {
-        let (queued, pending, running) = jobs.request_counts();
+        let RequestCounts { queued, pending, running } = jobs.request_counts();
         text += &format!(
             "{queued} alloc requests queued\n{pending} alloc requests pending to scheduler\n{running} running jobs\n"
         );

@@ -5,8 +5,9 @@
 
 use super::{Instance, Lead};
 use crate::Idset;
-use crate::jobs::{Checkpoint, Inventory, JobManager, Setup as JobSetup};
+use crate::jobs::{Checkpoint, JobManager, Setup as JobSetup};
 use crate::resource::{KeptDrain, Resources};
+use crate::scheduler::Inventory;
 use crate::time::{Draw, Instant};
 
 /// The content of a statedir or an archive.

@@ -34,6 +34,10 @@ pub struct Features {
     pub narrow_tables: bool,
 
     // Jobs.
+    /// A host that does not exist is refused at submission; before, the job was denied by the scheduler (recording 04).
+    pub checks_host_constraints: bool,
+    /// `flux jobs -c` says on stderr that it left jobs out (recording 04).
+    pub tells_truncation: bool,
     /// INFO of a job with urgency 0 is `held` (part I 8).
     pub info_held: bool,
     /// A lost node is `node failure on HOST (rank R)`; before, `lost contact with job shell on broker HOST (rank R)`.
@@ -46,8 +50,8 @@ pub struct Features {
     pub queue_by_name: bool,
     /// `job.exception` lines name the job (recording 03).
     pub exception_names_job: bool,
-    /// A constraint on hosts that do not exist is refused at submission (recording 04).
-    pub checks_constraints: bool,
+    /// `flux job info ID R` of a job without resources says which key is missing (recording 04).
+    pub info_names_key: bool,
 
     // State.
     /// A restored queue that was stopped stays stopped; up to 0.61 it only says so (part I, D.4).
@@ -78,12 +82,14 @@ impl Features {
             status_shows_allocated: since(FluxVersion::V0_88),
             list_shows_zero_gpus: since(FluxVersion::V0_61),
             narrow_tables: since(FluxVersion::V0_88),
+            checks_host_constraints: since(FluxVersion::V0_88),
+            tells_truncation: since(FluxVersion::V0_88),
             info_held: since(FluxVersion::V0_88),
             node_failure_note: since(FluxVersion::V0_88),
             unsatisfiable_says_need: since(FluxVersion::V0_88),
             queue_by_name: since(FluxVersion::V0_88),
             exception_names_job: since(FluxVersion::V0_88),
-            checks_constraints: since(FluxVersion::V0_88),
+            info_names_key: since(FluxVersion::V0_88),
             restores_stopped_queue: since(FluxVersion::V0_88),
             shutdown_names_dump: since(FluxVersion::V0_88),
             missing_archive_boots: since(FluxVersion::V0_88),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use towtank_flux::command::{self, Code};
 use towtank_flux::instance::{Instance, Setup};
+use towtank_flux::latency::Spread;
 use towtank_flux::overlay::{Quorum, Topology};
 use towtank_flux::time::Draw;
 use towtank_flux::{FluxVersion, Hostlist, Idset, Scheduler};
@@ -131,6 +132,11 @@ impl World {
         let cores = value("cores=").and_then(|cores| cores.parse().ok()).expect("cores=N");
         let mut setup = Setup::new(self.version, scheduler.parse().expect("a scheduler"), hosts, cores);
         setup.features.prunes_nodes &= prunes;
+        // The recordings wait until a broker is there, however long that took on their day: here it is always early.
+        setup.latencies.connect = Spread::fixed(setup.latencies.connect.min);
+        setup.latencies.lead_rc1 = Spread::fixed(setup.latencies.lead_rc1.min);
+        setup.latencies.rc1 = Spread::fixed(Duration::from_millis(500));
+        setup.latencies.rc3 = Spread::fixed(setup.latencies.rc3.min);
         if let Some(topology) = value("topo=") {
             setup.topology = topology.parse::<Topology>().expect("a topology");
         }
@@ -219,7 +225,8 @@ impl World {
 
     /// The jobs of the instance in F58, without the hook.
     fn jobs(&self) -> Vec<String> {
-        Vec::new()
+        let jobs = self.instance.jobs().map(|jobs| jobs.newest().collect::<Vec<_>>()).unwrap_or_default();
+        jobs.iter().map(|id| id.to_string().trim_start_matches('ƒ').to_owned()).collect()
     }
 
     /// The command line with the model's ids for the recorded names.
