@@ -33,9 +33,16 @@ enum Step {
 /// What the rig did beside the commands: in which section, after how many of its commands, how much later.
 struct Deed {
     section: String,
-    after: usize,
-    later: f64,
+    place: Place,
     text: String,
+}
+
+/// Where in its section a deed belongs.
+enum Place {
+    /// So many seconds after the end of the command of this number; 0 is the heading.
+    After(usize, f64),
+    /// So many seconds before the beginning of that command.
+    Before(usize, f64),
 }
 
 /// One section of the stories file.
@@ -61,7 +68,8 @@ fn main() -> Result<()> {
             continue;
         }
         let (version, experiment) = name.trim_start_matches("core-").split_once('-').ok_or("a recording is called core-VERSION-NAME")?;
-        let story = stories.get(experiment).ok_or_else(|| format!("stories.txt says nothing of {experiment}"))?;
+        let story = stories.get(&format!("{version}/{experiment}")).or_else(|| stories.get(experiment));
+        let story = story.ok_or_else(|| format!("stories.txt says nothing of {experiment}"))?;
         let text = fixture(&file, version, experiment, story)?;
         fs::create_dir_all(fixtures.join(version))?;
         fs::write(fixtures.join(version).join(format!("{experiment}.txt")), text)?;
@@ -69,7 +77,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The stories by experiment. A line is `[experiment]`, `@ section`, `+commands[~seconds] deed`, or `unseen NAME = COMMAND`.
+/// The stories by experiment. A line is `[experiment …]`, `@ section`, `+N[~SECONDS] deed`, `-N~SECONDS deed`, or `unseen NAME = COMMAND`.
 fn read_stories(text: &str) -> Result<BTreeMap<String, Story>> {
     let mut stories: BTreeMap<String, Story> = BTreeMap::new();
     let (mut current, mut section): (Vec<String>, String) = (Vec::new(), String::new());
@@ -94,13 +102,17 @@ fn read_stories(text: &str) -> Result<BTreeMap<String, Story>> {
                 continue;
             }
             let (place, deed) = line.split_once(' ').ok_or_else(|| format!("no deed in {line:?}"))?;
-            let (after, later) = place.split_once('~').unwrap_or((place, "0"));
+            let (number, seconds) = place.split_once('~').unwrap_or((place, "0"));
+            let seconds: f64 = seconds.parse()?;
+            let place = match number.strip_prefix('-') {
+                Some(number) => Place::Before(number.parse()?, seconds),
+                None => Place::After(number.trim_start_matches('+').parse()?, seconds),
+            };
             // `{experiment}` stands for what is different between experiments of one family: the scheduler.
             let scheduler = name.split_once("placement-").or_else(|| name.split_once("sched-")).map_or("", |(_, scheduler)| scheduler);
             story.deeds.push(Deed {
                 section: section.clone(),
-                after: after.trim_start_matches('+').parse()?,
-                later: later.parse()?,
+                place,
                 text: deed.replace("{scheduler}", scheduler),
             });
         }
@@ -131,17 +143,17 @@ fn fixture(file: &Path, version: &str, experiment: &str, story: &Story) -> Resul
 
     let mut lines: Vec<(f64, usize, String)> = Vec::new();
     for deed in deeds(&steps, story)? {
-        lines.push((deed.0, 0, format!("@{:.3} {}\n", deed.0, deed.1)));
+        lines.push((deed.0, 3, format!("@{:.3} {}\n", deed.0, deed.1)));
     }
     for job in jobs.iter().filter(|job| !job.seen) {
         let Some((_, command)) = story.unseen.iter().find(|(name, _)| *name == job.title || name == "*") else { continue };
-        lines.push((job.time, 1, format!("@{:.3} unseen {} = {}\n", job.time, job.name, command.replace("NAME", &job.title))));
+        lines.push((job.time, 4, format!("@{:.3} unseen {} = {}\n", job.time, job.name, command.replace("NAME", &job.title))));
     }
     for (time, step) in &steps {
         match step {
             Step::Note(note) => {
                 if let Some(line) = start(note) {
-                    lines.push((*time, 1, format!("@{time:.3} {line}\n")));
+                    lines.push((*time, 4, format!("@{time:.3} {line}\n")));
                 }
             }
             Step::Command { line, code, stdout, stderr, seconds } => {
@@ -198,23 +210,22 @@ fn deeds(steps: &[(f64, Step)], story: &Story) -> Result<Vec<(f64, String)>> {
             steps.iter().position(|(_, step)| matches!(step, Step::Note(note) if note.starts_with(&deed.section)))
         };
         let Some(first) = first else { continue };
-        let mut time = if deed.section.is_empty() { 0.0 } else { steps.get(first).map_or(0.0, |step| step.0) };
-        let mut commands = 0;
+        let heading = if deed.section.is_empty() { 0.0 } else { steps.get(first).map_or(0.0, |step| step.0) };
+        // Beginnings and ends of the commands of the section.
+        let mut commands = vec![(heading, heading)];
         for (index, (end, step)) in steps.iter().enumerate().skip(first) {
-            if commands == deed.after {
-                break;
-            }
             match step {
                 Step::Note(note) if index > first && note.starts_with("##") => break,
-                Step::Command { .. } => {
-                    commands += 1;
-                    time = end + MOMENT;
-                }
+                Step::Command { seconds, .. } => commands.push((end - seconds, *end + MOMENT)),
                 Step::Note(_) => {}
             }
         }
-        if commands == deed.after {
-            placed.push((time + deed.later, deed.text.clone()));
+        let time = match deed.place {
+            Place::After(number, seconds) => commands.get(number).map(|(_, end)| end + seconds),
+            Place::Before(number, seconds) => commands.get(number).map(|(begin, _)| begin - seconds),
+        };
+        if let Some(time) = time {
+            placed.push((time, deed.text.clone()));
         }
     }
     Ok(placed)

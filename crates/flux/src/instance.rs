@@ -10,7 +10,7 @@ mod state;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::jobs::{JobLatencies, JobManager, NodeLoss};
+use crate::jobs::{JobLatencies, JobManager, NodeLoss, Program};
 use crate::latency::Latencies;
 use crate::overlay::{Fact, Overlay, Quorum, Reason, Refused, Topology};
 use crate::resource::{Busy, Resources};
@@ -107,6 +107,8 @@ pub struct Instance {
     sequence: u64,
     exits: Vec<(Instant, u32, i32)>,
     runs: bool,
+    /// What batch scripts do, by file name.
+    scripts: BTreeMap<String, Program>,
 }
 
 impl Instance {
@@ -126,6 +128,7 @@ impl Instance {
             sequence: 0,
             exits: Vec::new(),
             runs: false,
+            scripts: BTreeMap::new(),
         }
     }
 
@@ -175,6 +178,15 @@ impl Instance {
     /// The latencies of brokers and overlay, to be changed at any time.
     pub fn latencies_mut(&mut self) -> &mut Latencies {
         self.overlay.latencies_mut()
+    }
+
+    /// Says what a batch script does: `flux batch … NAME` runs it.
+    pub fn give_script(&mut self, name: &str, program: Program) {
+        self.scripts.insert(name.to_owned(), program);
+    }
+
+    pub(crate) fn script(&self, path: &str) -> Option<Program> {
+        self.scripts.get(path.rsplit('/').next().unwrap_or(path)).copied()
     }
 
     /// Exit codes of brokers since the caller last asked.
@@ -260,12 +272,18 @@ impl Instance {
                 let later = entry.remove();
                 self.catch_up(next, later, draw);
             }
-            if let Some(lead) = &mut self.lead {
-                lead.jobs.advance(next, draw);
-            }
+            self.advance_jobs(next, draw);
         }
-        if let Some(lead) = &mut self.lead {
-            lead.jobs.advance(to, draw);
+        self.advance_jobs(to, draw);
+    }
+
+    fn advance_jobs(&mut self, to: Instant, draw: &mut dyn Draw) {
+        let Some(lead) = &mut self.lead else { return };
+        lead.jobs.advance(to, draw);
+        // A job that is sent to a rank whose death nobody has noticed yet notices it (recording 09).
+        let dead = self.overlay.dead().filter(|rank| lead.jobs.busy(*rank)).collect::<Vec<_>>();
+        for rank in dead {
+            self.reach(to, rank, draw);
         }
     }
 

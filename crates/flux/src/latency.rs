@@ -69,7 +69,7 @@ pub struct Latencies {
     pub down: Spread,
     /// A child of a parent that came back notices that nobody knows it.
     pub orphan: Spread,
-    /// How long before its death a broker was last heard, at a heartbeat too slow to tell.
+    /// How long ago a broker was last heard: it says something at the latest after `torpid_min`, and when its parent looks adds to that.
     pub idle: Spread,
     /// Period of the heartbeat.
     pub heartbeat: Duration,
@@ -91,7 +91,7 @@ impl Default for Latencies {
             lead_cleanup: Spread::ms(1_900, 2_400, 2_900),
             down: Spread::ms(90, 100, 110),
             orphan: Spread::ms(800, 2_500, 5_000),
-            idle: Spread::ms(0, 3_000, 6_000),
+            idle: Spread::ms(0, 2_500, 5_000),
             heartbeat: Duration::from_secs(2),
             tcp_timeout: Duration::from_secs(20),
             torpid_max: Duration::from_secs(30),

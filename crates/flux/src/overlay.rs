@@ -199,6 +199,11 @@ impl Overlay {
         &self.torpid
     }
 
+    /// Ranks that are dead and of which nobody knows it.
+    pub fn dead(&self) -> impl Iterator<Item = u32> + '_ {
+        self.suspects.iter().copied().filter(|rank| self.process(*rank).is_none())
+    }
+
     /// The state of a broker, if it runs.
     pub fn state(&self, rank: u32) -> Option<(BrokerState, Instant)> {
         self.process(rank).map(|process| (process.state, process.since))

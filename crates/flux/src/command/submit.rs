@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use super::{Answer, Session, job};
 use crate::duration::parse_fsd;
-use crate::jobs::{Dependency, DependsOn, JobSpec};
+use crate::jobs::{Dependency, DependsOn, JobSpec, Program};
 use crate::JobId;
+
+/// Longer than anybody waits.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 pub(super) fn run(session: &mut Session<'_>, command: &str, words: &[&str]) -> Option<Answer> {
     let program = format!("flux-{command}");
@@ -13,7 +16,16 @@ pub(super) fn run(session: &mut Session<'_>, command: &str, words: &[&str]) -> O
         Ok(spec) => spec,
         Err(message) => return Some(Answer::error(&program, message)),
     };
-    spec.instance = matches!(command, "batch" | "alloc");
+    if matches!(command, "batch" | "alloc") {
+        // An instance runs until its script ends; without one, until it is canceled.
+        spec.instance = true;
+        let script = spec.command.first().cloned();
+        spec.program = Some(script.as_ref().and_then(|path| session.instance.script(path)).unwrap_or(Program::runs(FOR_EVER)));
+        spec.name = spec.name.or_else(|| Some(script.unwrap_or_else(|| "flux".to_owned())));
+        if spec.command.is_empty() {
+            spec.command = vec!["flux".to_owned(), "broker".to_owned()];
+        }
+    }
     let now = session.now;
     let id = match session.instance.lead_mut()?.jobs.submit(now, 0, spec) {
         Ok(id) => id,

@@ -117,6 +117,7 @@ impl Overlay {
         for child in self.children(rank) {
             self.suspects.remove(&child);
             self.set_link(now, child, Link::default());
+            self.offline_since(now, child);
         }
         if rank == 0 {
             self.set_state(now, 0, BrokerState::Init);

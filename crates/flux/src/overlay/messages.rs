@@ -1,16 +1,13 @@
 //! What is noticed by sending, and by not hearing (specs/flux.md B.5, part I 7).
 //!
 //! A dead child is lost at the next send, at the latest the next heartbeat. Behind a cut network a send fails after the tcp user timeout. A child that
-//! is silent for `torpid_max` is torpid; silence is looked at with the heartbeat, but at least every five seconds and at most every second.
+//! is silent for `torpid_max` is torpid; living children say something every five seconds, and parents look as often.
 
 use std::time::Duration;
 
 use super::broker::LinkState;
 use super::{Fact, Overlay, Reason, Refused, Timer};
 use crate::time::{Draw, Instant};
-
-/// `sync_min` and `sync_max` of the overlay's health check.
-const SYNC: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
 impl Overlay {
     /// SIGSTOP: alive, and silent.
@@ -69,8 +66,7 @@ impl Overlay {
             link.silent = Some(now);
             link.heard = Some(heard);
         }
-        let look = self.next_look(heard + self.latencies.torpid_max);
-        self.schedule(look, rank, Timer::Silence);
+        self.schedule(heard + self.latencies.torpid_max, rank, Timer::Silence);
     }
 
     fn heard(&mut self, now: Instant, rank: u32) {
@@ -90,11 +86,6 @@ impl Overlay {
         if self.suspects.contains(&rank) && now >= due && self.torpid.insert(rank) {
             self.tell(now, Fact::Torpid(rank));
         }
-    }
-
-    /// The next health check from `from` on.
-    fn next_look(&self, from: Instant) -> Instant {
-        self.grid(from, self.latencies.heartbeat.clamp(SYNC.0, SYNC.1))
     }
 
     /// The first multiple of `period` since the heart began to beat that is not before `from`.

@@ -94,6 +94,13 @@ impl Overlay {
         (0..self.size()).map(|rank| Health { partial: partial(rank), ..Health::default() }).collect()
     }
 
+    /// A new parent counts the absence of its children from its own start.
+    pub(super) fn offline_since(&mut self, now: Instant, rank: u32) {
+        if let Some(health) = self.health.get_mut(rank as usize) {
+            health.since = now;
+        }
+    }
+
     /// The only way to change the state of a link: keeps the health of everything above.
     pub(super) fn set_link(&mut self, now: Instant, rank: u32, link: Link) {
         if let Some(place) = self.links.get_mut(rank as usize) {

@@ -40,8 +40,7 @@ impl Resources {
             let context = format!("restart={restart} drain={{{drained}}} online=\"\" exclude=\"{}\"", self.excluded.bare());
             self.note(now, "resource-init", context, true);
         }
-        let kept = !self.features.resource_journal;
-        self.note(now, "resource-define", "method=\"configuration\"".to_owned(), kept);
+        self.note(now, "resource-define", "method=\"configuration\"".to_owned(), true);
     }
 
     pub(super) fn note_online(&mut self, now: Instant, rank: u32, online: bool) {

@@ -96,6 +96,11 @@ impl World {
         match words.first().copied().unwrap_or_default() {
             "cluster" => self.cluster(&options),
             "skip" => self.skip = words.get(1).and_then(|count| count.parse().ok()).expect("skip COUNT"),
+            "script" => {
+                let [_, name, seconds] = words.as_slice() else { panic!("script NAME SECONDS") };
+                let seconds = Duration::from_secs_f64(seconds.parse().expect("seconds"));
+                self.instance.give_script(name, towtank_flux::jobs::Program::runs(seconds));
+            }
             "start" => {
                 for rank in ranks {
                     self.options(rank, &options);
@@ -231,6 +236,7 @@ impl World {
 
     /// The command line with the model's ids for the recorded names.
     fn with_ids(&self, line: &str) -> String {
+        let line = line.replace("$LAB", "/tmp/flux-lab");
         let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         for word in &mut words {
             let (before, name) = word.rsplit_once(':').map_or((String::new(), word.as_str()), |(before, name)| (format!("{before}:"), name));
