@@ -18,6 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use towtank_flux::Idset;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -137,6 +138,8 @@ fn fixture(file: &Path, version: &str, experiment: &str, story: &Story) -> Resul
             Step::Note(_) => None,
         })
         .collect();
+    let online = online(&texts, epoch)?;
+    let ends: Vec<f64> = deeds(&steps, story)?.into_iter().filter(|deed| deed.1.starts_with("cluster")).map(|deed| deed.0).collect();
     let leads = starts_of_the_lead(&steps, story);
     let jobs = jobs(&steps, &texts, &leads);
     let names: normal::Names = jobs.iter().map(|job| (job.id.clone(), job.name.clone())).collect();
@@ -152,7 +155,14 @@ fn fixture(file: &Path, version: &str, experiment: &str, story: &Story) -> Resul
     for (time, step) in &steps {
         match step {
             Step::Note(note) => {
-                if let Some(line) = start(note) {
+                if let Some((rank, line)) = start(note) {
+                    // Before the rank is started again, and before the instance has ended.
+                    let again = steps.iter().filter(|(later, step)| later > time && matches!(step, Step::Note(note) if starts(note, rank)));
+                    let end = ends.iter().copied().chain(again.map(|step| step.0)).filter(|end| end > time).fold(f64::MAX, f64::min);
+                    let line = match online.iter().find(|(at, ranks)| at > time && *at < end && ranks.contains(rank)) {
+                        Some((at, _)) => format!("{line} online={at:.3}"),
+                        None => line,
+                    };
                     lines.push((*time, 4, format!("@{time:.3} {line}\n")));
                 }
             }
@@ -232,7 +242,7 @@ fn deeds(steps: &[(f64, Step)], story: &Story) -> Result<Vec<(f64, String)>> {
 }
 
 /// What a note says about a broker that was started.
-fn start(note: &str) -> Option<String> {
+fn start(note: &str) -> Option<(u32, String)> {
     let (rank, options) = note.strip_prefix("start rank ")?.split_once(": ")?;
     let mut line = format!("start {rank}");
     for (option, key) in [
@@ -249,7 +259,23 @@ fn start(note: &str) -> Option<String> {
             }
         }
     }
-    Some(line)
+    Some((rank.parse().ok()?, line))
+}
+
+/// Whether a note says that this rank was started.
+fn starts(note: &str, rank: u32) -> bool {
+    start(note).is_some_and(|(started, _)| started == rank)
+}
+
+/// When which ranks were online, as the eventlogs of resources say.
+fn online(texts: &[(f64, String)], epoch: f64) -> Result<Vec<(f64, Idset)>> {
+    let mut online = Vec::new();
+    for line in texts.iter().flat_map(|(_, text)| text.lines()) {
+        let Some((time, ranks)) = line.split_once(" online idset=") else { continue };
+        online.push((time.parse::<f64>()? - epoch, ranks.trim_matches('"').parse()?));
+    }
+    online.sort_by(|a, b| a.0.total_cmp(&b.0));
+    Ok(online)
 }
 
 /// A job id of a recording.
@@ -307,8 +333,11 @@ fn jobs(steps: &[(f64, Step)], texts: &[(f64, String)], leads: &[f64]) -> Vec<Jo
             }
             for table in stdout.lines().filter(|table| table.contains(&format!("ƒ{} ", job.id))) {
                 let mut columns = table.split_whitespace().skip(1);
-                if job.title.is_empty() && columns.next() == Some("root") {
-                    job.title = columns.next().unwrap_or_default().to_owned();
+                // The second column is the user, or the name if the table was asked for without users.
+                let (second, third) = (columns.next().unwrap_or_default(), columns.next().unwrap_or_default());
+                let title = if second == "root" { third } else { second };
+                if job.title.is_empty() && line.starts_with("flux jobs") && (second == "root" || line.contains("{name")) {
+                    job.title = title.to_owned();
                 }
             }
         }

@@ -201,6 +201,11 @@ impl Instance {
         Ok(())
     }
 
+    /// When rc1 of a broker that was just started will be done, if the caller knows it better than the latencies do.
+    pub fn broker_ready_at(&mut self, rank: u32, ready: Instant) {
+        self.overlay.ready_at(rank, ready);
+    }
+
     /// SIGTERM: the broker leaves in order.
     pub fn broker_terminated(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
         self.overlay.term(now, rank, draw)?;

@@ -63,6 +63,8 @@ pub(super) struct Process {
     pub(super) cut: bool,
     /// The parent's process that accepted it.
     pub(super) parent: Option<u32>,
+    /// When rc1 will be done, if the caller knows it.
+    pub(super) ready: Option<Instant>,
     /// What it will exit with.
     pub(super) code: i32,
 }
@@ -108,6 +110,7 @@ impl Overlay {
             frozen: false,
             cut: false,
             parent: None,
+            ready: None,
             code: 0,
         };
         if let Some(place) = self.processes.get_mut(rank as usize) {
@@ -168,8 +171,21 @@ impl Overlay {
         }
         self.suspects.remove(&rank);
         self.set_state(now, rank, BrokerState::Init);
-        let rc1 = self.latencies.rc1.draw(draw);
-        self.schedule(now + rc1, rank, Timer::Rc1);
+        let rc1 = now + self.latencies.rc1.draw(draw);
+        let ready = self.process(rank).and_then(|process| process.ready);
+        self.schedule(ready.unwrap_or(rc1).max(now), rank, Timer::Rc1);
+    }
+
+    /// The caller knows when rc1 of this broker, just started, will be done.
+    pub fn ready_at(&mut self, rank: u32, ready: Instant) {
+        if let Some(process) = self.process_mut(rank) {
+            process.ready = Some(ready);
+        }
+        if rank == 0 && self.process(0).is_some_and(|lead| lead.state == BrokerState::Init) {
+            // The timer that the start has set comes too early or too late: it is for the same process.
+            self.timers.retain(|_, (rank, _, timer)| (*rank, *timer) != (0, Timer::Rc1));
+            self.schedule(ready, 0, Timer::Rc1);
+        }
     }
 
     pub(super) fn rc1_done(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) {

@@ -105,6 +105,10 @@ impl World {
                 for rank in ranks {
                     self.options(rank, &options);
                     self.instance.broker_started(now, rank, &mut Median).expect("a rank of the instance");
+                    let online = options.iter().find_map(|option| option.strip_prefix("online=")?.parse().ok());
+                    if let Some(online) = online {
+                        self.instance.broker_ready_at(rank, self.at(online));
+                    }
                 }
             }
             // A broker that is gone already cannot be killed: then the recording and the model have parted before.
@@ -164,6 +168,7 @@ impl World {
                     let limit = towtank_flux::duration::parse_fsd(limit).expect("a duration");
                     self.instance.latencies_mut().torpid_max = Duration::from_secs_f64(limit);
                 }
+                Some(("online", _)) => {}
                 Some(("restore", archive)) => self.instance.restore_from(Some(archive.to_owned())),
                 _ => panic!("unknown option {option}"),
             }
@@ -207,7 +212,7 @@ impl World {
             Code::Exit(code) => code.to_string(),
             Code::Waits => "timeout".to_owned(),
         };
-        let named = |text: &str| normal::named(text, &self.names);
+        let named = |text: &str| normal::named(&text.replace("/tmp/flux-lab", "$LAB"), &self.names);
         let stdout = normal::stdout(&named(&answer.stdout), self.epoch);
         let stderr = normal::stderr(&named(&answer.stderr), self.epoch);
         let mut differences = compare::differences(&recorded.line, &recorded.stdout, &stdout);
