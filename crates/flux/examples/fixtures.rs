@@ -129,8 +129,9 @@ fn fixture(file: &Path, version: &str, experiment: &str, story: &Story) -> Resul
         .split_once("started ")
         .map(|(_, rest)| rest.chars().take(20).collect::<String>())
         .ok_or("the recording does not say when it was started")?;
-    let epoch = seconds_of(&started)?;
     let steps = steps(&recording)?;
+    let whole = seconds_of(&started)?;
+    let epoch = beginning(&steps, whole);
     let texts: Vec<(f64, String)> = steps
         .iter()
         .filter_map(|(time, step)| match step {
@@ -167,16 +168,19 @@ fn fixture(file: &Path, version: &str, experiment: &str, story: &Story) -> Resul
                 }
             }
             Step::Command { line, code, stdout, stderr, seconds } => {
-                let mut text = format!("@{time:.3} {seconds:.3} $ {}\n= {code}", normal::named(&line.replace('\n', " "), &names));
+                // How an id is spelled is not a matter of which job it is.
+                let nobody = normal::Names::new();
+                let names = if line.starts_with("flux job id") { &nobody } else { &names };
+                let mut text = format!("@{time:.3} {seconds:.3} $ {}\n= {code}", normal::named(&line.replace('\n', " "), names));
                 let submitted = jobs.iter().find(|job| job.run_by.is_some_and(|by| (by - time).abs() < 1e-9));
                 if let Some(job) = submitted {
                     write!(text, " {}", job.name)?;
                 }
                 text.push('\n');
-                for answer in normal::stdout(&normal::named(stdout, &names), epoch) {
+                for answer in normal::stdout(&normal::named(stdout, names), epoch) {
                     writeln!(text, "  {answer}")?;
                 }
-                for class in normal::stderr(&normal::named(stderr, &names), epoch) {
+                for class in normal::stderr(&normal::named(stderr, names), epoch) {
                     writeln!(text, "! {class}")?;
                 }
                 lines.push((*time, 2, text));
@@ -184,7 +188,14 @@ fn fixture(file: &Path, version: &str, experiment: &str, story: &Story) -> Resul
         }
     }
     lines.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    let mut text = format!("flux-core {version}, {experiment}, recorded {started}\n");
+    let mut text = format!("flux-core {version}, {experiment}, recorded {started} +{:.3}\n", epoch - whole);
+    for job in &jobs {
+        write!(text, "{} submitted {:.3}", job.name, job.time)?;
+        match took(&texts, &job.id) {
+            Some(took) => writeln!(text, " took {took}")?,
+            None => text.push('\n'),
+        }
+    }
     lines.iter().for_each(|(_, _, line)| text.push_str(line));
     Ok(text)
 }
@@ -241,6 +252,35 @@ fn deeds(steps: &[(f64, Step)], story: &Story) -> Result<Vec<(f64, String)>> {
     Ok(placed)
 }
 
+/// The recording says to the second when it began. Nothing is printed before it happens, so that it began at the latest so much
+/// after that second that everything printed was true.
+fn beginning(steps: &[(f64, Step)], whole: f64) -> f64 {
+    let mut beginning = whole;
+    for (time, step) in steps {
+        let Step::Command { line, stdout, .. } = step else { continue };
+        if line.contains("eventlog") {
+            let shown = stdout.lines().filter_map(|line| line.split(' ').next()?.parse::<f64>().ok());
+            beginning = shown.fold(beginning, |beginning, shown| beginning.max(shown - time));
+        }
+        // The event of a submission is shown later, but was there when the id was printed.
+        let id = normal::ids(stdout).first().cloned().filter(|_| line.starts_with("flux submit"));
+        let shown = id.and_then(|id| submitted(steps, &id));
+        beginning = shown.map_or(beginning, |shown| beginning.max(shown - time));
+    }
+    // What the first second after that holds is known; anything else is a mistake of the recording.
+    beginning.min(whole + 1.0)
+}
+
+/// When a job was submitted, from the first eventlog that shows it.
+fn submitted(steps: &[(f64, Step)], id: &str) -> Option<f64> {
+    steps.iter().find_map(|(_, step)| match step {
+        Step::Command { line, stdout, .. } if *line == format!("flux job eventlog ƒ{id}") => {
+            stdout.lines().find(|line| line.contains(" submit "))?.split(' ').next()?.parse().ok()
+        }
+        _ => None,
+    })
+}
+
 /// What a note says about a broker that was started.
 fn start(note: &str) -> Option<(u32, String)> {
     let (rank, options) = note.strip_prefix("start rank ")?.split_once(": ")?;
@@ -293,6 +333,16 @@ struct Job {
     run_by: Option<f64>,
 }
 
+/// How long a job ran that completed: how long a program takes is not Flux's doing.
+fn took(texts: &[(f64, String)], id: &str) -> Option<String> {
+    let lines = texts.iter().flat_map(|(_, text)| text.lines());
+    lines.filter(|line| line.trim_start().starts_with(&format!("ƒ{id} "))).find_map(|line| {
+        let mut words = line.split_whitespace().skip_while(|word| *word != "CD");
+        let time = |word: &&str| word.ends_with(['s', 'm']) && word.starts_with(|c: char| c.is_ascii_digit());
+        words.find(time).map(str::to_owned)
+    })
+}
+
 /// When a lead was started: the ids of an instance count from there.
 fn starts_of_the_lead(steps: &[(f64, Step)], story: &Story) -> Vec<f64> {
     let mut starts: Vec<f64> = steps
@@ -343,7 +393,7 @@ fn jobs(steps: &[(f64, Step)], texts: &[(f64, String)], leads: &[f64]) -> Vec<Jo
         }
     }
     for job in &mut jobs {
-        if let (false, Some(offset)) = (job.seen, offsets.get(&instance(job.time))) {
+        if let Some(offset) = offsets.get(&instance(job.time)) {
             job.time = offset + milliseconds(&job.id) / 1000.0;
         }
     }

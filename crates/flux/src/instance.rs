@@ -107,8 +107,8 @@ pub struct Instance {
     sequence: u64,
     exits: Vec<(Instant, u32, i32)>,
     runs: bool,
-    /// What batch scripts do, by file name.
-    scripts: BTreeMap<String, Program>,
+    /// What the program of the next job does.
+    program: Option<Program>,
 }
 
 impl Instance {
@@ -128,7 +128,7 @@ impl Instance {
             sequence: 0,
             exits: Vec::new(),
             runs: false,
-            scripts: BTreeMap::new(),
+            program: None,
         }
     }
 
@@ -180,13 +180,13 @@ impl Instance {
         self.overlay.latencies_mut()
     }
 
-    /// Says what a batch script does: `flux batch … NAME` runs it.
-    pub fn give_script(&mut self, name: &str, program: Program) {
-        self.scripts.insert(name.to_owned(), program);
+    /// What the program of the next job does, if the caller knows better than its command line says.
+    pub fn give_program(&mut self, program: Option<Program>) {
+        self.program = program;
     }
 
-    pub(crate) fn script(&self, path: &str) -> Option<Program> {
-        self.scripts.get(path.rsplit('/').next().unwrap_or(path)).copied()
+    pub(crate) fn take_program(&mut self) -> Option<Program> {
+        self.program.take()
     }
 
     /// Exit codes of brokers since the caller last asked.

@@ -11,6 +11,9 @@ use crate::JobId;
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 pub(super) fn run(session: &mut Session<'_>, command: &str, words: &[&str]) -> Option<Answer> {
+    if words.contains(&"--dry-run") {
+        return None;
+    }
     let program = format!("flux-{command}");
     let mut spec = match parse(session, words) {
         Ok(spec) => spec,
@@ -20,12 +23,13 @@ pub(super) fn run(session: &mut Session<'_>, command: &str, words: &[&str]) -> O
         // An instance runs until its script ends; without one, until it is canceled.
         spec.instance = true;
         let script = spec.command.first().cloned();
-        spec.program = Some(script.as_ref().and_then(|path| session.instance.script(path)).unwrap_or(Program::runs(FOR_EVER)));
+        spec.program = Some(Program::runs(FOR_EVER));
         spec.name = spec.name.or_else(|| Some(script.unwrap_or_else(|| "flux".to_owned())));
         if spec.command.is_empty() {
             spec.command = vec!["flux".to_owned(), "broker".to_owned()];
         }
     }
+    spec.program = session.instance.take_program().or(spec.program);
     let now = session.now;
     let id = match session.instance.lead_mut()?.jobs.submit(now, 0, spec) {
         Ok(id) => id,

@@ -1,5 +1,7 @@
 //! A fixture under `snapshots/flux/`: what happened, what was typed, what was answered.
 
+use std::collections::BTreeMap;
+
 /// One line of a fixture with its time in seconds.
 pub(crate) struct Event {
     pub(crate) time: f64,
@@ -35,6 +37,8 @@ pub(crate) struct Fixture {
     /// When it was recorded, in seconds since 1970.
     pub(crate) epoch: f64,
     pub(crate) events: Vec<Event>,
+    /// When jobs were submitted, in seconds since the start, and how long those ran that completed.
+    pub(crate) jobs: BTreeMap<String, (f64, Option<f64>)>,
 }
 
 impl Fixture {
@@ -43,9 +47,16 @@ impl Fixture {
         let mut lines = text.lines();
         let head = lines.next().expect("a fixture has a first line");
         let version = head.split([' ', ',']).nth(1).expect("flux-core VERSION").to_owned();
-        let date = head.rsplit(' ').next().expect("a date");
+        let (_, date) = head.split_once("recorded ").expect("a date");
         let mut events: Vec<Event> = Vec::new();
+        let mut jobs = BTreeMap::new();
         for line in lines {
+            if let (true, Some((name, rest))) = (events.is_empty(), line.split_once(" submitted ")) {
+                let (time, took) = rest.split_once(" took ").map_or((rest, None), |(time, took)| (time, Some(took)));
+                let took = took.map(|took| towtank_flux::duration::parse_fsd(took).expect("a duration"));
+                jobs.insert(name.to_owned(), (time.parse().expect("a time"), took));
+                continue;
+            }
             if let Some(rest) = line.strip_prefix('@') {
                 let (time, rest) = rest.split_once(' ').expect("@TIME WHAT");
                 events.push(Event { time: time.parse().expect("a time"), what: what(rest) });
@@ -61,7 +72,7 @@ impl Fixture {
                 command.stdout.push(line.trim_start().to_owned());
             }
         }
-        Self { name: name.to_owned(), version, epoch: seconds(date), events }
+        Self { name: name.to_owned(), version, epoch: seconds(date), events, jobs }
     }
 
     /// How many commands were recorded.
@@ -88,5 +99,6 @@ fn seconds(date: &str) -> f64 {
     let number = |from: usize, to: usize| -> f64 { date.get(from..to).and_then(|n| n.parse().ok()).expect("a date") };
     assert!(date.starts_with("2026-11-2"), "a new month of recordings needs its number of seconds here");
     let days = number(8, 10) - 22.0;
-    1_795_305_600.0 + days * 86_400.0 + number(11, 13) * 3600.0 + number(14, 16) * 60.0 + number(17, 19)
+    let part: f64 = date.split_once('+').and_then(|(_, part)| part.parse().ok()).expect("a part of a second");
+    1_795_305_600.0 + days * 86_400.0 + number(11, 13) * 3600.0 + number(14, 16) * 60.0 + number(17, 19) + part
 }

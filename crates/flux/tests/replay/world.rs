@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use towtank_flux::command::{self, Code};
 use towtank_flux::instance::{Instance, Setup};
+use towtank_flux::jobs::Program;
 use towtank_flux::latency::Spread;
 use towtank_flux::overlay::{Quorum, Topology};
 use towtank_flux::time::Draw;
@@ -29,6 +30,11 @@ pub(crate) struct Tally {
     pub(crate) agree: usize,
     pub(crate) covered: usize,
     pub(crate) notes: Vec<String>,
+}
+
+/// Whether a command line submits a job.
+fn submits(line: &str) -> bool {
+    ["flux submit", "flux run", "flux batch"].iter().any(|command| line.starts_with(command))
 }
 
 /// The model in the place of the rig.
@@ -68,11 +74,12 @@ impl World {
                 }
                 What::Unseen { name, line } => {
                     self.until(event.time);
+                    self.expect(fixture, Some(name));
                     if let Some((answer, _)) = command::run(&mut self.instance, self.now, Duration::ZERO, line, &mut Median) {
                         self.learn(&answer.stdout, name);
                     }
                 }
-                What::Command(command) => self.command(event.time, command, &mut tally),
+                What::Command(command) => self.command(event.time, command, fixture, &mut tally),
             }
         }
         tally
@@ -96,11 +103,6 @@ impl World {
         match words.first().copied().unwrap_or_default() {
             "cluster" => self.cluster(&options),
             "skip" => self.skip = words.get(1).and_then(|count| count.parse().ok()).expect("skip COUNT"),
-            "script" => {
-                let [_, name, seconds] = words.as_slice() else { panic!("script NAME SECONDS") };
-                let seconds = Duration::from_secs_f64(seconds.parse().expect("seconds"));
-                self.instance.give_script(name, towtank_flux::jobs::Program::runs(seconds));
-            }
             "start" => {
                 for rank in ranks {
                     self.options(rank, &options);
@@ -175,13 +177,22 @@ impl World {
         }
     }
 
+    /// The next job that is submitted runs as long as the recorded one did.
+    fn expect(&mut self, fixture: &Fixture, job: Option<&String>) {
+        let took = job.and_then(|job| fixture.jobs.get(job)).and_then(|(_, took)| *took);
+        let latencies = &self.instance.setup().job_latencies;
+        let shell = latencies.start.median + latencies.shell.median;
+        let program = took.map(|took| Program::runs(Duration::from_secs_f64(took).saturating_sub(shell)));
+        self.instance.give_program(program);
+    }
+
     fn learn(&mut self, text: &str, name: &str) {
         if let Some(id) = normal::ids(text).first() {
             self.names.insert(id.clone(), name.to_owned());
         }
     }
 
-    fn command(&mut self, time: f64, recorded: &Command, tally: &mut Tally) {
+    fn command(&mut self, time: f64, recorded: &Command, fixture: &Fixture, tally: &mut Tally) {
         if self.skip > 0 {
             self.skip -= 1;
             return;
@@ -190,7 +201,10 @@ impl World {
         let waits = waits.iter().any(|word| recorded.line.contains(word));
         // What does not wait asks its question at the end: before, Python was starting.
         let begin = if waits { time - recorded.seconds } else { time - recorded.seconds.min(0.03) };
-        self.until(begin);
+        let job = recorded.job.as_ref().or(recorded.stdout.first()).filter(|_| submits(&recorded.line));
+        let submitted = job.and_then(|job| fixture.jobs.get(job)).map(|(time, _)| *time);
+        self.until(submitted.filter(|at| (time - recorded.seconds..time).contains(at)).unwrap_or(begin));
+        self.expect(fixture, job);
         let patience = if recorded.code == "timeout" { recorded.seconds } else { recorded.seconds + 30.0 };
         let line = self.with_ids(&recorded.line);
         let before: Vec<_> = self.jobs();
