@@ -25,6 +25,9 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// Nothing in a recording takes longer than this before the next thing that the rig does.
 const MOMENT: f64 = 0.01;
 
+/// How long a job takes from its end to being inactive.
+const CLEANING: f64 = 0.004;
+
 /// A step of a recording.
 enum Step {
     Note(String),
@@ -267,6 +270,21 @@ fn beginning(steps: &[(f64, Step)], whole: f64) -> f64 {
         let shown = id.and_then(|id| submitted(steps, &id));
         beginning = shown.map_or(beginning, |shown| beginning.max(shown - time));
     }
+    // A drain was noted before its command ended.
+    let commands = steps.iter().filter_map(|(time, step)| match step {
+        Step::Command { line, code, .. } if line.starts_with("flux resource drain ") && code == "0" => Some(*time),
+        _ => None,
+    });
+    let notes = steps.iter().filter_map(|(_, step)| match step {
+        Step::Command { line, stdout, .. } if line.contains("resource.eventlog") => Some(stdout),
+        _ => None,
+    });
+    let drains = notes.last().into_iter().flat_map(|log| log.lines()).filter(|line| line.contains(" drain ") && !line.contains("unresponsive"));
+    let drains: Vec<f64> = drains.filter_map(|line| line.split(' ').next()?.parse().ok()).collect();
+    let commands: Vec<f64> = commands.collect();
+    if drains.len() == commands.len() {
+        beginning = drains.iter().zip(&commands).fold(beginning, |beginning, (shown, time)| beginning.max(shown - time));
+    }
     // What the first second after that holds is known; anything else is a mistake of the recording.
     beginning.min(whole + 1.0)
 }
@@ -339,7 +357,12 @@ fn took(texts: &[(f64, String)], id: &str) -> Option<String> {
     lines.filter(|line| line.trim_start().starts_with(&format!("ƒ{id} "))).find_map(|line| {
         let mut words = line.split_whitespace().skip_while(|word| *word != "CD");
         let time = |word: &&str| word.ends_with(['s', 'm']) && word.starts_with(|c: char| c.is_ascii_digit());
-        words.find(time).map(str::to_owned)
+        // Some tables say when it was submitted, ran and was inactive instead.
+        let moments: Vec<f64> = words.clone().filter_map(|word| word.parse().ok()).filter(|time| *time > 1.7e9).collect();
+        match moments.as_slice() {
+            [_, ran, inactive] => Some(format!("{:.3}s", inactive - ran - CLEANING)),
+            _ => words.find(time).map(str::to_owned),
+        }
     })
 }
 

@@ -205,7 +205,9 @@ impl World {
         let submitted = job.and_then(|job| fixture.jobs.get(job)).map(|(time, _)| *time);
         self.until(submitted.filter(|at| (time - recorded.seconds..time).contains(at)).unwrap_or(begin));
         self.expect(fixture, job);
-        let patience = if recorded.code == "timeout" { recorded.seconds } else { recorded.seconds + 30.0 };
+        // Whoever was not answered gave up at the recorded end.
+        let extra = if recorded.code == "timeout" { 0.0 } else { 30.0 };
+        let patience = (self.at(time).saturating_sub(self.now)).as_secs_f64() + extra;
         let line = self.with_ids(&recorded.line);
         let before: Vec<_> = self.jobs();
         let ran = command::run(&mut self.instance, self.now, Duration::from_secs_f64(patience), &line, &mut Median);
