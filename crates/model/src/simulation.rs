@@ -6,13 +6,15 @@
 use std::sync::Arc;
 
 use crate::cluster::{
-    ActionError, Cluster, ClusterConfig, ClusterEvent, ContainerChoice, ManualStatus, NodeChange, Signal,
+    ActionError, Cluster, ClusterConfig, ClusterEvent, ContainerChoice, ManualStatus, NodeChange,
+    ProcessFact, Signal,
 };
 use crate::engine::{EventQueue, RandomStreams};
 use crate::job::{ControllerConfig, ControllerEvent, JobController, WatchKind};
 use crate::objects::{ConditionStatus, Job, NodeId, ObjectKey, Pod, PodStatus, Uid};
 use crate::server::{
     Actor, ApiError, Change, JobManifest, PodManifest, PodPatch, Propagation, Registry, Server, TraceEntry,
+    Versions,
 };
 use crate::time::Time;
 use crate::version::Features;
@@ -75,6 +77,40 @@ pub trait Controller {
         None
     }
 }
+
+/// What runs above the Job controller, and inside of pods: an operator and the processes that it is about. It is a component
+/// like the others, but that it also ends processes.
+pub trait Application {
+    /// A change of the store.
+    fn observe(&mut self, _change: &Change, _ctx: &mut Context<'_>) {}
+
+    /// Whether the main process of this new pod is the application's.
+    fn drives(&self, _pod: &Pod) -> bool {
+        false
+    }
+
+    /// Something has happened to a main process of the application's.
+    fn process(&mut self, _fact: ProcessFact, _ctx: &mut Context<'_>) {}
+
+    /// When the next of its own timers is due.
+    fn next_time(&self) -> Option<Time> {
+        None
+    }
+
+    /// Its timers that are due now come before the events of this instant.
+    fn fire(&mut self, _ctx: &mut Context<'_>) {}
+
+    /// Main processes that have ended since it was last asked: pods, and exit codes.
+    fn take_exits(&mut self) -> Vec<(Uid, i32)> {
+        Vec::new()
+    }
+}
+
+/// There is nothing above the Job controller.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoApplication;
+
+impl Application for NoApplication {}
 
 /// Events of one instant after which something must be going round in circles.
 const EVENTS_PER_INSTANT_MAX: u64 = 10_000_000;
@@ -139,12 +175,13 @@ pub struct Instant {
 }
 
 /// A cluster on virtual time.
-pub struct Simulation<C = JobController> {
+pub struct Simulation<C = JobController, A = NoApplication> {
     events: EventQueue<Event>,
     server: Server,
     random: RandomStreams,
     controller: C,
     cluster: Cluster,
+    application: A,
     events_per_instant_max: u64,
     /// Changes of the store so far.
     generation: u64,
@@ -164,6 +201,18 @@ impl<C: Controller> Simulation<C> {
     /// The same with another controller, and with another judge of all writes than the model's own rules: nothing in
     /// `config` about the Job controller's process counts.
     pub fn with_parts(config: SimulationConfig, controller: C, registry: Option<Box<dyn Registry>>) -> Self {
+        Self::with_application(config, controller, registry, NoApplication)
+    }
+}
+
+impl<C: Controller, A: Application> Simulation<C, A> {
+    /// The same with an application on top.
+    pub fn with_application(
+        config: SimulationConfig,
+        controller: C,
+        registry: Option<Box<dyn Registry>>,
+        application: A,
+    ) -> Self {
         let mut server = Server::new(config.features, config.keeps_trace);
         if let Some(registry) = registry {
             server.defer_to(registry);
@@ -174,6 +223,7 @@ impl<C: Controller> Simulation<C> {
             random: RandomStreams::new(config.seed),
             controller,
             cluster: Cluster::new(config.cluster),
+            application,
             events_per_instant_max: config.events_per_instant_max,
             generation: 0,
             handled: 0,
@@ -201,6 +251,24 @@ impl<C: Controller> Simulation<C> {
         &self.controller
     }
 
+    /// What runs on top.
+    pub const fn application(&self) -> &A {
+        &self.application
+    }
+
+    /// Has the application do something now.
+    pub fn apply_to<T>(&mut self, action: impl FnOnce(&mut A, &mut Context<'_>) -> T) -> T {
+        let mut ctx = Context {
+            now: self.events.now(),
+            events: &mut self.events,
+            server: &mut self.server,
+            random: &mut self.random,
+        };
+        let result = action(&mut self.application, &mut ctx);
+        self.spread();
+        result
+    }
+
     /// Scheduler, kubelets, and the controllers of nodes and pods.
     pub const fn cluster(&self) -> &Cluster {
         &self.cluster
@@ -223,7 +291,10 @@ impl<C: Controller> Simulation<C> {
 
     /// Whether nothing is going to happen without a further action.
     pub fn is_quiescent(&self) -> bool {
-        self.events.is_empty() && self.controller.next_time().is_none() && self.controller.is_transparent()
+        self.events.is_empty()
+            && self.controller.next_time().is_none()
+            && self.application.next_time().is_none()
+            && self.controller.is_transparent()
     }
 
     /// Goes on to the next instant at which anything is due and handles all of its events, those included that are
@@ -235,10 +306,10 @@ impl<C: Controller> Simulation<C> {
     /// [`SimulationError::Livelock`] when the instant does not end, [`SimulationError::Outside`] when a part fails.
     pub fn step_instant(&mut self, limit: Time) -> Result<Option<Instant>, SimulationError> {
         let limit = limit.max(self.now());
-        let next = self.events.next_time().map_or(limit, |next| next.min(limit));
-        self.controller.advance(next);
+        let others = [self.events.next_time(), self.application.next_time()].into_iter().flatten().min();
+        self.controller.advance(others.map_or(limit, |next| next.min(limit)));
         self.check()?;
-        let next = [self.events.next_time(), self.controller.next_time()].into_iter().flatten().min();
+        let next = [others, self.controller.next_time()].into_iter().flatten().min();
         let Some(at) = next.filter(|at| *at <= limit) else {
             self.events.advance_to(limit);
             return Ok(None);
@@ -249,6 +320,9 @@ impl<C: Controller> Simulation<C> {
         let (mut ctx, controller, _) = self.parts();
         controller.fire(&mut ctx);
         self.spread();
+        if self.application.next_time().is_some_and(|next| next <= at) {
+            self.apply_to(|application, ctx| application.fire(ctx));
+        }
         while let Some((_, event)) = self.events.pop_until(at) {
             if handled == self.events_per_instant_max {
                 return Err(SimulationError::Livelock { at, events: handled });
@@ -293,14 +367,34 @@ impl<C: Controller> Simulation<C> {
     fn spread(&mut self) {
         loop {
             let changes = self.server.take_changes();
-            if changes.is_empty() {
+            let facts = self.cluster.kubelets.take_facts();
+            let exits = self.application.take_exits();
+            if changes.is_empty() && facts.is_empty() && exits.is_empty() {
                 return;
             }
             self.generation += changes.len() as u64;
-            let (mut ctx, controller, cluster) = self.parts();
+            let mut ctx = Context {
+                now: self.events.now(),
+                events: &mut self.events,
+                server: &mut self.server,
+                random: &mut self.random,
+            };
             for change in &changes {
-                controller.observe(change, &mut ctx);
-                cluster.observe(change, &mut ctx);
+                if let Change::Pod(Versions { old: None, new: Some(pod) }) = change
+                    && self.application.drives(pod)
+                {
+                    self.cluster.kubelets.hand_over(pod.uid);
+                }
+                self.controller.observe(change, &mut ctx);
+                self.cluster.observe(change, &mut ctx);
+                self.application.observe(change, &mut ctx);
+            }
+            for fact in facts {
+                self.application.process(fact, &mut ctx);
+            }
+            for (pod, code) in exits {
+                // A process that has been killed meanwhile ends no second time.
+                let _ = self.cluster.exit(pod, ContainerChoice::First, code, None, &mut ctx);
             }
         }
     }
@@ -340,7 +434,7 @@ impl<C: Controller> Simulation<C> {
 
 /// What a user does. Every action takes effect at the present instant and returns the API server's answer; an object
 /// that is not stored is [`ApiError::NotFound`].
-impl<C: Controller> Simulation<C> {
+impl<C: Controller, A: Application> Simulation<C, A> {
     /// Creates a Job.
     pub fn create_job(&mut self, key: ObjectKey, manifest: &JobManifest) -> Result<Arc<Job>, ApiError> {
         self.act(|ctx| ctx.server.create_job(ctx.now, Actor::User, key, manifest))

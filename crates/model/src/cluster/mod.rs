@@ -23,7 +23,7 @@ mod workload;
 use std::sync::Arc;
 
 pub use garbage::GarbageCollector;
-pub use kubelet::Kubelets;
+pub use kubelet::{Kubelets, ProcessFact, ProcessStep};
 pub use manual::ManualStatus;
 pub use node_lifecycle::NodeLifecycle;
 pub use pod_gc::{PodGc, TERMINATED_PODS_MAX};

@@ -1,6 +1,6 @@
 //! What the processes in pods do: how long they run, how they end, and what they make of SIGTERM.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,11 @@ impl Behaviour {
         exit_code: 0,
         on_term: OnTerm::Exit { exit_code: 143, after: Duration::ZERO },
     };
+}
+
+impl Behaviour {
+    /// An application says what happens: by itself the process neither ends nor heeds SIGTERM.
+    pub(super) const DRIVEN: Self = Self { runs_for: None, exit_code: 0, on_term: OnTerm::Ignore };
 }
 
 impl Default for Behaviour {
@@ -73,6 +78,8 @@ pub(super) struct Workload {
     counts_incarnations: bool,
     /// What the pods that exist do, from their creation.
     by_pod: BTreeMap<Uid, BehaviourId>,
+    /// Pods of which an application says what they do.
+    driven: BTreeSet<Uid>,
 }
 
 impl Workload {
@@ -109,14 +116,29 @@ impl Workload {
         }
     }
 
+    /// An application drives this pod.
+    pub(super) fn hand_over(&mut self, pod: Uid) {
+        self.driven.insert(pod);
+    }
+
+    /// Whether an application drives this pod.
+    pub(super) fn is_driven(&self, pod: Uid) -> bool {
+        self.driven.contains(&pod)
+    }
+
     /// The pod is gone.
     pub(super) fn forget(&mut self, pod: Uid) {
         self.by_pod.remove(&pod);
+        self.driven.remove(&pod);
     }
 
     /// What this pod does.
     pub(super) fn of(&self, pod: Uid) -> &Behaviour {
         const DEFAULT: &Behaviour = &Behaviour::DEFAULT;
+        const DRIVEN: &Behaviour = &Behaviour::DRIVEN;
+        if self.driven.contains(&pod) {
+            return DRIVEN;
+        }
         self.by_pod
             .get(&pod)
             .and_then(|id| self.rules.get(usize::from(id.0)))

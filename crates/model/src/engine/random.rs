@@ -23,12 +23,21 @@ pub enum Purpose {
     MapOrder = 4,
     /// What the workload does.
     Workload = 5,
+    /// What an application above the Job controller does.
+    Application = 6,
 }
 
 impl Purpose {
     /// Every purpose, in the order of their numbers.
-    pub const ALL: [Self; 6] =
-        [Self::Names, Self::Scheduling, Self::Node, Self::Network, Self::MapOrder, Self::Workload];
+    pub const ALL: [Self; 7] = [
+        Self::Names,
+        Self::Scheduling,
+        Self::Node,
+        Self::Network,
+        Self::MapOrder,
+        Self::Workload,
+        Self::Application,
+    ];
 }
 
 /// One stream of random numbers per [`Purpose`].

@@ -29,6 +29,8 @@ pub enum Actor {
     PodGc,
     /// The garbage collector of owned objects.
     GarbageCollector,
+    /// An operator above the Job controller.
+    Operator,
 }
 
 /// One object's step from a version to the next, as watches see it.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Kubelets;
 use super::container::{Exit, Role, Run};
 use super::work::{Stage, StopReason};
+use super::{Kubelets, ProcessStep};
 use crate::cluster::PodTimer;
 use crate::engine::Purpose;
 use crate::objects::{RestartPolicy, Uid};
@@ -59,6 +59,7 @@ impl Kubelets {
         let Some(work) = self.pods.get_mut(&uid) else { return };
         let Some(container) = work.containers.get_mut(position) else { return };
         let fate = container.start(behaviour, init_runs_for, ctx.now);
+        self.note(uid, position, ProcessStep::Started);
         self.follow(uid, position, fate, ctx);
     }
 
@@ -108,6 +109,7 @@ impl Kubelets {
         let is_awaited = work.stop.is_some_and(|stop| stop.kill_at.is_some());
         let Some(container) = work.containers.get_mut(position) else { return };
         container.exit(code, ctx.now);
+        self.note(uid, position, ProcessStep::Ended(code));
         if is_silent {
             return;
         }

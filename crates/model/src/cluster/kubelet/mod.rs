@@ -67,6 +67,26 @@ impl Default for Host {
     }
 }
 
+/// What has happened to the process of a pod's first main container, where an application drives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessFact {
+    /// The pod.
+    pub pod: Uid,
+    /// What.
+    pub step: ProcessStep,
+}
+
+/// A step in the life of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessStep {
+    /// It starts, or starts again.
+    Started,
+    /// SIGTERM arrives.
+    Told,
+    /// It has ended, with this code.
+    Ended(i32),
+}
+
 /// All kubelets.
 #[derive(Clone, Debug)]
 pub struct Kubelets {
@@ -76,11 +96,33 @@ pub struct Kubelets {
     hosts: Vec<Host>,
     /// Pods until their end has been reported and, when they are being deleted, their object is deleted.
     pods: BTreeMap<Uid, Box<PodWork>>,
+    /// What an application has not been told yet.
+    facts: Vec<ProcessFact>,
 }
 
 impl Kubelets {
     pub(super) fn new(timing: &'static TimingProfile, workload: Workload, words: Words) -> Self {
-        Self { timing, workload, words, hosts: Vec::new(), pods: BTreeMap::new() }
+        Self { timing, workload, words, hosts: Vec::new(), pods: BTreeMap::new(), facts: Vec::new() }
+    }
+
+    /// An application drives the first main process of this pod, which has just been created.
+    pub(crate) fn hand_over(&mut self, pod: Uid) {
+        self.workload.hand_over(pod);
+    }
+
+    /// What has happened to the processes that an application drives, since it was last asked.
+    pub(crate) fn take_facts(&mut self) -> Vec<ProcessFact> {
+        std::mem::take(&mut self.facts)
+    }
+
+    /// Notes it if it concerns a process that an application drives.
+    fn note(&mut self, pod: Uid, position: usize, step: ProcessStep) {
+        if !self.workload.is_driven(pod) {
+            return;
+        }
+        if self.pods.get(&pod).is_some_and(|work| work.first_main() == position) {
+            self.facts.push(ProcessFact { pod, step });
+        }
     }
 
     /// Follows what happens to pods.
@@ -239,6 +281,12 @@ impl Kubelets {
 
     /// The kubelet has nothing to do with the pod any more.
     fn forget(&mut self, uid: Uid) {
+        for position in self.pods.get(&uid).map_or(0..0, |work| 0..work.containers.len()) {
+            let container = self.pods.get(&uid).and_then(|work| work.containers.get(position));
+            if container.is_some_and(container::ContainerRun::is_running) {
+                self.note(uid, position, ProcessStep::Ended(container::KILLED));
+            }
+        }
         let Some(work) = self.pods.remove(&uid) else { return };
         let host = self.host(work.node);
         host.pods = host.pods.saturating_sub(1);
@@ -393,7 +441,11 @@ impl Kubelets {
         let behaviour = self.workload.of(uid);
         let Some(work) = self.pods.get_mut(&uid) else { return };
         let Some(container) = work.containers.get_mut(position) else { return };
+        let was_running = container.is_running();
         let fate = container.terminate(behaviour, ctx.now);
+        if was_running {
+            self.note(uid, position, ProcessStep::Told);
+        }
         self.follow(uid, position, fate, ctx);
     }
 
