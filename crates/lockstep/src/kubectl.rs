@@ -221,6 +221,10 @@ pub fn node_status(node: &NodeView) -> String {
 
 /// The table that `command` prints of an observation in this version, generated suffixes of names masked.
 pub fn grid(command: TableCommand, observation: &Observation, version: KubernetesVersion) -> Grid {
+    if command.is_of_flux() {
+        let printed = observation.printed.iter().find(|(known, _)| *known == command);
+        return crate::table::of_flux(command, printed.map_or("", |(_, text)| text));
+    }
     let printers = PrinterFeatures::of(version);
     let owned = |cells: &[&str]| cells.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>();
     let (columns, rows): (Vec<String>, Vec<Vec<String>>) = match command {
@@ -240,7 +244,7 @@ pub fn grid(command: TableCommand, observation: &Observation, version: Kubernete
             owned(&["NAME", "STATUS", "ROLES", "AGE", "VERSION"]),
             observation.nodes.iter().map(|node| node_row(node, observation.now, version)).collect(),
         ),
-        TableCommand::Events => (
+        _ => (
             owned(&["REASON", "TYPE", "OBJECT", "MESSAGE", "COUNT"]),
             observation.events.iter().map(event_row).collect(),
         ),

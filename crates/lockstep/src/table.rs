@@ -10,7 +10,7 @@ use similar::{ChangeTag, TextDiff};
 use towtank_scenario::ast::{Table, TableCommand};
 
 /// Columns that are different in every run and therefore not compared.
-const VOLATILE: [&str; 5] = ["AGE", "DURATION", "LAST SEEN", "FIRST SEEN", "VERSION"];
+const VOLATILE: [&str; 7] = ["AGE", "DURATION", "LAST SEEN", "FIRST SEEN", "VERSION", "JOBID", "TIME"];
 /// Length of the suffix that the API server appends to generated names.
 const SUFFIX_LENGTH: usize = 5;
 
@@ -51,6 +51,17 @@ impl Side {
             Self::Expected => '-',
             Self::Actual => '+',
         }
+    }
+}
+
+/// A table that Flux has printed; headings alone when it cannot be read, which agrees with no table that is pasted.
+pub(crate) fn of_flux(command: TableCommand, text: &str) -> Grid {
+    match Table::parse(command, text) {
+        Ok(table) => {
+            let rows = table.rows.into_iter().map(|row| row.cells).collect();
+            Grid { columns: table.columns, rows }
+        }
+        Err(_) => Grid { columns: command.columns().iter().map(|&column| column.to_owned()).collect(), rows: Vec::new() },
     }
 }
 

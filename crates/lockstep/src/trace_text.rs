@@ -51,7 +51,7 @@ pub const fn actor_name(actor: Actor) -> &'static str {
 
 /// The name of a component that is spelt like this.
 pub(crate) fn actor_named(name: &str) -> Option<&'static str> {
-    const ACTORS: [Actor; 8] = [
+    const ACTORS: [Actor; 9] = [
         Actor::User,
         Actor::JobController,
         Actor::TtlController,

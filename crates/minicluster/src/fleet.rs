@@ -84,6 +84,11 @@ pub struct MiniCluster {
 }
 
 impl MiniCluster {
+    /// Its name, which is its Job's too.
+    pub const fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
     /// What is wanted.
     pub const fn spec(&self) -> &MiniClusterSpec {
         &self.spec
@@ -225,6 +230,20 @@ impl Fleet {
         );
         self.settle(ctx.now);
         Ok(answer.map(|(answer, _)| answer))
+    }
+
+    /// What a command that changes nothing would print at the lead now, such as `flux resource list`; `None`: no lead answers.
+    pub fn print(&self, name: &str, line: &str, now: Time) -> Option<String> {
+        struct Fixed;
+        impl Draw for Fixed {
+            fn unit(&mut self) -> f64 {
+                0.5
+            }
+        }
+        // Looking changes nothing: it is done to a copy.
+        let mut instance = self.get(name)?.instance.clone();
+        let (answer, _) = command::run(&mut instance, instant(now), Duration::ZERO, line, &mut Fixed)?;
+        Some(answer.stdout)
     }
 
     /// SIGTERM or SIGKILL reaches the broker of a rank, and not the script around it.

@@ -322,6 +322,8 @@ impl<C: Controller, A: Application> Simulation<C, A> {
         self.spread();
         if self.application.next_time().is_some_and(|next| next <= at) {
             self.apply_to(|application, ctx| application.fire(ctx));
+            // What it shows may be another, though nothing was stored.
+            self.generation += 1;
         }
         while let Some((_, event)) = self.events.pop_until(at) {
             if handled == self.events_per_instant_max {

@@ -5,6 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use towtank_flux::FluxVersion;
+pub use towtank_minicluster::fleet::Pid1;
+pub use towtank_minicluster::spec::MiniClusterSpec;
 pub use towtank_model::cluster::{NodeChange, Signal};
 pub use towtank_model::job::{FaultPlan, WatchKind};
 use towtank_model::objects::{ConditionStatus, ObjectKey, PodPhase};
@@ -78,9 +81,20 @@ pub struct ClusterSpec {
     pub controller_burst: u32,
     /// `spec.cluster.faults`: calls of the Job controller that go wrong.
     pub faults: FaultPlan,
+    /// `spec.cluster.flux`: what is in the images of MiniClusters.
+    pub flux: FluxSpec,
     /// `pods: manual`: there is no scheduler and no kubelet; pods keep the phase that steps set (`phase`, `succeed`,
     /// `fail`, which then work on Pending pods too), as in upstream's integration tests.
     pub manual_pods: bool,
+}
+
+/// `spec.cluster.flux`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FluxSpec {
+    /// Version of flux-core.
+    pub version: FluxVersion,
+    /// What gets SIGTERM in the pods.
+    pub pid1: Pid1,
 }
 
 /// One entry of `spec.workloads`: the first that matches a new pod decides what its containers do. Without any, a
@@ -154,6 +168,34 @@ pub enum Action {
         completions: Option<i32>,
         /// New parallelism.
         parallelism: i32,
+    },
+    /// `patch: {minicluster, spec}`: a merge patch of a MiniCluster's spec.
+    PatchMiniCluster {
+        /// The MiniCluster.
+        name: String,
+        /// What it sets.
+        edit: MiniClusterEdit,
+    },
+    /// `delete: {minicluster}`.
+    DeleteMiniCluster {
+        /// The MiniCluster.
+        name: String,
+    },
+    /// `flux: COMMAND`: typed at the lead of the only MiniCluster, or of the one named.
+    Flux {
+        /// The MiniCluster.
+        minicluster: String,
+        /// The command line, beginning with `flux`.
+        command: String,
+    },
+    /// `flux exec: {rank, signal}`: a signal for the broker of a rank, not for the script around it.
+    FluxExec {
+        /// The MiniCluster.
+        minicluster: String,
+        /// The rank.
+        rank: u32,
+        /// The signal.
+        signal: Signal,
     },
     /// `delete: {job}`.
     DeleteJob {
@@ -257,6 +299,19 @@ pub enum Manifest {
     Job(ObjectKey, Box<JobManifest>),
     /// A `v1` Pod.
     Pod(ObjectKey, Box<PodManifest>),
+    /// A `flux-framework.org/v1alpha2` MiniCluster.
+    MiniCluster(ObjectKey, Box<MiniClusterSpec>),
+}
+
+/// What a patch of a MiniCluster's spec sets: the fields that can change while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MiniClusterEdit {
+    /// `size`.
+    pub size: Option<i32>,
+    /// `maxSize`; null: none.
+    pub max_size: Option<Option<i32>>,
+    /// `minSize`; null: none.
+    pub min_size: Option<Option<i32>>,
 }
 
 /// One expectation. All its clauses must hold at the same instant.
@@ -391,4 +446,10 @@ pub enum TableCommand {
     Nodes,
     /// `kubectl get events`: REASON, TYPE, OBJECT, MESSAGE, COUNT.
     Events,
+    /// `flux resource list`: STATE, NNODES, NCORES, NGPUS, NODELIST.
+    FluxResourceList,
+    /// `flux resource status`: STATE, UP, NNODES, NODELIST.
+    FluxResourceStatus,
+    /// `flux jobs -a`: JOBID, USER, NAME, ST, NTASKS, NNODES, TIME, INFO.
+    FluxJobs,
 }

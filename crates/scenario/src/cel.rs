@@ -89,6 +89,17 @@ impl CelExpression {
         if is_used("events") {
             context.add_variable_from_value("events", cel::to_value(&observation.events).map_err(internal)?);
         }
+        if is_used("miniclusters") {
+            context.add_variable_from_value("miniclusters", cel::to_value(&observation.miniclusters).map_err(internal)?);
+        }
+        if let [minicluster] = observation.miniclusters.as_slice() {
+            if is_used("minicluster") {
+                context.add_variable_from_value("minicluster", cel::to_value(minicluster).map_err(internal)?);
+            }
+            if is_used("flux") {
+                context.add_variable_from_value("flux", cel::to_value(&minicluster.flux).map_err(internal)?);
+            }
+        }
         if is_used("job")
             && let [job] = observation.jobs.as_slice()
         {

@@ -7,6 +7,8 @@
 
 use serde::Serialize;
 
+use crate::ast::TableCommand;
+
 /// Everything that can be seen at one instant.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,6 +23,59 @@ pub struct Observation {
     pub nodes: Vec<NodeView>,
     /// Events, in order of their first occurrence.
     pub events: Vec<EventView>,
+    /// MiniClusters, by name.
+    pub miniclusters: Vec<MiniClusterView>,
+    /// What the commands print that the scenario pastes tables of, at the only MiniCluster.
+    #[serde(skip)]
+    pub printed: Vec<(TableCommand, String)>,
+}
+
+/// A MiniCluster.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MiniClusterView {
+    /// Its name.
+    pub name: String,
+    /// What is wanted.
+    pub spec: MiniClusterSpecView,
+    /// What there is.
+    pub status: MiniClusterStatusView,
+    /// Its Flux, as the lead tells it.
+    pub flux: FluxView,
+}
+
+/// `spec` of a MiniCluster.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MiniClusterSpecView {
+    /// Pods that are wanted.
+    pub size: i64,
+}
+
+/// `status` of a MiniCluster.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MiniClusterStatusView {
+    /// Pods that there are and that have not ended.
+    pub size: i64,
+    /// Ranks that Flux was told about.
+    pub maximum_size: i64,
+}
+
+/// A Flux instance; zeros when no lead answers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FluxView {
+    /// The lead answers.
+    pub up: bool,
+    /// The lead has reached its quorum.
+    pub running: bool,
+    /// Ranks that are online.
+    pub online: i64,
+    /// Ranks that are drained, busy ones included.
+    pub drained: i64,
+    /// Jobs that have not ended.
+    pub jobs: i64,
 }
 
 /// A pod.
@@ -201,6 +256,8 @@ impl Observation {
             }],
             nodes: vec![NodeView { taints: vec![String::new()], ..NodeView::default() }],
             events: vec![EventView::default()],
+            miniclusters: vec![MiniClusterView::default()],
+            printed: Vec::new(),
             now: 0.0,
         }
     }
@@ -215,6 +272,13 @@ impl Observation {
         };
         if let Some(serde_json::Value::Array(jobs)) = variables.get_mut("jobs") {
             jobs.retain(|job| job["exists"] == true);
+        }
+        if let [minicluster] = self.miniclusters.as_slice()
+            && let (Ok(view), Ok(flux)) =
+                (serde_json::to_value(minicluster), serde_json::to_value(&minicluster.flux))
+        {
+            variables.insert("minicluster".to_owned(), view);
+            variables.insert("flux".to_owned(), flux);
         }
         if let [job] = self.jobs.as_slice()
             && let Ok(job) = serde_json::to_value(job)

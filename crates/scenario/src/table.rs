@@ -28,6 +28,9 @@ impl TableCommand {
             Self::Jobs => "kubectl get jobs",
             Self::Nodes => "kubectl get nodes",
             Self::Events => "kubectl get events",
+            Self::FluxResourceList => "flux resource list",
+            Self::FluxResourceStatus => "flux resource status",
+            Self::FluxJobs => "flux jobs -a",
         }
     }
 
@@ -38,6 +41,9 @@ impl TableCommand {
             Self::Jobs => &["NAME", "STATUS", "COMPLETIONS", "DURATION", "AGE"],
             Self::Nodes => &["NAME", "STATUS", "ROLES", "AGE", "VERSION"],
             Self::Events => &["REASON", "TYPE", "OBJECT", "MESSAGE", "COUNT"],
+            Self::FluxResourceList => &["STATE", "NNODES", "NCORES", "NGPUS", "NODELIST"],
+            Self::FluxResourceStatus => &["STATE", "UP", "NNODES", "NODELIST"],
+            Self::FluxJobs => &["JOBID", "USER", "NAME", "ST", "NTASKS", "NNODES", "TIME", "INFO"],
         }
     }
 
@@ -46,7 +52,14 @@ impl TableCommand {
         match self {
             Self::Events => "REASON",
             Self::Pods | Self::Jobs | Self::Nodes => "NAME",
+            Self::FluxResourceList | Self::FluxResourceStatus => "STATE",
+            Self::FluxJobs => "ST",
         }
+    }
+
+    /// Whether Flux prints it, and not kubectl. Flux pads its columns to the left, and the last one may be empty.
+    pub const fn is_of_flux(self) -> bool {
+        matches!(self, Self::FluxResourceList | Self::FluxResourceStatus | Self::FluxJobs)
     }
 }
 
@@ -73,8 +86,11 @@ impl Table {
         for (at, line) in lines {
             let span = at..at + line.len();
             let trimmed = at + (line.len() - line.trim_start().len())..at + line.len();
-            let cells =
-                cells(line, &starts, &columns).ok_or_else(|| ragged(trimmed.clone(), line, &columns))?;
+            let cells = match command.is_of_flux() {
+                true => flux_cells(line, columns.len()),
+                false => cells(line, &starts, &columns),
+            };
+            let cells = cells.ok_or_else(|| ragged(trimmed.clone(), line, &columns))?;
             rows.push(TableRow { cells, span: trimmed.start..span.end });
         }
         Ok(Self { command, columns, rows })
@@ -127,6 +143,15 @@ fn headings(
             help: format!("`{}` prints {}", command.as_str(), command.columns().join(", ")),
         })
     }
+}
+
+/// One word per column; the last may be missing.
+fn flux_cells(line: &str, columns: usize) -> Option<Vec<String>> {
+    let mut words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+    if words.len() + 1 == columns {
+        words.push(String::new());
+    }
+    (words.len() == columns).then_some(words)
 }
 
 /// One cell per column, or nothing.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use towtank_model::cluster::{ActionError, ContainerChoice, ManualStatus};
+use towtank_minicluster::fleet::{Fleet, FleetError, has_failed};
+use towtank_minicluster::spec::{Fault, MiniClusterSpec};
+use towtank_model::cluster::{ActionError, ContainerChoice, ManualStatus, Signal};
 use towtank_model::objects::{ConditionStatus, ObjectKey, Pod, PodPhase, TRACKING_FINALIZER, Uid};
 use towtank_model::server::{ApiError, JobManifest, PodPatch};
 use towtank_model::simulation::{Controller, Simulation};
@@ -14,7 +16,7 @@ use crate::world::{Refusal, RefusedField};
 
 /// Takes an action at the present instant.
 pub(super) fn perform<C: Controller>(
-    simulation: &mut Simulation<C>,
+    simulation: &mut Simulation<C, Fleet>,
     identities: &Identities,
     manual_pods: bool,
     action: &Action,
@@ -94,16 +96,50 @@ pub(super) fn perform<C: Controller>(
             each(simulation, identities, pods, |simulation, pod| simulation.set_phase(pod, &status))
         }
         Action::Node { name, change } => act(simulation.set_node(name, *change)),
+        Action::PatchMiniCluster { name, edit } => {
+            let change = |spec: &mut MiniClusterSpec| {
+                spec.size = edit.size.unwrap_or(spec.size);
+                spec.max_size = edit.max_size.unwrap_or(spec.max_size);
+                spec.min_size = edit.min_size.unwrap_or(spec.min_size);
+            };
+            fleet(simulation.apply_to(|fleet, ctx| fleet.edit(name, change, ctx)))
+        }
+        Action::DeleteMiniCluster { name } => {
+            fleet(simulation.apply_to(|fleet, ctx| fleet.delete(name, ctx)))
+        }
+        Action::Flux { minicluster, command } => {
+            let answer = simulation.apply_to(|fleet, ctx| fleet.run(minicluster, command, ctx));
+            match answer {
+                Ok(Some(answer)) if has_failed(&answer) => Err(Refusal::new("Flux", answer.stderr.trim())),
+                Ok(Some(_)) => Ok(()),
+                Ok(None) => {
+                    let message = format!("no lead answers, or the model does not know `{command}`");
+                    Err(Refusal::new("NoAnswer", message))
+                }
+                Err(error) => fleet(Err(error)),
+            }
+        }
+        Action::FluxExec { minicluster, rank, signal } => {
+            let kills = *signal == Signal::Kill;
+            fleet(simulation.apply_to(|fleet, ctx| fleet.signal(minicluster, *rank, kills, ctx)))
+        }
         Action::Wait(_) | Action::Observe => Ok(()),
     }
 }
 
 /// Creates what is not there and updates what is, as `kubectl apply` does: a refused object does not keep the others
 /// from being applied.
-fn apply<C: Controller>(simulation: &mut Simulation<C>, manifests: &[Manifest]) -> Result<(), Refusal> {
+fn apply<C: Controller>(simulation: &mut Simulation<C, Fleet>, manifests: &[Manifest]) -> Result<(), Refusal> {
     let mut first = Ok(());
     for manifest in manifests {
         let result = match manifest {
+            Manifest::MiniCluster(key, spec) => {
+                let applied = simulation.apply_to(|fleet, ctx| fleet.apply(key, MiniClusterSpec::clone(spec), ctx));
+                if first.is_ok() {
+                    first = fleet(applied);
+                }
+                continue;
+            }
             Manifest::Job(key, manifest) if simulation.server().job_by_key(key).is_some() => {
                 simulation.update_job(key, manifest).map(drop)
             }
@@ -131,17 +167,17 @@ fn pod_patch(labels: &[(String, Option<String>)], finalizer: Option<&str>) -> Po
 }
 
 /// The Job of this name, in whatever namespace it is.
-fn job_key<C: Controller>(simulation: &Simulation<C>, name: &str) -> ObjectKey {
+fn job_key<C: Controller>(simulation: &Simulation<C, Fleet>, name: &str) -> ObjectKey {
     let stored = simulation.server().jobs().find(|job| *job.key.name == *name);
     stored.map_or_else(|| ObjectKey::new("default", name), |job| job.key.clone())
 }
 
 /// Does something to each pod, one after the other; the first refusal ends it.
 fn each<C: Controller, E>(
-    simulation: &mut Simulation<C>,
+    simulation: &mut Simulation<C, Fleet>,
     identities: &Identities,
     pods: &[Spanned<PodRef>],
-    mut action: impl FnMut(&mut Simulation<C>, Uid) -> Result<(), E>,
+    mut action: impl FnMut(&mut Simulation<C, Fleet>, Uid) -> Result<(), E>,
 ) -> Result<(), Refusal>
 where
     ActionError: From<E>,
@@ -154,7 +190,7 @@ where
 
 /// The containers of a pod end: by hand where no kubelet runs them.
 fn end<C: Controller>(
-    simulation: &mut Simulation<C>,
+    simulation: &mut Simulation<C, Fleet>,
     manual_pods: bool,
     pod: Uid,
     containers: ContainerChoice<'_>,
@@ -188,7 +224,7 @@ fn act(result: Result<(), ActionError>) -> Result<(), Refusal> {
 
 /// The pod that a scenario means, which must be stored.
 fn stored<C: Controller>(
-    simulation: &Simulation<C>,
+    simulation: &Simulation<C, Fleet>,
     identities: &Identities,
     pod: &PodRef,
 ) -> Result<Uid, Refusal> {
@@ -213,6 +249,26 @@ fn pod_text(pod: &PodRef) -> String {
         PodRef::Numbered { job, number } => format!("number {number} of {job}"),
         PodRef::Named(name) => name.clone(),
     }
+}
+
+/// What a MiniCluster's rules say, as the API server would.
+fn fleet(result: Result<(), FleetError>) -> Result<(), Refusal> {
+    result.map_err(|error| {
+        let message = error.to_string();
+        match error {
+            FleetError::NotFound(_) => Refusal::new("NotFound", message),
+            FleetError::Flux(_) => Refusal::new("Flux", message),
+            FleetError::Invalid { faults, .. } => {
+                let field = |fault: Fault| RefusedField {
+                    field: fault.field,
+                    kind: "Invalid".to_owned(),
+                    detail: fault.why,
+                };
+                let fields = faults.into_iter().map(field).collect();
+                Refusal { reason: "Invalid".to_owned(), message, fields }
+            }
+        }
+    })
 }
 
 fn answer(result: Result<(), ApiError>) -> Result<(), Refusal> {

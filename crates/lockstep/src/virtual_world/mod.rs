@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use towtank_minicluster::fleet::{Fleet, Settings};
 use towtank_model::cluster::{self, ClusterConfig, TimingProfile};
 use towtank_model::index_set::IndexSet;
 use towtank_model::job::{ControllerConfig, JobController};
@@ -19,7 +20,9 @@ use towtank_model::time::Time;
 use towtank_model::version::{Features, GateError, KubernetesVersion};
 use towtank_reference::controller::RemoteController;
 use towtank_reference::driver::Driver;
-use towtank_scenario::ast::{Action, ClusterSpec, Manifest, Scenario, WorkloadRule};
+use towtank_scenario::ast::{
+    Action, Claim, Clause, ClusterSpec, FluxSpec, Manifest, Scenario, TableCommand, WorkloadRule,
+};
 use towtank_scenario::observation::Observation;
 
 use crate::world::{Refusal, World, WorldError, WorldKind};
@@ -29,7 +32,7 @@ use view::Viewer;
 /// A simulation, playing one scenario.
 pub struct VirtualWorld<C> {
     kind: WorldKind,
-    simulation: Simulation<C>,
+    simulation: Simulation<C, Fleet>,
     identities: Identities,
     viewer: Viewer,
     observation: Observation,
@@ -68,7 +71,10 @@ impl ModelWorld {
     /// A feature gate of the scenario that `version` does not have, or has locked.
     pub fn new(scenario: &Scenario, version: KubernetesVersion, seed: u64) -> Result<Self, SetupError> {
         let config = configuration(scenario, version, seed)?;
-        Ok(Self::around(WorldKind::Model, scenario, version, Simulation::new(config)))
+        let controller = JobController::new(config.controller.clone(), config.features, config.explains);
+        let fleet = fleet(&scenario.cluster, config.cluster.timing);
+        let simulation = Simulation::with_application(config, controller, None, fleet);
+        Ok(Self::around(WorldKind::Model, scenario, version, simulation))
     }
 }
 
@@ -91,7 +97,8 @@ impl ReferenceWorld {
         let (controller, registry) =
             RemoteController::begin(driver, &config.controller, seed, gates.collect())
                 .map_err(|error| SetupError::Driver(error.to_string()))?;
-        let simulation = Simulation::with_parts(config, controller, Some(registry));
+        let fleet = fleet(&scenario.cluster, config.cluster.timing);
+        let simulation = Simulation::with_application(config, controller, Some(registry), fleet);
         Ok(Self::around(WorldKind::Reference, scenario, version, simulation))
     }
 }
@@ -102,13 +109,13 @@ impl<C> VirtualWorld<C> {
         kind: WorldKind,
         scenario: &Scenario,
         version: KubernetesVersion,
-        simulation: Simulation<C>,
+        simulation: Simulation<C, Fleet>,
     ) -> Self {
         Self {
             kind,
             simulation,
             identities: Identities::default(),
-            viewer: Viewer::new(version, named_jobs(scenario)),
+            viewer: Viewer::new(version, named_jobs(scenario), printed(scenario)),
             observation: Observation::default(),
             manual_pods: scenario.cluster.manual_pods,
             observed: None,
@@ -116,7 +123,7 @@ impl<C> VirtualWorld<C> {
     }
 
     /// The simulated cluster.
-    pub const fn simulation(&self) -> &Simulation<C> {
+    pub const fn simulation(&self) -> &Simulation<C, Fleet> {
         &self.simulation
     }
 }
@@ -146,6 +153,25 @@ fn configuration(
     config.controller = controller_config(&scenario.cluster, timing);
     config.cluster = cluster_config(scenario, timing);
     Ok(config)
+}
+
+/// No MiniCluster yet.
+fn fleet(cluster: &ClusterSpec, timing: &'static TimingProfile) -> Fleet {
+    let FluxSpec { version: flux, pid1 } = cluster.flux;
+    Fleet::new(Settings { flux, cores: cluster.cores_per_node, pid1, timing })
+}
+
+/// The commands of Flux that the scenario pastes tables of.
+fn printed(scenario: &Scenario) -> Vec<TableCommand> {
+    let clauses = scenario.steps.iter().flat_map(|step| &step.expect).flat_map(|expect| &expect.clauses);
+    let command = |clause: &Clause| match &clause.claim {
+        Claim::Table(table) => Some(table.command).filter(|command| command.is_of_flux()),
+        _ => None,
+    };
+    let mut commands: Vec<TableCommand> = clauses.filter_map(command).collect();
+    commands.sort_unstable();
+    commands.dedup();
+    commands
 }
 
 fn controller_config(cluster: &ClusterSpec, timing: &TimingProfile) -> ControllerConfig {
@@ -188,7 +214,7 @@ fn named_jobs(scenario: &Scenario) -> Vec<String> {
     for step in &scenario.steps {
         let Action::Apply(manifests) = &step.action.value else { continue };
         for manifest in manifests {
-            if let Manifest::Job(key, _) = manifest
+            if let Manifest::Job(key, _) | Manifest::MiniCluster(key, _) = manifest
                 && !names.iter().any(|name| **name == *key.name)
             {
                 names.push(key.name.to_string());
@@ -229,7 +255,8 @@ impl<C: Controller> World for VirtualWorld<C> {
         let present = (self.generation(), self.now());
         // Ages and the clock are shown too, so that an observation is of one instant only.
         if self.observed != Some(present) {
-            self.viewer.fill(&mut self.observation, self.simulation.server(), &self.identities, present.1);
+            let (server, fleet) = (self.simulation.server(), self.simulation.application());
+            self.viewer.fill(&mut self.observation, server, fleet, &self.identities, present.1);
         }
         self.observed = Some(present);
         &self.observation

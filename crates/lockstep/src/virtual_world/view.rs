@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use towtank_minicluster::fleet::{Fleet, MiniCluster};
 use towtank_model::objects::{
     COMPLETION_INDEX, CONTROLLER_UID_LABEL, ConditionStatus, ContainerState, JOB_NAME_LABEL, Job,
     JobConditionType, LEGACY_CONTROLLER_UID_LABEL, LEGACY_JOB_NAME_LABEL, Node, Pod, Uid,
@@ -9,7 +10,11 @@ use towtank_model::objects::{
 use towtank_model::server::{EventRecord, Server};
 use towtank_model::time::Time;
 use towtank_model::version::KubernetesVersion;
-use towtank_scenario::observation::{EventView, JobConditionView, JobView, NodeView, Observation, PodView};
+use towtank_scenario::ast::TableCommand;
+use towtank_scenario::observation::{
+    EventView, FluxView, JobConditionView, JobView, MiniClusterSpecView, MiniClusterStatusView, MiniClusterView,
+    NodeView, Observation, PodView,
+};
 
 use super::identity::Identities;
 use super::seconds;
@@ -31,11 +36,13 @@ pub(super) struct Viewer {
     jobs: Vec<String>,
     /// What Events are about: names of all Jobs that have ever been stored.
     names: Vec<(Uid, String)>,
+    /// Commands of Flux whose output is wanted.
+    printed: Vec<TableCommand>,
 }
 
 impl Viewer {
-    pub(super) fn new(version: KubernetesVersion, jobs: Vec<String>) -> Self {
-        Self { printers: PrinterFeatures::of(version), jobs, names: Vec::new() }
+    pub(super) fn new(version: KubernetesVersion, jobs: Vec<String>, printed: Vec<TableCommand>) -> Self {
+        Self { printers: PrinterFeatures::of(version), jobs, names: Vec::new(), printed }
     }
 
     /// Shows the state of `server` at `now`.
@@ -43,9 +50,11 @@ impl Viewer {
         &mut self,
         observation: &mut Observation,
         server: &Server,
+        fleet: &Fleet,
         identities: &Identities,
         now: Time,
     ) {
+        self.fill_miniclusters(observation, server, fleet, now);
         observation.now = seconds(now - Time::ZERO);
         self.fill_jobs(observation, server, now);
         self.fill_pods(observation, server, identities, now);
@@ -58,6 +67,20 @@ impl Viewer {
         }
         for record in &server.events()[observation.events.len()..] {
             observation.events.push(self.event_view(record, identities));
+        }
+    }
+
+    fn fill_miniclusters(&self, observation: &mut Observation, server: &Server, fleet: &Fleet, now: Time) {
+        observation.miniclusters.clear();
+        observation.printed.clear();
+        for (name, minicluster) in fleet.iter() {
+            observation.miniclusters.push(minicluster_view(name, minicluster, server));
+        }
+        if let [only] = observation.miniclusters.as_slice() {
+            for command in &self.printed {
+                let text = fleet.print(&only.name, command.as_str(), now).unwrap_or_default();
+                observation.printed.push((*command, text));
+            }
         }
     }
 
@@ -99,6 +122,27 @@ impl Viewer {
             message: identities.mask(&record.draft.message),
             count: i64::from(record.count),
         }
+    }
+}
+
+fn minicluster_view(name: &str, minicluster: &MiniCluster, server: &Server) -> MiniClusterView {
+    let job = server.job_by_key(minicluster.key());
+    let instance = minicluster.instance();
+    let count = |ranks: usize| i64::try_from(ranks).unwrap_or(i64::MAX);
+    MiniClusterView {
+        name: name.to_owned(),
+        spec: MiniClusterSpecView { size: minicluster.spec().size.into() },
+        status: MiniClusterStatusView {
+            size: job.map_or(0, |job| job.status.active.into()),
+            maximum_size: minicluster.maximum().into(),
+        },
+        flux: FluxView {
+            up: instance.jobs().is_some(),
+            running: instance.runs(),
+            online: count(instance.overlay().online().len()),
+            drained: count(instance.resources().map_or(0, |resources| resources.drained().len())),
+            jobs: count(instance.jobs().map_or(0, |jobs| jobs.unfinished())),
+        },
     }
 }
 

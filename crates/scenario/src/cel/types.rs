@@ -10,7 +10,7 @@ use crate::error::{Problem, suggest};
 use crate::observation::Observation;
 
 /// What a condition may say.
-pub(super) const HELP: &str = "a condition is CEL over `pods`, `jobs`, `job`, `nodes`, `events` and `now`: \
+pub(super) const HELP: &str = "a condition is CEL over `pods`, `jobs`, `job`, `nodes`, `events`, `minicluster`, `flux` and `now`: \
      `job.active == 2 && pods.exists(p, p.index == 0 && p.ready)`";
 
 /// Depth of the tree that is walked: a row of a hundred operators is a hundred deep.

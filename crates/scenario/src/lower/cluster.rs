@@ -9,7 +9,7 @@ use towtank_model::version::{Features, Gate, GateError, KubernetesVersion};
 
 use super::Source;
 use super::scope::Scope;
-use crate::ast::{ClusterSpec, Spanned, VersionRange, WorkloadRule};
+use crate::ast::{ClusterSpec, FluxSpec, FluxVersion, Pid1, Spanned, VersionRange, WorkloadRule};
 use crate::error::{Problem, ScenarioError, suggest};
 use crate::yaml::Node;
 use crate::{raw, text};
@@ -50,9 +50,27 @@ pub(super) fn spec(
         feature_gates: feature_gates(file, root, raw.feature_gates.unwrap_or_default(), versions)?,
         controller_qps: qps,
         controller_burst: or(raw.controller_burst, 30),
+        flux: flux(file, raw.flux.unwrap_or_default())?,
         faults: faults(file, raw.faults.unwrap_or_default())?,
         manual_pods: raw.pods.is_some_and(|mode| mode.value == raw::PodMode::Manual),
     })
+}
+
+/// What is in the images of MiniClusters.
+fn flux(file: &Source<'_>, raw: raw::Flux) -> Result<FluxSpec, ScenarioError> {
+    let version = match &raw.version {
+        None => FluxVersion::V0_61,
+        Some(written) => {
+            let text = Spanned { value: written.value.0.clone(), span: written.span.clone() };
+            let known: Vec<_> = FluxVersion::ALL.iter().map(|version| (version.full(), *version)).collect();
+            file.word(&text, "version of flux-core", &known)?
+        }
+    };
+    let pid1 = match raw.pid1.map(|pid1| pid1.value) {
+        Some(raw::Pid1::Broker) => Pid1::Broker,
+        Some(raw::Pid1::Shell) | None => Pid1::Shell,
+    };
+    Ok(FluxSpec { version, pid1 })
 }
 
 /// Which calls go wrong.

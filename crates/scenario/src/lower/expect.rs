@@ -130,9 +130,15 @@ impl Reader<'_> {
             (TableCommand::Jobs, raw.jobs.take()),
             (TableCommand::Nodes, raw.nodes.take()),
             (TableCommand::Events, raw.events.take()),
+            (TableCommand::FluxResourceList, raw.flux_resource_list.take()),
+            (TableCommand::FluxResourceStatus, raw.flux_resource_status.take()),
+            (TableCommand::FluxJobs, raw.flux_jobs.take()),
         ];
         for (command, table) in tables {
             if let Some(Spanned { value: text, span }) = table {
+                if command.is_of_flux() {
+                    self.scope.only_minicluster(self.file, &span)?;
+                }
                 let table = self.table(command, &text, &span)?;
                 clauses.push(Clause { span, claim: Claim::Table(table) });
             }
@@ -155,7 +161,7 @@ impl Reader<'_> {
                 TableCommand::Nodes if !self.scope.has_node(cell) => {
                     Err((Problem::NoSuch { what: "node", name: cell.clone() }, self.scope.nodes_in_words()))
                 }
-                TableCommand::Nodes | TableCommand::Events => Ok(()),
+                _ => Ok(()),
             };
             check.map_err(|(problem, help)| {
                 self.file.error(row.span.clone(), problem, "this row can never be seen").with_help(help)

@@ -28,6 +28,8 @@ pub(crate) struct Scope {
     jobs: BTreeMap<String, JobFacts>,
     /// Pods that steps apply by name.
     pods: BTreeMap<String, usize>,
+    /// MiniClusters, and the first step that applies each.
+    miniclusters: BTreeMap<String, usize>,
     nodes: u32,
     /// Names of nodes that steps add.
     added_nodes: Vec<String>,
@@ -48,6 +50,7 @@ impl Scope {
         let mut scope = Self {
             jobs: BTreeMap::new(),
             pods: BTreeMap::new(),
+            miniclusters: BTreeMap::new(),
             nodes: cluster.nodes,
             added_nodes: Vec::new(),
             namespaces: BTreeSet::from(["default".to_owned()]),
@@ -62,12 +65,12 @@ impl Scope {
             if let Some(scale) = &step.value.scale {
                 scope.raise(&scale.value.job.value, scale.value.to.as_ref().map(|to| to.value));
             }
-            if let Some(patch) = &step.value.patch
+            if let Some(Spanned { value: raw::Patch { job: Some(job), .. }, .. }) = &step.value.patch
                 && let Some(spec) =
                     super::steps::value_of(root, position, "patch").and_then(|it| it.get("spec"))
             {
                 let spec = manifest::read_patch(file.source, spec)?;
-                scope.raise(&patch.value.job.value, spec.completions);
+                scope.raise(&job.value, spec.completions);
             }
             if let Some(Spanned { value: raw::NodeAction::Add(name), .. }) = &step.value.node {
                 scope.added_nodes.push(name.value.clone());
@@ -77,7 +80,7 @@ impl Scope {
     }
 
     fn add(&mut self, step: usize, object: &Manifest) -> Result<(), (Problem, String)> {
-        let (Manifest::Job(key, _) | Manifest::Pod(key, _)) = object;
+        let (Manifest::Job(key, _) | Manifest::Pod(key, _) | Manifest::MiniCluster(key, _)) = object;
         self.namespaces.insert(key.namespace.to_string());
         match object {
             Manifest::Job(key, job) => {
@@ -92,6 +95,13 @@ impl Scope {
                     .or_insert_with(|| JobFacts { first_step: step, ..JobFacts::default() });
                 facts.is_indexed |= job.completion_mode == Some(CompletionMode::Indexed);
                 self.raise(&key.name, job.completions);
+            }
+            Manifest::MiniCluster(key, spec) => {
+                self.miniclusters.entry(key.name.to_string()).or_insert(step);
+                // Its Job has its name, and at most so many indexes.
+                let facts = JobFacts { is_indexed: true, first_step: step, completions_max: 0 };
+                self.jobs.entry(key.name.to_string()).or_insert(facts);
+                self.raise(&key.name, Some(spec.maximum()));
             }
             Manifest::Pod(key, _) => {
                 self.pods.entry(key.name.to_string()).or_insert(step);
@@ -112,6 +122,41 @@ impl Scope {
             1 => self.jobs.keys().next().map(String::as_str),
             _ => None,
         }
+    }
+
+    /// A MiniCluster that this step or one before applies.
+    pub(crate) fn minicluster(
+        &self,
+        file: &Source<'_>,
+        name: &Spanned<String>,
+        step: usize,
+    ) -> Result<(), ScenarioError> {
+        if self.miniclusters.get(&name.value).is_some_and(|first| *first <= step) {
+            return Ok(());
+        }
+        let problem = Problem::NoSuch { what: "MiniCluster", name: name.value.clone() };
+        let help = match self.miniclusters.len() {
+            0 => "no step applies a MiniCluster".to_owned(),
+            _ => suggest(&name.value, self.miniclusters.keys().map(String::as_str)),
+        };
+        Err(file.error(name.span.clone(), problem, "no step before applies it").with_help(help))
+    }
+
+    /// The only MiniCluster, for what does not name one.
+    pub(crate) fn only_minicluster(
+        &self,
+        file: &Source<'_>,
+        span: &std::ops::Range<usize>,
+    ) -> Result<&str, ScenarioError> {
+        if let (1, Some(name)) = (self.miniclusters.len(), self.miniclusters.keys().next()) {
+            return Ok(name);
+        }
+        let problem = Problem::Invalid("this is about a MiniCluster, and none is named".to_owned());
+        let help = match self.miniclusters.len() {
+            0 => "no step applies a MiniCluster",
+            _ => "the scenario has several: name one with `minicluster: …`",
+        };
+        Err(file.error(span.clone(), problem, "whose Flux?").with_help(help))
     }
 
     /// A Job that some step applies.

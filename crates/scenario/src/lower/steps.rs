@@ -155,8 +155,17 @@ impl Actions<'_> {
             };
         }
         take!(apply, |_, _| Ok(Action::Apply(applied.into_iter().map(|(_, _, object)| object).collect())));
-        take!(patch, |value: raw::Patch, _| self.patch(value, patch));
+        take!(patch, |value: raw::Patch, span| self.patch(value, patch, span));
         take!(scale, |value, span| self.scale(value, span));
+        take!(flux, |value, span| self.flux(value, span));
+        take!(flux_exec, |value: raw::FluxExec, span| {
+            let minicluster = self.minicluster(value.minicluster, &span)?;
+            let signal = match value.signal {
+                Some(raw::SignalName::Kill) => Signal::Kill,
+                Some(raw::SignalName::Term) | None => Signal::Term,
+            };
+            Ok(Action::FluxExec { minicluster, rank: value.rank.value, signal })
+        });
         take!(delete, |value, span| self.delete(value, span));
         take!(signal, |value: raw::Signal, span| {
             let signal = match value.signal {
@@ -190,11 +199,51 @@ impl Actions<'_> {
         self.file.error(span, Problem::Invalid(problem.to_owned()), "here").with_help(help)
     }
 
-    fn patch(&self, patch: raw::Patch, spec: Option<&Node>) -> Result<Action, ScenarioError> {
-        self.scope.job_at(self.file, &patch.job, self.number)?;
-        let manifest = spec.map(|spec| manifest::read_patch(self.file.source, spec)).transpose()?;
-        let spec = spec.map_or(serde_json::Value::Null, Node::to_json);
-        Ok(Action::PatchJob { job: patch.job.value, spec, manifest: Box::new(manifest.unwrap_or_default()) })
+    fn patch(
+        &self,
+        patch: raw::Patch,
+        spec: Option<&Node>,
+        span: Range<usize>,
+    ) -> Result<Action, ScenarioError> {
+        match (patch.job, patch.minicluster) {
+            (Some(job), None) => {
+                self.scope.job_at(self.file, &job, self.number)?;
+                let manifest = spec.map(|spec| manifest::read_patch(self.file.source, spec)).transpose()?;
+                let spec = spec.map_or(serde_json::Value::Null, Node::to_json);
+                let manifest = Box::new(manifest.unwrap_or_default());
+                Ok(Action::PatchJob { job: job.value, spec, manifest })
+            }
+            (None, Some(name)) => {
+                self.scope.minicluster(self.file, &name, self.number)?;
+                let edit = spec.map(|spec| manifest::read_minicluster_patch(self.file.source, spec));
+                Ok(Action::PatchMiniCluster {
+                    name: name.value,
+                    edit: edit.transpose()?.unwrap_or_default(),
+                })
+            }
+            _ => Err(self.invalid(span, "`patch` needs one of `job` and `minicluster`", "name what changes")),
+        }
+    }
+
+    fn flux(&self, command: raw::FluxCommand, span: Range<usize>) -> Result<Action, ScenarioError> {
+        let (minicluster, line) = match command {
+            raw::FluxCommand::Line(line) => (None, line),
+            raw::FluxCommand::Fields(fields) => (Some(fields.minicluster), fields.command),
+        };
+        let minicluster = self.minicluster(minicluster, &span)?;
+        Ok(Action::Flux { minicluster, command: format!("flux {}", line.trim()) })
+    }
+
+    /// The MiniCluster that is named, or the only one.
+    fn minicluster(
+        &self,
+        named: Option<Spanned<String>>,
+        span: &Range<usize>,
+    ) -> Result<String, ScenarioError> {
+        match named {
+            Some(name) => self.scope.minicluster(self.file, &name, self.number).map(|()| name.value),
+            None => self.scope.only_minicluster(self.file, span).map(str::to_owned),
+        }
     }
 
     fn scale(&self, scale: raw::Scale, span: Range<usize>) -> Result<Action, ScenarioError> {
@@ -215,6 +264,14 @@ impl Actions<'_> {
     }
 
     fn delete(&self, delete: raw::Delete, span: Range<usize>) -> Result<Action, ScenarioError> {
+        if let Some(name) = delete.minicluster {
+            if delete.job.is_some() || delete.pod.is_some() || delete.pods.is_some() {
+                let problem = "`delete` needs one of `minicluster`, `job`, `pod` and `pods`";
+                return Err(self.invalid(span, problem, "use two steps"));
+            }
+            self.scope.minicluster(self.file, &name, self.number)?;
+            return Ok(Action::DeleteMiniCluster { name: name.value });
+        }
         if let Some(job) = delete.job {
             if delete.pod.is_some() || delete.pods.is_some() {
                 return Err(self.invalid(

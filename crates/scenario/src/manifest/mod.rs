@@ -5,9 +5,11 @@
 //! left behind. Values that the API server judges (ranges, immutability) are left to it.
 
 mod job;
+mod minicluster;
 mod pod;
 
 pub(crate) use job::{PARALLELISM_MAX, too_many_pods};
+pub(crate) use minicluster::read_patch as read_minicluster_patch;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -45,12 +47,13 @@ pub(crate) fn read(source: &Arc<SourceFile>, node: &Node) -> Result<Manifest, Sc
             let manifest = pod::bare(&at.inner("spec"), pod.metadata, &spec)?;
             Ok(Manifest::Pod(key, Box::new(manifest)))
         }
+        (minicluster::API_VERSION, "MiniCluster") => minicluster::read(&at),
         (version, kind) => {
             let problem = Problem::Unknown { what: "kind of object", text: format!("{version} {kind}") };
-            let field = if matches!(kind, "Job" | "Pod") { "apiVersion" } else { "kind" };
+            let field = if matches!(kind, "Job" | "Pod" | "MiniCluster") { "apiVersion" } else { "kind" };
             Err(at
                 .error(field, problem, "cannot be applied")
-                .with_help("a step can apply `batch/v1` Job and `v1` Pod"))
+                .with_help("a step can apply `batch/v1` Job, `v1` Pod and `flux-framework.org/v1alpha2` MiniCluster"))
         }
     }
 }

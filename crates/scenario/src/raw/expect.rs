@@ -41,10 +41,19 @@ pub(crate) struct Expectation {
     /// Events: REASON TYPE OBJECT MESSAGE COUNT.
     #[serde(default, rename = "kubectl get events")]
     pub(crate) events: Option<Spanned<String>>,
+    /// What `flux resource list` prints: STATE NNODES NCORES NGPUS NODELIST.
+    #[serde(default, rename = "flux resource list")]
+    pub(crate) flux_resource_list: Option<Spanned<String>>,
+    /// What `flux resource status` prints: STATE UP NNODES NODELIST.
+    #[serde(default, rename = "flux resource status")]
+    pub(crate) flux_resource_status: Option<Spanned<String>>,
+    /// What `flux jobs -a` prints: JOBID USER NAME ST NTASKS NNODES TIME INFO.
+    #[serde(default, rename = "flux jobs -a")]
+    pub(crate) flux_jobs: Option<Spanned<String>>,
     /// Fields of a Job's status.
     #[serde(default)]
     pub(crate) job: Option<Spanned<JobFields>>,
-    /// A condition in CEL over `pods`, `jobs`, `job`, `nodes`, `events` and `now`.
+    /// A condition in CEL over `pods`, `jobs`, `job`, `nodes`, `events`, `minicluster`, `flux` and `now`.
     #[serde(default)]
     pub(crate) that: Option<Spanned<Verbatim>>,
     /// The step's action was refused by the API server.

@@ -129,9 +129,34 @@ pub(crate) struct Cluster {
     /// Burst of the same (`--kube-api-burst`); 30 when absent.
     #[serde(default)]
     pub(crate) controller_burst: Option<Spanned<u32>>,
+    /// What is in the images of MiniClusters.
+    #[serde(default)]
+    pub(crate) flux: Option<Flux>,
     /// Calls of the Job controller that go wrong: `[{call: update job status, nth: 2, fault: conflict}]`.
     #[serde(default)]
     pub(crate) faults: Option<Vec<Spanned<Fault>>>,
+}
+
+/// `spec.cluster.flux`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Flux {
+    /// Version of flux-core: `0.50.0`, `0.61.2` (the default) or `0.88.0`.
+    #[serde(default)]
+    pub(crate) version: Option<Spanned<Verbatim>>,
+    /// What gets SIGTERM in the pods: `shell` (the default), which keeps it to itself, or `broker`, which leaves Flux in order.
+    #[serde(default)]
+    pub(crate) pid1: Option<Spanned<Pid1>>,
+}
+
+/// The first process of the container with Flux.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Pid1 {
+    /// A shell that forwards nothing: the broker runs on until SIGKILL.
+    Shell,
+    /// The broker.
+    Broker,
 }
 
 /// One call that goes wrong.

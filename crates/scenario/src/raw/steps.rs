@@ -21,13 +21,19 @@ pub(crate) struct Step {
     /// Creates or updates objects: a file with manifests (relative to this file), a manifest, or a list of manifests.
     #[serde(default)]
     pub(crate) apply: Option<Spanned<Anything>>,
-    /// Changes the spec of a Job: `{job: NAME, spec: {…}}`, a merge patch.
+    /// Changes the spec of a Job or a MiniCluster: `{job: NAME, spec: {…}}`, a merge patch.
     #[serde(default)]
     pub(crate) patch: Option<Spanned<Patch>>,
     /// Changes the size of a Job.
     #[serde(default)]
     pub(crate) scale: Option<Spanned<Scale>>,
-    /// Deletes a Job or pods.
+    /// A command typed at the lead of the only MiniCluster: `resource drain 2 Goodbye rank 2`.
+    #[serde(default)]
+    pub(crate) flux: Option<Spanned<FluxCommand>>,
+    /// Sends a signal to the broker of a rank, as `flux exec -r 2 pkill -15 flux-broker` does.
+    #[serde(default, rename = "flux exec")]
+    pub(crate) flux_exec: Option<Spanned<FluxExec>>,
+    /// Deletes a MiniCluster, a Job or pods.
     #[serde(default)]
     pub(crate) delete: Option<Spanned<Delete>>,
     /// Sends a signal to the main process of the first container.
@@ -91,7 +97,11 @@ impl JsonSchema for Anything {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Patch {
     /// The Job.
-    pub(crate) job: Spanned<String>,
+    #[serde(default)]
+    pub(crate) job: Option<Spanned<String>>,
+    /// The MiniCluster.
+    #[serde(default)]
+    pub(crate) minicluster: Option<Spanned<String>>,
     /// The fields of its spec that change; null removes one.
     #[expect(dead_code, reason = "must be there; the value is read as Kubernetes types, from the tree")]
     pub(crate) spec: Spanned<Anything>,
@@ -111,10 +121,47 @@ pub(crate) struct Scale {
     pub(crate) parallelism: Option<Spanned<i32>>,
 }
 
-/// `delete`: a Job, a pod, or several pods.
+/// A command: its text, or `{minicluster, command}`.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum FluxCommand {
+    /// What is typed behind `flux`.
+    Line(String),
+    /// The same, and where.
+    Fields(FluxCommandFields),
+}
+
+/// `flux`, where there are several MiniClusters.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct FluxCommandFields {
+    /// The MiniCluster.
+    pub(crate) minicluster: Spanned<String>,
+    /// What is typed behind `flux`.
+    pub(crate) command: String,
+}
+
+/// `flux exec`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct FluxExec {
+    /// The MiniCluster; may be absent when the scenario has only one.
+    #[serde(default)]
+    pub(crate) minicluster: Option<Spanned<String>>,
+    /// The rank.
+    pub(crate) rank: Spanned<u32>,
+    /// The signal; TERM when absent.
+    #[serde(default)]
+    pub(crate) signal: Option<SignalName>,
+}
+
+/// `delete`: a MiniCluster, a Job, a pod, or several pods.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Delete {
+    /// The MiniCluster.
+    #[serde(default)]
+    pub(crate) minicluster: Option<Spanned<String>>,
     /// The Job.
     #[serde(default)]
     pub(crate) job: Option<Spanned<String>>,
@@ -379,6 +426,12 @@ impl<'de> Deserialize<'de> for Anything {
     }
 }
 
+text_or_mapping!(
+    FluxCommand,
+    FluxCommand::Line,
+    FluxCommand::Fields,
+    "what is typed behind `flux`, or `{minicluster: …, command: …}`"
+);
 text_or_mapping!(Condition, Condition::Type, Condition::Fields, "a condition type or `{type: …, status: …}`");
 text_or_mapping!(Pod, Pod::Short, Pod::Fields, "a pod: `JOB-INDEX` or `{job: …, index: …}`");
 

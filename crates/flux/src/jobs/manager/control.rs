@@ -153,6 +153,11 @@ impl JobManager {
         self.jobs.iter().filter(|job| job.state <= State::Sched).count()
     }
 
+    /// Jobs that have not ended.
+    pub fn unfinished(&self) -> usize {
+        self.jobs.iter().filter(|job| job.state != State::Inactive).count()
+    }
+
     /// The numbers of `flux queue status -v`. A stopped queue withdraws its requests.
     pub fn request_counts(&self) -> RequestCounts {
         let running = self.jobs.iter().filter(|job| job.state == State::Run).count();
