@@ -1,5 +1,5 @@
 //! README's output is real and current: every command in a `console` block is run, and prints what stands below it. A
-//! line `…` stands for any number of lines. `UPDATE_README=1` writes what the commands print, as far as no `…` is there.
+//! line `…` stands for any number of lines. `UPDATE_README=1` writes what the commands print, as far as no `…` stands for it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -56,6 +56,18 @@ fn matches(pattern: &[String], lines: &[String]) -> bool {
     }
 }
 
+/// What was printed, with `…` where the page has it.
+fn abridged(shown: &[String], printed: &[String]) -> Vec<String> {
+    let is_gap = |line: &String| line.trim() == "…";
+    let (Some(first), Some(last)) = (shown.iter().position(is_gap), shown.iter().rposition(is_gap)) else {
+        return printed.to_vec();
+    };
+    let (head, tail) = (first.min(printed.len()), shown.len() - last - 1);
+    let gap = [shown[first].clone()];
+    let tail = &printed[printed.len().saturating_sub(tail)..];
+    [&printed[..head], &gap, tail].concat()
+}
+
 #[test]
 fn the_output_in_readme_is_what_the_commands_print() {
     let path = root().join("README.md");
@@ -71,7 +83,8 @@ fn the_output_in_readme_is_what_the_commands_print() {
     for (shown, printed) in blocks.iter().zip(printed).rev() {
         if !matches(&shown.output, &printed) {
             wrong.push(format!("$ {}\n{}", shown.command, printed.join("\n")));
-            lines.splice(shown.line + 1..shown.line + 1 + shown.output.len(), printed);
+            let place = shown.line + 1..shown.line + 1 + shown.output.len();
+            lines.splice(place, abridged(&shown.output, &printed));
         }
     }
     if std::env::var_os("UPDATE_README").is_some() && !wrong.is_empty() {
