@@ -216,7 +216,10 @@ fn refusal(source: &Arc<SourceFile>, error: &serde_saphyr::Error) -> ScenarioErr
                 .with_help("a text that begins with `!` is a tag in YAML: quote it with `'…'`")
         }
         _ => ScenarioError::new(source, at, Problem::Yaml(text), "here")
-            .with_help("quote texts that contain `: `, ` #`, or begin with one of `{[*&!|>'\"%@`"),
+            .with_help(
+                "quote texts that contain `: `, ` #`, or begin with one of `{[*&!|>'\"%@`; a table whose first line \
+                 is further in than the others begins with `|2`",
+            ),
     }
 }
 
