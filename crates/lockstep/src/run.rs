@@ -10,6 +10,7 @@ use towtank_model::version::KubernetesVersion;
 
 use crate::claim::Mismatch;
 use crate::observation_trace::ObservationTrace;
+use crate::table::Grid;
 use crate::world::{Refusal, WorldError, WorldKind};
 
 /// One scenario, played once.
@@ -125,6 +126,17 @@ pub struct ExpectationResult {
     pub outcome: Outcome,
     /// How often its clauses were evaluated.
     pub evaluations: u64,
+    /// The tables that it is about, as they were when it held.
+    pub tables: Vec<SeenTable>,
+}
+
+/// A table that was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenTable {
+    /// The command that prints it.
+    pub command: &'static str,
+    /// What it showed, generated suffixes of names masked.
+    pub grid: Grid,
 }
 
 /// What became of an expectation.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use towtank_lockstep::claim::{Difference, Mismatch};
-use towtank_lockstep::run::{ExpectationResult, Failure, Outcome, Run, StepOutcome, StepResult};
+use towtank_lockstep::run::{ExpectationResult, Failure, Outcome, Run, SeenTable, StepOutcome, StepResult};
 use towtank_lockstep::verdict::{Judgement, PairVerdict, Party};
 use towtank_model::time::Time;
 
@@ -86,7 +86,12 @@ fn expectation(result: &ExpectationResult, text: &str) -> Value {
         "heldAtSeconds": at.map(seconds),
         "latencySeconds": latency.map(length),
         "evaluations": result.evaluations,
+        "tables": result.tables.iter().map(|table| table_seen(table)).collect::<Vec<_>>(),
     })
+}
+
+fn table_seen(table: &SeenTable) -> Value {
+    json!({ "command": table.command, "columns": table.grid.columns, "rows": table.grid.rows })
 }
 
 fn failure(failure: &Failure, run: &Run, text: &str) -> Value {

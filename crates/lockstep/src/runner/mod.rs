@@ -13,11 +13,12 @@ use std::time::Duration;
 use towtank_model::server::TraceEntry;
 use towtank_model::time::Time;
 use towtank_model::version::KubernetesVersion;
-use towtank_scenario::ast::{Action, Claim, Expectation, Scenario, Step, When};
+use towtank_scenario::ast::{Action, Claim, Clause, Expectation, Scenario, Step, When};
 
 use crate::claim::{self, Memo, Mismatch, Subject};
 use crate::observation_trace::Recorder;
-use crate::run::{ExpectationResult, Failure, FailureCause, Outcome, Run, StepResult};
+use crate::kubectl;
+use crate::run::{ExpectationResult, Failure, FailureCause, Outcome, Run, SeenTable, StepResult};
 use crate::trace_text;
 use crate::world::{Refusal, World};
 use monitor::Monitor;
@@ -234,10 +235,26 @@ impl<'a> Player<'a> {
             When::Never | When::Before => Ok(Outcome::Unsettled),
         };
         self.steps[step_index].expectations[position].evaluations += memo.evaluations();
+        if matches!(result, Ok(Outcome::Held { .. })) {
+            self.steps[step_index].expectations[position].tables = self.tables(expectation);
+        }
         result.map_err(|cause| {
             self.steps[step_index].expectations[position].outcome = Outcome::Failed;
             stop(cause)
         })
+    }
+
+    /// The tables that an expectation is about, as they are now.
+    fn tables(&mut self, expectation: &Expectation) -> Vec<SeenTable> {
+        let (version, observation) = (self.version, self.world.observe());
+        let seen = |clause: &Clause| match &clause.claim {
+            Claim::Table(table) => {
+                let grid = kubectl::grid(table.command, observation, version);
+                Some(SeenTable { command: table.command.as_str(), grid })
+            }
+            _ => None,
+        };
+        expectation.clauses.iter().filter_map(seen).collect()
     }
 
     fn settle_now(
@@ -449,7 +466,7 @@ fn unplayed(step: &Step, version: KubernetesVersion) -> StepResult {
     let outcome =
         |e: &Expectation| if speaks_of(e, version) { Outcome::Unsettled } else { Outcome::OtherVersions };
     let result =
-        |e: &Expectation| ExpectationResult { span: e.span.clone(), outcome: outcome(e), evaluations: 0 };
+        |e: &Expectation| ExpectationResult { span: e.span.clone(), outcome: outcome(e), evaluations: 0, tables: Vec::new() };
     StepResult {
         name: step.name.value.clone(),
         at: None,
