@@ -201,7 +201,7 @@ impl Overlay {
 
     /// Ranks that are dead and of which nobody knows it.
     pub fn dead(&self) -> impl Iterator<Item = u32> + '_ {
-        self.suspects.iter().copied().filter(|rank| self.process(*rank).is_none())
+        self.suspects.iter().copied().filter(|rank| self.accepted(*rank).is_none())
     }
 
     /// The state of a broker, if it runs.

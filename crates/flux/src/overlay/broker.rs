@@ -99,6 +99,7 @@ impl Overlay {
     pub fn start(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
         self.known(rank)?;
         if self.process(rank).is_some() {
+            self.suspect(now, rank, draw);
             self.end(now, rank, 1);
         }
         self.incarnations += 1;
@@ -197,6 +198,10 @@ impl Overlay {
         self.set_state(now, rank, BrokerState::Quorum);
         if rank == 0 {
             self.tell(now, Fact::LeadUp);
+        }
+        // A parent that nobody upstream knows joins nobody to the group.
+        if self.topology.parent(rank).is_some_and(|parent| !self.online.contains(parent)) {
+            return;
         }
         self.online.insert(rank);
         self.tell(now, Fact::Online(rank));
