@@ -385,4 +385,57 @@ proptest! {
             }
         }
     }
+
+    /// With limits on all jobs the first blocked one starts no later than was promised at any time before, whatever is
+    /// submitted behind it (easy, hybrid, conservative).
+    #[test]
+    fn a_promise_is_never_put_off(
+        policy in prop::sample::select(vec![Policy::Easy, Policy::Hybrid, Policy::Conservative]),
+        steps in prop::collection::vec((request(), 1_u64..20, 0_u64..6, prop::bool::weighted(0.2)), 1..60),
+    ) {
+        let inventory = Inventory::uniform("a[0-4]".parse().unwrap(), 4);
+        let mut engine = Engine::new(&inventory, Scheduler::Fluxion(policy), Features::of(FluxVersion::V0_61));
+        engine.set_up(&Idset::below(NODES as u32));
+        let mut queue: Vec<(JobId, Request)> = Vec::new();
+        let mut running: Vec<(JobId, u64)> = Vec::new();
+        let mut promised: BTreeMap<JobId, u64> = BTreeMap::new();
+        let mut now = 0;
+        for (at, (request, limit, wait, early)) in (1..).zip(steps) {
+            let request = Request { limit: Some(Duration::from_secs(limit)), ranks: None, ..request };
+            queue.push((JobId(at), request));
+            queue.truncate(30);
+            // Every end is an event, as it is for the scheduler; some jobs end before their limit.
+            for second in now..=now + wait {
+                now = second;
+                if early && second % 3 == 0 && let Some((job, _)) = running.pop() {
+                    engine.release(job);
+                }
+                running.retain(|(job, end)| {
+                    if *end <= now {
+                        engine.release(*job);
+                    }
+                    *end > now
+                });
+                let decisions = engine.pass(Duration::from_secs(now), queue.iter().map(|(job, request)| (*job, request)));
+                let mut first = true;
+                for (job, decision) in decisions {
+                    match decision {
+                        Decision::Allocate(_) => {
+                            prop_assert!(promised.get(&job).is_none_or(|promised| now <= *promised), "{} was put off", job);
+                            let limit = queue.iter().find(|(id, _)| *id == job).unwrap().1.limit.unwrap().as_secs();
+                            running.push((job, now + limit));
+                            queue.retain(|(id, _)| *id != job);
+                        }
+                        Decision::Deny(_) => queue.retain(|(id, _)| *id != job),
+                        Decision::Reserve(start, _) if std::mem::take(&mut first) => {
+                            let earlier = promised.insert(job, start.as_secs());
+                            prop_assert!(earlier.is_none_or(|earlier| start.as_secs() <= earlier), "{} was put off", job);
+                        }
+                        Decision::Reserve(..) => {}
+                    }
+                }
+                prop_assert!(queue.first().is_none_or(|(job, _)| promised.get(job).is_some_and(|promised| now <= *promised)));
+            }
+        }
+    }
 }
