@@ -4,12 +4,18 @@
 //! Nothing here opens a socket, reads a clock or starts a thread, and nothing knows of Kubernetes: the caller says what
 //! happens and when, and asks what follows from it.
 
+pub mod calendar;
+pub mod command;
 pub mod duration;
 pub mod hostlist;
 pub mod idset;
+pub mod instance;
 pub mod job_id;
 pub mod jobs;
 pub mod jobs_table;
+pub mod latency;
+pub mod overlay;
+pub mod resource;
 pub mod scheduler;
 pub mod time;
 pub mod version;

@@ -1,50 +1,8 @@
 //! How long the steps of a job take.
 
-use std::time::Duration;
-
-use crate::time::Draw;
 use crate::version::FluxVersion;
 
-/// A recorded latency: half of the draws fall evenly between `min` and `median`, half between `median` and `max`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spread {
-    /// The shortest one seen.
-    pub min: Duration,
-    /// The one in the middle.
-    pub median: Duration,
-    /// The longest one seen.
-    pub max: Duration,
-}
-
-impl Spread {
-    /// Three values in microseconds.
-    pub const fn micros(min: u64, median: u64, max: u64) -> Self {
-        Self {
-            min: Duration::from_micros(min),
-            median: Duration::from_micros(median),
-            max: Duration::from_micros(max),
-        }
-    }
-
-    /// Always the same.
-    pub const fn fixed(latency: Duration) -> Self {
-        Self { min: latency, median: latency, max: latency }
-    }
-
-    /// The next latency. A spread without width asks for no random number.
-    pub fn draw(&self, draw: &mut dyn Draw) -> Duration {
-        if self.min == self.max {
-            return self.median;
-        }
-        let unit = draw.unit().clamp(0.0, 1.0);
-        let between = |low: Duration, high: Duration, part: f64| low + high.saturating_sub(low).mul_f64(part);
-        if unit < 0.5 {
-            between(self.min, self.median, unit * 2.0)
-        } else {
-            between(self.median, self.max, unit * 2.0 - 1.0)
-        }
-    }
-}
+pub use crate::latency::Spread;
 
 /// The steps of a job, from one event to the next (part I, table of latencies; `constants.json`: `job_event_ms`).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,9 +18,16 @@ pub struct Features {
     /// A torpid rank is drained and stays so; later versions only hide it from the scheduler while it is torpid (I, B.6).
     pub torpid_drains: bool,
 
+    /// `flux overlay errors` exists and `flux overlay status` says why a rank is not there (recordings 01, 03).
+    pub overlay_errors: bool,
+
     // Resources.
     /// A drain is kept by rank and host name; up to 0.61 by rank alone (part I 6).
     pub drain_by_host: bool,
+    /// Who is online is a journal that `flux resource eventlog` reads; before, the KVS kept it (recordings 01, 06).
+    pub resource_journal: bool,
+    /// `flux resource status` knows allocated, torpid and housekeeping nodes (recording 01).
+    pub status_shows_allocated: bool,
     /// `flux resource list` shows the column NGPUS even if all are zero; hidden up to 0.50 (part I).
     pub list_shows_zero_gpus: bool,
     /// The narrow columns and the joined header `STATEUP` of 0.88 (part I).
@@ -38,7 +45,19 @@ pub struct Features {
     /// The note of sched-simple says what was needed: `need 5 exclusive node(s), only 4 eligible` (part I 2).
     pub unsatisfiable_says_need: bool,
 
+    /// `flux queue` takes the name of a queue where it took a reason before, and `flux queue list` shows whether it is
+    /// enabled and started (recording 11).
+    pub queue_by_name: bool,
+    /// `job.exception` lines name the job (recording 03).
+    pub exception_names_job: bool,
+    /// `flux job info ID R` of a job without resources says which key is missing (recording 04).
+    pub info_names_key: bool,
+
     // State.
+    /// A restored queue that was stopped stays stopped; up to 0.61 it only says so (part I, D.4).
+    pub restores_stopped_queue: bool,
+    /// `flux shutdown --dump` says where the dump goes (recording 06).
+    pub shutdown_names_dump: bool,
     /// A missing archive is ignored; up to 0.61 the lead exits 1 (part I 16).
     pub missing_archive_boots: bool,
 
@@ -56,8 +75,11 @@ impl Features {
             hostlist_finds: since(FluxVersion::V0_88),
             checks_host_names: since(FluxVersion::V0_88),
             quorum_is_size: since(FluxVersion::V0_61),
+            overlay_errors: since(FluxVersion::V0_88),
             torpid_drains: !since(FluxVersion::V0_88),
             drain_by_host: since(FluxVersion::V0_88),
+            resource_journal: since(FluxVersion::V0_88),
+            status_shows_allocated: since(FluxVersion::V0_88),
             list_shows_zero_gpus: since(FluxVersion::V0_61),
             narrow_tables: since(FluxVersion::V0_88),
             checks_host_constraints: since(FluxVersion::V0_88),
@@ -65,6 +87,11 @@ impl Features {
             info_held: since(FluxVersion::V0_88),
             node_failure_note: since(FluxVersion::V0_88),
             unsatisfiable_says_need: since(FluxVersion::V0_88),
+            queue_by_name: since(FluxVersion::V0_88),
+            exception_names_job: since(FluxVersion::V0_88),
+            info_names_key: since(FluxVersion::V0_88),
+            restores_stopped_queue: since(FluxVersion::V0_88),
+            shutdown_names_dump: since(FluxVersion::V0_88),
             missing_archive_boots: since(FluxVersion::V0_88),
             prunes_nodes: version.fluxion() == Fluxion::V0_54,
         }

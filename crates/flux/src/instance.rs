@@ -1,0 +1,393 @@
+//! A Flux instance: brokers, their overlay, resources and jobs, as one state machine (specs/flux.md part B).
+//!
+//! The caller starts brokers, kills them and types commands; [`Instance::next_time`] says when something happens by itself, and
+//! [`Instance::advance`] lets it. What happens to a rank goes the way that it goes in Flux: overlay, group of those online, resource
+//! module, scheduler. Everything but the overlay lives in the lead, and dies with it: what a lead finds when it starts is what it wrote when it
+//! last ended in order, or what an archive holds.
+
+mod state;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::jobs::{JobLatencies, JobManager, NodeLoss, Program};
+use crate::latency::Latencies;
+use crate::overlay::{Fact, Overlay, Quorum, Reason, Refused, Topology};
+use crate::resource::{Busy, Resources};
+use crate::time::{Draw, Instant};
+use crate::version::{Features, FluxVersion, Scheduler};
+use crate::{Hostlist, Idset};
+
+pub use state::Stored;
+
+/// How an instance is configured.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// flux-core.
+    pub version: FluxVersion,
+    /// What differs by version; a caller may change single fields.
+    pub features: Features,
+    /// Scheduler and policy.
+    pub scheduler: Scheduler,
+    /// Rank = position in this list.
+    pub hosts: Hostlist,
+    /// Cores of every rank.
+    pub cores: u32,
+    /// `[resource] exclude`.
+    pub excluded: Idset,
+    /// `tbon.topo`.
+    pub topology: Topology,
+    /// `broker.quorum`.
+    pub quorum: Quorum,
+    /// Brokers, overlay, resources.
+    pub latencies: Latencies,
+    /// Jobs.
+    pub job_latencies: JobLatencies,
+    /// Who runs the instance.
+    pub user: String,
+    /// What time of Unix the caller's epoch is.
+    pub wall: Duration,
+}
+
+impl Setup {
+    /// An instance of this version with the defaults of a MiniCluster.
+    pub fn new(version: FluxVersion, scheduler: Scheduler, hosts: Hostlist, cores: u32) -> Self {
+        Self {
+            version,
+            features: Features::of(version),
+            scheduler,
+            hosts,
+            cores,
+            excluded: Idset::new(),
+            topology: Topology::Kary(256),
+            quorum: Quorum::All,
+            latencies: if version >= FluxVersion::V0_88 { Latencies::slow_start() } else { Latencies::default() },
+            job_latencies: JobLatencies::of(version),
+            user: "root".to_owned(),
+            wall: Duration::ZERO,
+        }
+    }
+}
+
+/// What lives in the lead's process.
+#[derive(Clone, Debug)]
+pub(crate) struct Lead {
+    pub(crate) resources: Resources,
+    pub(crate) jobs: JobManager,
+    /// `flux queue stop` without `--nocheckpoint`: remembered over a restart.
+    pub(crate) stopped: bool,
+    /// `flux queue status` says that a restored queue is stopped, though it is not (up to 0.61).
+    pub(crate) announced: bool,
+    /// Where `flux shutdown --dump=` wants the archive.
+    pub(crate) dump: Option<String>,
+}
+
+/// What happens in the lead a little after the overlay knew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Later {
+    /// The resource module learns that a rank is gone.
+    Gone(u32),
+    /// Everybody is sent a message: who is dead is found out.
+    Probe,
+}
+
+/// A Flux instance.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    setup: Setup,
+    overlay: Overlay,
+    lead: Option<Lead>,
+    /// The lead's statedir.
+    disk: Option<Stored>,
+    /// `content.restore`: the archive that every start of the lead begins from.
+    restore: Option<String>,
+    /// Archives by file name. They outlive the instance: a caller hands them on.
+    archives: BTreeMap<String, Stored>,
+    later: BTreeMap<(Instant, u64), Later>,
+    sequence: u64,
+    exits: Vec<(Instant, u32, i32)>,
+    runs: bool,
+    /// What the program of the next job does.
+    program: Option<Program>,
+}
+
+impl Instance {
+    /// An instance of which no broker runs.
+    pub fn new(setup: Setup) -> Self {
+        let mut overlay =
+            Overlay::new(setup.hosts.clone(), setup.version, setup.features.clone(), setup.topology, setup.latencies.clone());
+        overlay.set_quorum(setup.quorum.clone());
+        Self {
+            setup,
+            overlay,
+            lead: None,
+            disk: None,
+            restore: None,
+            archives: BTreeMap::new(),
+            later: BTreeMap::new(),
+            sequence: 0,
+            exits: Vec::new(),
+            runs: false,
+            program: None,
+        }
+    }
+
+    /// The configuration.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// The overlay network.
+    pub fn overlay(&self) -> &Overlay {
+        &self.overlay
+    }
+
+    pub(crate) fn overlay_mut(&mut self) -> &mut Overlay {
+        &mut self.overlay
+    }
+
+    /// Resources, while the lead answers.
+    pub fn resources(&self) -> Option<&Resources> {
+        self.lead.as_ref().map(|lead| &lead.resources)
+    }
+
+    /// Jobs, while the lead answers.
+    pub fn jobs(&self) -> Option<&JobManager> {
+        self.lead.as_ref().map(|lead| &lead.jobs)
+    }
+
+    pub(crate) fn lead(&self) -> Option<&Lead> {
+        self.lead.as_ref()
+    }
+
+    pub(crate) fn lead_mut(&mut self) -> Option<&mut Lead> {
+        self.lead.as_mut()
+    }
+
+    /// Whether the lead reached RUN.
+    pub fn runs(&self) -> bool {
+        self.runs
+    }
+
+    /// Changes `broker.quorum` for the next start of the lead.
+    pub fn set_quorum(&mut self, quorum: Quorum) {
+        self.setup.quorum = quorum.clone();
+        self.overlay.set_quorum(quorum);
+    }
+
+    /// The latencies of brokers and overlay, to be changed at any time.
+    pub fn latencies_mut(&mut self) -> &mut Latencies {
+        self.overlay.latencies_mut()
+    }
+
+    /// What the program of the next job does, if the caller knows better than its command line says.
+    pub fn give_program(&mut self, program: Option<Program>) {
+        self.program = program;
+    }
+
+    pub(crate) fn take_program(&mut self) -> Option<Program> {
+        self.program.take()
+    }
+
+    /// Exit codes of brokers since the caller last asked.
+    pub fn take_exits(&mut self) -> Vec<(Instant, u32, i32)> {
+        std::mem::take(&mut self.exits)
+    }
+
+    /// A broker is started.
+    pub fn broker_started(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
+        self.overlay.start(now, rank, draw)?;
+        self.settle(now, draw);
+        Ok(())
+    }
+
+    /// When rc1 of a broker that was just started will be done, if the caller knows it better than the latencies do.
+    pub fn broker_ready_at(&mut self, rank: u32, ready: Instant) {
+        self.overlay.ready_at(rank, ready);
+    }
+
+    /// SIGTERM: the broker leaves in order.
+    pub fn broker_terminated(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
+        self.overlay.term(now, rank, draw)?;
+        self.settle(now, draw);
+        Ok(())
+    }
+
+    /// SIGKILL, or the end of its container.
+    pub fn broker_killed(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
+        self.overlay.kill(now, rank, draw)?;
+        self.settle(now, draw);
+        Ok(())
+    }
+
+    /// SIGSTOP, then SIGCONT.
+    pub fn broker_frozen(&mut self, now: Instant, rank: u32, frozen: bool, draw: &mut dyn Draw) -> Result<(), Refused> {
+        if frozen {
+            self.overlay.freeze(now, rank, draw)?;
+        } else {
+            self.overlay.thaw(now, rank)?;
+        }
+        self.settle(now, draw);
+        Ok(())
+    }
+
+    /// The network between a rank and its parent fails, then works again.
+    pub fn partitioned(&mut self, now: Instant, rank: u32, cut: bool, draw: &mut dyn Draw) -> Result<(), Refused> {
+        if cut {
+            self.overlay.cut(now, rank, draw)?;
+        } else {
+            self.overlay.heal(now, rank, draw)?;
+        }
+        self.settle(now, draw);
+        Ok(())
+    }
+
+    /// `flux overlay disconnect`.
+    pub fn disconnected(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
+        self.overlay.disconnect(now, rank, draw)?;
+        self.settle(now, draw);
+        Ok(())
+    }
+
+    /// A broker of another configuration or version says hello in the name of a rank: whether its parent would have it.
+    pub fn stranger(&mut self, rank: u32, host: &str, version: FluxVersion) -> Result<(), Refused> {
+        self.overlay.stranger(rank, host, version)
+    }
+
+    /// Sends a message to a rank: whether it arrives. A dead one is found out.
+    pub fn reach(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> bool {
+        let arrived = self.overlay.send(now, rank, draw);
+        self.settle(now, draw);
+        arrived
+    }
+
+    /// When something happens next, if the caller does nothing.
+    pub fn next_time(&self) -> Option<Instant> {
+        let later = self.later.keys().next().map(|(time, _)| *time);
+        let jobs = self.lead.as_ref().and_then(|lead| lead.jobs.next_time());
+        [self.overlay.next_time(), later, jobs].into_iter().flatten().min()
+    }
+
+    /// Lets everything happen up to and including `to`.
+    pub fn advance(&mut self, to: Instant, draw: &mut dyn Draw) {
+        while let Some(next) = self.next_time().filter(|next| *next <= to) {
+            self.overlay.advance(next, draw);
+            self.settle(next, draw);
+            while let Some(entry) = self.later.first_entry().filter(|entry| entry.key().0 <= next) {
+                let later = entry.remove();
+                self.catch_up(next, later, draw);
+            }
+            self.advance_jobs(next, draw);
+        }
+        self.advance_jobs(to, draw);
+    }
+
+    fn advance_jobs(&mut self, to: Instant, draw: &mut dyn Draw) {
+        let Some(lead) = &mut self.lead else { return };
+        lead.jobs.advance(to, draw);
+        // A job that is sent to a rank whose death nobody has noticed yet notices it (recording 09).
+        let dead = self.overlay.dead().filter(|rank| lead.jobs.busy(*rank)).collect::<Vec<_>>();
+        for rank in dead {
+            self.reach(to, rank, draw);
+        }
+    }
+
+    /// Ranks that jobs use.
+    pub fn busy(&self) -> Busy {
+        let Some(lead) = &self.lead else { return Busy::default() };
+        let used = |rank: u32| Some((rank, lead.jobs.allocated_cores(rank))).filter(|(_, cores)| *cores > 0);
+        Busy { cores: lead.jobs.allocated().iter().filter_map(used).collect() }
+    }
+
+    /// Tells the lead what the overlay found out.
+    pub(crate) fn settle(&mut self, now: Instant, draw: &mut dyn Draw) {
+        // Facts may cause others (a probe finds the dead); each rank is found dead once.
+        loop {
+            let facts = self.overlay.take_facts();
+            if facts.is_empty() {
+                break;
+            }
+            for (time, fact) in facts {
+                self.learn(time, fact, draw);
+            }
+        }
+        self.update_scheduler(now);
+    }
+
+    fn learn(&mut self, now: Instant, fact: Fact, draw: &mut dyn Draw) {
+        match fact {
+            Fact::LeadUp => self.boot(now, draw),
+            Fact::Running => self.runs = true,
+            Fact::Online(rank) => {
+                if let Some(lead) = &mut self.lead {
+                    lead.resources.set_online(now, rank);
+                }
+            }
+            Fact::Gone(rank, reason) => {
+                if let (Some(lead), true) = (&mut self.lead, reason != Reason::Left) {
+                    lead.jobs.node_failed(now, rank, NodeLoss::Lost);
+                }
+                let down = self.setup.latencies.down.draw(draw);
+                self.postpone(now + down, Later::Gone(rank));
+            }
+            Fact::ShellsEnd(rank) => {
+                if let Some(lead) = &mut self.lead {
+                    lead.jobs.node_failed(now, rank, NodeLoss::Left);
+                }
+            }
+            Fact::Torpid(rank) => {
+                if let Some(lead) = &mut self.lead {
+                    lead.resources.set_torpid(now, rank);
+                }
+                if self.setup.features.torpid_drains {
+                    // The drain is an event that every broker gets: a dead one is found out (recording 16).
+                    let down = self.setup.latencies.down.draw(draw);
+                    self.postpone(now + down, Later::Probe);
+                }
+            }
+            Fact::Responsive(rank) => {
+                if let Some(lead) = &mut self.lead {
+                    lead.resources.set_responsive(rank);
+                }
+            }
+            Fact::LeadCleanup => {
+                if let Some(lead) = &mut self.lead {
+                    lead.jobs.shutdown(now);
+                }
+            }
+            Fact::LeadDown(clean) => self.lead_ended(now, clean),
+            Fact::Exited(rank, code) => self.exits.push((now, rank, code)),
+        }
+    }
+
+    fn catch_up(&mut self, now: Instant, later: Later, draw: &mut dyn Draw) {
+        match later {
+            // It may be back already.
+            Later::Gone(rank) if !self.overlay.online().contains(rank) => {
+                if let Some(lead) = &mut self.lead {
+                    lead.resources.set_offline(now, rank);
+                }
+            }
+            Later::Gone(_) => {}
+            Later::Probe => {
+                for rank in 1..self.overlay.size() {
+                    self.overlay.send(now, rank, draw);
+                }
+            }
+        }
+        self.settle(now, draw);
+    }
+
+    fn postpone(&mut self, at: Instant, later: Later) {
+        self.sequence += 1;
+        self.later.insert((at, self.sequence), later);
+    }
+
+    /// The scheduler learns which ranks may get work.
+    pub(crate) fn update_scheduler(&mut self, now: Instant) {
+        if let Some(lead) = &mut self.lead {
+            let up = lead.resources.up();
+            lead.jobs.set_up(now, &up);
+        }
+    }
+}
