@@ -19,6 +19,7 @@ const fn exit_status(code: u32) -> u32 {
 
 /// The status of tasks that got SIGTERM, SIGALRM (recordings 03, 05).
 pub(super) const TERMINATED: u32 = exit_status(128 + 15);
+const SIGTERM: u32 = 15;
 const ALARM: u32 = exit_status(128 + 14);
 
 impl JobManager {
@@ -53,11 +54,9 @@ impl JobManager {
                 self.after(latency, Timer::Killed(slot, generation, status));
             }
             Timer::Killed(slot, generation, status) if self.is_current(slot, generation) => {
-                if self.jobs.get(slot).is_some_and(|job| job.event("start").is_some()) {
-                    self.finish(slot, status, draw);
-                } else {
-                    self.clean_up(slot, draw);
-                }
+                // Of a job that has not started, the shells die by the signal itself (recording 09).
+                let started = self.jobs.get(slot).is_some_and(|job| job.event("start").is_some());
+                self.finish(slot, if started { status } else { SIGTERM }, draw);
             }
             Timer::Start(..) | Timer::Finish(..) | Timer::Expire(..) | Timer::Killed(..) => {}
             Timer::Clean(slot) => self.clean(slot),
@@ -183,7 +182,8 @@ impl JobManager {
         let allocation = Arc::new(allocation);
         let annotation = match self.setup.scheduler {
             Scheduler::Simple => Annotation::Summary(Arc::clone(&allocation)),
-            Scheduler::Fluxion(_) => Annotation::Immediate,
+            Scheduler::Fluxion(_) if self.setup.features.fluxion_annotates => Annotation::Immediate,
+            Scheduler::Fluxion(_) => Annotation::None,
         };
         self.log(slot, self.now, EventKind::Alloc(annotation));
         let Some(job) = self.jobs.get_mut(slot) else { return };
@@ -244,8 +244,10 @@ impl JobManager {
         job.state = State::Inactive;
         job.inactive = Some(now);
         let id = job.id;
-        self.engine.release(id);
-        self.wake();
+        // Only cores that come back are news to the scheduler.
+        if self.engine.release(id) {
+            self.wake();
+        }
         self.release_dependents();
     }
 
