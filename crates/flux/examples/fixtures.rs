@@ -64,14 +64,18 @@ fn main() -> Result<()> {
     };
     let fixtures = PathBuf::from(fixtures);
     let stories = read_stories(&fs::read_to_string(fixtures.join("stories.txt"))?)?;
-    let mut files: Vec<PathBuf> = fs::read_dir(recordings)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(recordings)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.sort();
     for file in files {
         let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
         if file.extension().is_none_or(|extension| extension != "json") || !name.starts_with("core-") {
             continue;
         }
-        let (version, experiment) = name.trim_start_matches("core-").split_once('-').ok_or("a recording is called core-VERSION-NAME")?;
+        let (version, experiment) = name
+            .trim_start_matches("core-")
+            .split_once('-')
+            .ok_or("a recording is called core-VERSION-NAME")?;
         let story = stories.get(&format!("{version}/{experiment}")).or_else(|| stories.get(experiment));
         let story = story.ok_or_else(|| format!("stories.txt says nothing of {experiment}"))?;
         let text = fixture(&file, version, experiment, story)?;
@@ -113,7 +117,10 @@ fn read_stories(text: &str) -> Result<BTreeMap<String, Story>> {
                 None => Place::After(number.trim_start_matches('+').parse()?, seconds),
             };
             // `{experiment}` stands for what is different between experiments of one family: the scheduler.
-            let scheduler = name.split_once("placement-").or_else(|| name.split_once("sched-")).map_or("", |(_, scheduler)| scheduler);
+            let scheduler = name
+                .split_once("placement-")
+                .or_else(|| name.split_once("sched-"))
+                .map_or("", |(_, scheduler)| scheduler);
             story.deeds.push(Deed {
                 section: section.clone(),
                 place,
@@ -138,12 +145,18 @@ fn fixture(file: &Path, version: &str, experiment: &str, story: &Story) -> Resul
     let texts: Vec<(f64, String)> = steps
         .iter()
         .filter_map(|(time, step)| match step {
-            Step::Command { line, stdout, stderr, .. } => Some((*time, format!("{line}\n{stdout}\n{stderr}"))),
+            Step::Command { line, stdout, stderr, .. } => {
+                Some((*time, format!("{line}\n{stdout}\n{stderr}")))
+            }
             Step::Note(_) => None,
         })
         .collect();
     let online = online(&texts, epoch)?;
-    let ends: Vec<f64> = deeds(&steps, story)?.into_iter().filter(|deed| deed.1.starts_with("cluster")).map(|deed| deed.0).collect();
+    let ends: Vec<f64> = deeds(&steps, story)?
+        .into_iter()
+        .filter(|deed| deed.1.starts_with("cluster"))
+        .map(|deed| deed.0)
+        .collect();
     let leads = starts_of_the_lead(&steps, story);
     let jobs = jobs(&steps, &texts, &leads);
     let names: normal::Names = jobs.iter().map(|job| (job.id.clone(), job.name.clone())).collect();
@@ -153,17 +166,34 @@ fn fixture(file: &Path, version: &str, experiment: &str, story: &Story) -> Resul
         lines.push((deed.0, 3, format!("@{:.3} {}\n", deed.0, deed.1)));
     }
     for job in jobs.iter().filter(|job| !job.seen) {
-        let Some((_, command)) = story.unseen.iter().find(|(name, _)| *name == job.title || name == "*") else { continue };
-        lines.push((job.time, 4, format!("@{:.3} unseen {} = {}\n", job.time, job.name, command.replace("NAME", &job.title))));
+        let Some((_, command)) = story.unseen.iter().find(|(name, _)| *name == job.title || name == "*")
+        else {
+            continue;
+        };
+        lines.push((
+            job.time,
+            4,
+            format!("@{:.3} unseen {} = {}\n", job.time, job.name, command.replace("NAME", &job.title)),
+        ));
     }
     for (time, step) in &steps {
         match step {
             Step::Note(note) => {
                 if let Some((rank, line)) = start(note) {
                     // Before the rank is started again, and before the instance has ended.
-                    let again = steps.iter().filter(|(later, step)| later > time && matches!(step, Step::Note(note) if starts(note, rank)));
-                    let end = ends.iter().copied().chain(again.map(|step| step.0)).filter(|end| end > time).fold(f64::MAX, f64::min);
-                    let line = match online.iter().find(|(at, ranks)| at > time && *at < end && ranks.contains(rank)) {
+                    let again = steps.iter().filter(|(later, step)| {
+                        later > time && matches!(step, Step::Note(note) if starts(note, rank))
+                    });
+                    let end = ends
+                        .iter()
+                        .copied()
+                        .chain(again.map(|step| step.0))
+                        .filter(|end| end > time)
+                        .fold(f64::MAX, f64::min);
+                    let line = match online
+                        .iter()
+                        .find(|(at, ranks)| at > time && *at < end && ranks.contains(rank))
+                    {
                         Some((at, _)) => format!("{line} online={at:.3}"),
                         None => line,
                     };
@@ -174,7 +204,10 @@ fn fixture(file: &Path, version: &str, experiment: &str, story: &Story) -> Resul
                 // How an id is spelled is not a matter of which job it is.
                 let nobody = normal::Names::new();
                 let names = if line.starts_with("flux job id") { &nobody } else { &names };
-                let mut text = format!("@{time:.3} {seconds:.3} $ {}\n= {code}", normal::named(&line.replace('\n', " "), names));
+                let mut text = format!(
+                    "@{time:.3} {seconds:.3} $ {}\n= {code}",
+                    normal::named(&line.replace('\n', " "), names)
+                );
                 let submitted = jobs.iter().find(|job| job.run_by.is_some_and(|by| (by - time).abs() < 1e-9));
                 if let Some(job) = submitted {
                     write!(text, " {}", job.name)?;
@@ -219,7 +252,16 @@ fn steps(recording: &Value) -> Result<Vec<(f64, Step)>> {
             None => "?".to_owned(),
         };
         let seconds = step.get("ms").and_then(Value::as_f64).unwrap_or_default() / 1000.0;
-        steps.push((time, Step::Command { line: text("cmd"), code, stdout: text("stdout"), stderr: text("stderr"), seconds }));
+        steps.push((
+            time,
+            Step::Command {
+                line: text("cmd"),
+                code,
+                stdout: text("stdout"),
+                stderr: text("stderr"),
+                seconds,
+            },
+        ));
     }
     Ok(steps)
 }
@@ -231,7 +273,9 @@ fn deeds(steps: &[(f64, Step)], story: &Story) -> Result<Vec<(f64, String)>> {
         let first = if deed.section.is_empty() {
             Some(0)
         } else {
-            steps.iter().position(|(_, step)| matches!(step, Step::Note(note) if note.starts_with(&deed.section)))
+            steps
+                .iter()
+                .position(|(_, step)| matches!(step, Step::Note(note) if note.starts_with(&deed.section)))
         };
         let Some(first) = first else { continue };
         let heading = if deed.section.is_empty() { 0.0 } else { steps.get(first).map_or(0.0, |step| step.0) };
@@ -387,7 +431,14 @@ fn jobs(steps: &[(f64, Step)], texts: &[(f64, String)], leads: &[f64]) -> Vec<Jo
     for (time, text) in texts {
         for id in normal::ids(text) {
             if id.len() >= 6 && !jobs.iter().any(|job| job.id == id) {
-                jobs.push(Job { id, name: String::new(), title: String::new(), time: *time, seen: false, run_by: None });
+                jobs.push(Job {
+                    id,
+                    name: String::new(),
+                    title: String::new(),
+                    time: *time,
+                    seen: false,
+                    run_by: None,
+                });
             }
         }
     }
@@ -407,9 +458,13 @@ fn jobs(steps: &[(f64, Step)], texts: &[(f64, String)], leads: &[f64]) -> Vec<Jo
             for table in stdout.lines().filter(|table| table.contains(&format!("ƒ{} ", job.id))) {
                 let mut columns = table.split_whitespace().skip(1);
                 // The second column is the user, or the name if the table was asked for without users.
-                let (second, third) = (columns.next().unwrap_or_default(), columns.next().unwrap_or_default());
+                let (second, third) =
+                    (columns.next().unwrap_or_default(), columns.next().unwrap_or_default());
                 let title = if second == "root" { third } else { second };
-                if job.title.is_empty() && line.starts_with("flux jobs") && (second == "root" || line.contains("{name")) {
+                if job.title.is_empty()
+                    && line.starts_with("flux jobs")
+                    && (second == "root" || line.contains("{name"))
+                {
                     job.title = title.to_owned();
                 }
             }
@@ -423,7 +478,9 @@ fn jobs(steps: &[(f64, Step)], texts: &[(f64, String)], leads: &[f64]) -> Vec<Jo
     for (time, step) in steps {
         let Step::Command { line, seconds, .. } = step else { continue };
         if line.starts_with("flux run") {
-            let by = jobs.iter_mut().find(|job| !job.seen && job.time > time - seconds - 0.1 && job.time < *time + 0.05);
+            let by = jobs
+                .iter_mut()
+                .find(|job| !job.seen && job.time > time - seconds - 0.1 && job.time < *time + 0.05);
             if let Some(job) = by {
                 job.seen = true;
                 job.run_by = Some(*time);
@@ -450,7 +507,8 @@ fn milliseconds(id: &str) -> f64 {
 
 /// `2026-11-22T00:14:13Z` in seconds since 1970.
 fn seconds_of(time: &str) -> Result<f64> {
-    let number = |from: usize, to: usize| -> Result<i64> { Ok(time.get(from..to).ok_or("no time")?.parse()?) };
+    let number =
+        |from: usize, to: usize| -> Result<i64> { Ok(time.get(from..to).ok_or("no time")?.parse()?) };
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     // Days since 1970 of the Gregorian calendar, years beginning in March.
     let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };

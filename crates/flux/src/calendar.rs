@@ -2,7 +2,8 @@
 
 use crate::time::Instant;
 
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// A point in time as a date and a time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +46,10 @@ impl Date {
 
     /// `Nov22 00:14`, as in the tables of jobs and drains.
     pub fn short(&self) -> String {
-        let month = usize::try_from(self.month).ok().and_then(|month| MONTHS.get(month.checked_sub(1)?)).unwrap_or(&"???");
+        let month = usize::try_from(self.month)
+            .ok()
+            .and_then(|month| MONTHS.get(month.checked_sub(1)?))
+            .unwrap_or(&"???");
         format!("{month}{:02} {:02}:{:02}", self.day, self.hour, self.minute)
     }
 

@@ -95,7 +95,13 @@ impl Session<'_> {
 }
 
 /// Runs a command line at the lead. Answers with what it printed and when it ended, or with `None` if the model does not know the command.
-pub fn run(instance: &mut Instance, now: Instant, patience: Duration, line: &str, draw: &mut dyn Draw) -> Option<(Answer, Instant)> {
+pub fn run(
+    instance: &mut Instance,
+    now: Instant,
+    patience: Duration,
+    line: &str,
+    draw: &mut dyn Draw,
+) -> Option<(Answer, Instant)> {
     let (line, stdin) = piped(line);
     let words = words(line)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -122,7 +128,9 @@ pub fn run(instance: &mut Instance, now: Instant, patience: Duration, line: &str
 
 /// `echo TEXT | COMMAND`: the command and what it reads.
 fn piped(line: &str) -> (&str, Option<String>) {
-    let Some((text, command)) = line.strip_prefix("echo ").and_then(|rest| rest.split_once(" | ")) else { return (line, None) };
+    let Some((text, command)) = line.strip_prefix("echo ").and_then(|rest| rest.split_once(" | ")) else {
+        return (line, None);
+    };
     (command, Some(text.trim_matches('\'').to_owned()))
 }
 

@@ -61,7 +61,11 @@ impl Setup {
             excluded: Idset::new(),
             topology: Topology::Kary(256),
             quorum: Quorum::All,
-            latencies: if version >= FluxVersion::V0_88 { Latencies::slow_start() } else { Latencies::default() },
+            latencies: if version >= FluxVersion::V0_88 {
+                Latencies::slow_start()
+            } else {
+                Latencies::default()
+            },
             job_latencies: JobLatencies::of(version),
             user: "root".to_owned(),
             wall: Duration::ZERO,
@@ -114,8 +118,13 @@ pub struct Instance {
 impl Instance {
     /// An instance of which no broker runs.
     pub fn new(setup: Setup) -> Self {
-        let mut overlay =
-            Overlay::new(setup.hosts.clone(), setup.version, setup.features.clone(), setup.topology, setup.latencies.clone());
+        let mut overlay = Overlay::new(
+            setup.hosts.clone(),
+            setup.version,
+            setup.features.clone(),
+            setup.topology,
+            setup.latencies.clone(),
+        );
         overlay.set_quorum(setup.quorum.clone());
         Self {
             setup,
@@ -221,7 +230,13 @@ impl Instance {
     }
 
     /// SIGSTOP, then SIGCONT.
-    pub fn broker_frozen(&mut self, now: Instant, rank: u32, frozen: bool, draw: &mut dyn Draw) -> Result<(), Refused> {
+    pub fn broker_frozen(
+        &mut self,
+        now: Instant,
+        rank: u32,
+        frozen: bool,
+        draw: &mut dyn Draw,
+    ) -> Result<(), Refused> {
         if frozen {
             self.overlay.freeze(now, rank, draw)?;
         } else {
@@ -232,7 +247,13 @@ impl Instance {
     }
 
     /// The network between a rank and its parent fails, then works again.
-    pub fn partitioned(&mut self, now: Instant, rank: u32, cut: bool, draw: &mut dyn Draw) -> Result<(), Refused> {
+    pub fn partitioned(
+        &mut self,
+        now: Instant,
+        rank: u32,
+        cut: bool,
+        draw: &mut dyn Draw,
+    ) -> Result<(), Refused> {
         if cut {
             self.overlay.cut(now, rank, draw)?;
         } else {

@@ -18,12 +18,20 @@ pub struct Spread {
 impl Spread {
     /// A spread in milliseconds.
     pub const fn ms(min: u64, median: u64, max: u64) -> Self {
-        Self { min: Duration::from_millis(min), median: Duration::from_millis(median), max: Duration::from_millis(max) }
+        Self {
+            min: Duration::from_millis(min),
+            median: Duration::from_millis(median),
+            max: Duration::from_millis(max),
+        }
     }
 
     /// A spread in microseconds.
     pub const fn micros(min: u64, median: u64, max: u64) -> Self {
-        Self { min: Duration::from_micros(min), median: Duration::from_micros(median), max: Duration::from_micros(max) }
+        Self {
+            min: Duration::from_micros(min),
+            median: Duration::from_micros(median),
+            max: Duration::from_micros(max),
+        }
     }
 
     /// Always the same.

@@ -75,7 +75,9 @@ pub enum Refused {
         server: FluxVersion,
     },
     /// 0.88 and later.
-    #[error("rejecting connection from {host} (rank {rank}): {expected} is configured as rank {rank}: mismatched config?")]
+    #[error(
+        "rejecting connection from {host} (rank {rank}): {expected} is configured as rank {rank}: mismatched config?"
+    )]
     Host {
         /// What the child calls itself.
         host: String,
@@ -149,7 +151,13 @@ pub enum Quorum {
 
 impl Overlay {
     /// An overlay in which no broker runs.
-    pub fn new(hosts: Hostlist, version: FluxVersion, features: Features, topology: Topology, latencies: Latencies) -> Self {
+    pub fn new(
+        hosts: Hostlist,
+        version: FluxVersion,
+        features: Features,
+        topology: Topology,
+        latencies: Latencies,
+    ) -> Self {
         let size = hosts.len().min(RANKS_MAX);
         let mut overlay = Self {
             hosts,

@@ -108,7 +108,14 @@ pub struct Resources {
 
 impl Resources {
     /// Ranks with the same number of cores each, as a MiniCluster configures them (specs/flux.md A.5).
-    pub fn new(now: Instant, hosts: Hostlist, cores: u32, excluded: Idset, features: Features, wall: Duration) -> Self {
+    pub fn new(
+        now: Instant,
+        hosts: Hostlist,
+        cores: u32,
+        excluded: Idset,
+        features: Features,
+        wall: Duration,
+    ) -> Self {
         let all = Idset::below(u32::try_from(hosts.len()).unwrap_or(Idset::MAX));
         let mut resources = Self {
             hosts,
@@ -128,10 +135,20 @@ impl Resources {
 
     /// The lead starts again on what an earlier one left.
     pub fn restored(&self, now: Instant, kept: &[KeptDrain]) -> Result<Self, DrainOutOfRange> {
-        let mut next = Self { drains: BTreeMap::new(), online: Idset::new(), torpid: Idset::new(), log: Vec::new(), ..self.clone() };
+        let mut next = Self {
+            drains: BTreeMap::new(),
+            online: Idset::new(),
+            torpid: Idset::new(),
+            log: Vec::new(),
+            ..self.clone()
+        };
         let size = u32::try_from(self.all.len()).unwrap_or(Idset::MAX);
         for KeptDrain { rank, host, drain } in kept {
-            let rank = if self.features.drain_by_host { self.hosts.find(host).and_then(|at| u32::try_from(at).ok()) } else { Some(*rank) };
+            let rank = if self.features.drain_by_host {
+                self.hosts.find(host).and_then(|at| u32::try_from(at).ok())
+            } else {
+                Some(*rank)
+            };
             match rank {
                 Some(rank) if rank < size => {
                     next.drains.insert(rank, drain.clone());
@@ -219,7 +236,11 @@ impl Resources {
         let bare = text.trim_start_matches('[').trim_end_matches(']');
         if bare.starts_with(|c: char| c.is_ascii_digit()) {
             let ranks: Idset = text.parse().map_err(|_| DrainError::Text(text.to_owned()))?;
-            return if ranks.is_subset(&self.all) { Ok(ranks) } else { Err(DrainError::Ranks(text.to_owned())) };
+            return if ranks.is_subset(&self.all) {
+                Ok(ranks)
+            } else {
+                Err(DrainError::Ranks(text.to_owned()))
+            };
         }
         let hosts: Hostlist = text.parse().map_err(|_| DrainError::Text(text.to_owned()))?;
         let mut ranks = Idset::new();
@@ -236,7 +257,13 @@ impl Resources {
     }
 
     /// `flux resource drain TARGETS REASON`.
-    pub fn drain(&mut self, now: Instant, targets: &str, reason: &str, overwrite: Overwrite) -> Result<(), DrainError> {
+    pub fn drain(
+        &mut self,
+        now: Instant,
+        targets: &str,
+        reason: &str,
+        overwrite: Overwrite,
+    ) -> Result<(), DrainError> {
         let mut ranks = self.targets(targets)?;
         let excluded = ranks.intersection(&self.excluded);
         if !excluded.is_empty() {

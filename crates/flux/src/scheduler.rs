@@ -110,11 +110,13 @@ impl Engine {
         self.running.get(&job).map(|running| &running.allocation)
     }
 
-    /// A job gives back what it holds.
-    pub fn release(&mut self, job: JobId) {
-        if let Some(running) = self.running.remove(&job) {
+    /// A job gives back what it holds. Tells whether it held anything.
+    pub fn release(&mut self, job: JobId) -> bool {
+        let running = self.running.remove(&job);
+        if let Some(running) = &running {
             self.nodes.give_back(&running.allocation);
         }
+        running.is_some()
     }
 
     /// Goes over the queue, highest priority first, and decides. What is allocated is taken at once, so that one pass can
@@ -140,6 +142,10 @@ impl Engine {
             } else if let Some(note) = feasible::denial(&self.nodes, request, self.scheduler, &self.features)
             {
                 decisions.push((job, Decision::Deny(note)));
+                if self.head_blocks() && self.scheduler != Scheduler::Simple && self.features.denial_ends_pass
+                {
+                    break;
+                }
             } else if self.head_blocks() {
                 break;
             } else {

@@ -26,8 +26,12 @@ pub(super) fn run(session: &mut Session<'_>, command: &str, words: &[&str]) -> O
             session.instance.overlay_mut().heartbeat_loaded(session.now, period);
             Answer::ok("")
         }
-        ("kvs", ["eventlog", "get", "resource.eventlog"]) => Answer::ok(session.instance.resources()?.eventlog(false)),
-        ("kvs", ["get", "-r", key] | ["dir", key]) => Answer::plain(1, format!("flux-kvs: {key}: No such file or directory")),
+        ("kvs", ["eventlog", "get", "resource.eventlog"]) => {
+            Answer::ok(session.instance.resources()?.eventlog(false))
+        }
+        ("kvs", ["get", "-r", key] | ["dir", key]) => {
+            Answer::plain(1, format!("flux-kvs: {key}: No such file or directory"))
+        }
         ("dump", [path]) => dump(session, path),
         ("shutdown", options) => shutdown(session, options)?,
         ("heartbeat", []) => Answer::plain(1, "flux: `heartbeat' is not a flux command.  See 'flux --help'"),
@@ -50,7 +54,11 @@ fn uptime(session: &Session<'_>) -> Option<String> {
     let clock = Date::of(session.instance.setup().wall + session.now).clock();
     let size = overlay.size();
     let missing = size as usize - overlay.online().len();
-    let offline = if state == BrokerState::Run && missing > 0 { format!(",  {missing} offline") } else { String::new() };
+    let offline = if state == BrokerState::Run && missing > 0 {
+        format!(",  {missing} offline")
+    } else {
+        String::new()
+    };
     let user = &session.instance.setup().user;
     Some(format!(" {clock} {} {length},  owner {user},  depth 0,  size {size}{offline}\n", state.name()))
 }
@@ -121,7 +129,11 @@ fn shutdown(session: &mut Session<'_>, options: &[&str]) -> Option<Answer> {
     };
     session.instance.lead_mut()?.dump = path.as_deref().map(archive).map(str::to_owned);
     let message = path.map_or_else(String::new, |path| {
-        let path = if session.instance.setup().features.shutdown_names_dump { format!(" to {path}") } else { String::new() };
+        let path = if session.instance.setup().features.shutdown_names_dump {
+            format!(" to {path}")
+        } else {
+            String::new()
+        };
         format!("flux-shutdown: shutdown will dump KVS{path} (this may take some time)\n")
     });
     session.instance.broker_terminated(session.now, 0, session.draw).ok()?;

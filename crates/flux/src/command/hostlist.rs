@@ -163,7 +163,11 @@ fn limited(list: &Hostlist, limit: i64) -> Hostlist {
 
 fn show(list: &Hostlist, options: &Options<'_>) -> Answer {
     if options.quiet {
-        return if list.is_empty() { Answer { code: super::Code::Exit(1), ..Answer::ok("") } } else { Answer::ok("") };
+        return if list.is_empty() {
+            Answer { code: super::Code::Exit(1), ..Answer::ok("") }
+        } else {
+            Answer::ok("")
+        };
     }
     match options.show {
         Show::Encode => Answer::ok(format!("{list}\n")),

@@ -23,7 +23,9 @@ pub(super) fn run(session: &mut Session<'_>, words: &[&str]) -> Option<Answer> {
         },
         ["info", id, "R"] => match find(session, id).map(|job| text::resources(jobs, job)) {
             Some(Some(resources)) => Answer::ok(format!("{resources}\n")),
-            Some(None) if session.instance.setup().features.info_names_key => Answer::plain(1, format!("{PROGRAM}: R: key not found")),
+            Some(None) if session.instance.setup().features.info_names_key => {
+                Answer::plain(1, format!("{PROGRAM}: R: key not found"))
+            }
             _ => Answer::plain(1, format!("{PROGRAM}: No such file or directory")),
         },
         ["attach", id] | ["attach", "-v", id] => match find(session, id).map(Job::id) {
@@ -46,7 +48,8 @@ pub(super) fn table(session: &mut Session<'_>, words: &[&str]) -> Option<Answer>
     if words.contains(&"--help") {
         return None;
     }
-    let jobs_table::Answer { stdout, stderr, code } = jobs_table::run(session.instance.jobs()?, session.now, words);
+    let jobs_table::Answer { stdout, stderr, code } =
+        jobs_table::run(session.instance.jobs()?, session.now, words);
     Some(Answer { code: Code::Exit(code), stdout, stderr })
 }
 
@@ -99,7 +102,11 @@ pub(super) fn attach(session: &mut Session<'_>, id: JobId) -> Option<Answer> {
     for event in job.events(session.now) {
         let EventKind::Exception(exception) = &event.kind else { continue };
         let after = event.time.saturating_sub(job.submitted_at()).as_secs_f64();
-        let name = if session.instance.setup().features.exception_names_job { format!(" {id}") } else { String::new() };
+        let name = if session.instance.setup().features.exception_names_job {
+            format!(" {id}")
+        } else {
+            String::new()
+        };
         let (class, severity, note) = (exception.class, exception.severity, &exception.note);
         let _ = writeln!(stderr, "{after:.3}s: job.exception{name} type={class} severity={severity} {note}");
     }
@@ -107,7 +114,11 @@ pub(super) fn attach(session: &mut Session<'_>, id: JobId) -> Option<Answer> {
     if code != 0 && job.status().is_some() {
         let _ = writeln!(stderr, "{PROGRAM}: task(s) exited with exit code {code}");
     }
-    Some(Answer { code: Code::Exit(if code < 0 { 1 } else { code }), stdout: output(session.instance, job), stderr })
+    Some(Answer {
+        code: Code::Exit(if code < 0 { 1 } else { code }),
+        stdout: output(session.instance, job),
+        stderr,
+    })
 }
 
 /// What the tasks of the commands of the recordings print, rank by rank.
@@ -122,7 +133,9 @@ fn output(instance: &Instance, job: &Job) -> String {
         let at = u64::from(task) * u64::from(nodes) / u64::from(job.tasks().max(1));
         let rank = usize::try_from(at).ok().and_then(|at| ranks.get(at)).copied().unwrap_or_default();
         let _ = match words.as_slice() {
-            ["hostname"] | ["flux", "getattr", "hostname"] => writeln!(text, "{}", instance.overlay().host(rank)),
+            ["hostname"] | ["flux", "getattr", "hostname"] => {
+                writeln!(text, "{}", instance.overlay().host(rank))
+            }
             ["flux", "getattr", "rank"] => writeln!(text, "{rank}"),
             ["whoami"] => writeln!(text, "{}", instance.setup().user),
             ["echo", words @ ..] => writeln!(text, "{}", words.join(" ")),
@@ -136,7 +149,9 @@ fn output(instance: &Instance, job: &Job) -> String {
 fn wait_event(session: &mut Session<'_>, limit: Option<&str>, id: &str, event: &str) -> Option<Answer> {
     let until = match limit.map(parse_fsd) {
         None => Duration::MAX,
-        Some(Ok(limit)) => session.now.saturating_add(Duration::try_from_secs_f64(limit).unwrap_or(Duration::MAX)),
+        Some(Ok(limit)) => {
+            session.now.saturating_add(Duration::try_from_secs_f64(limit).unwrap_or(Duration::MAX))
+        }
         Some(Err(_)) => return Some(Answer::usage(1, PROGRAM)),
     };
     let Some(id) = find(session, id).map(Job::id) else {
@@ -150,8 +165,12 @@ fn wait_event(session: &mut Session<'_>, limit: Option<&str>, id: &str, event: &
     let wall = session.instance.setup().wall;
     Some(match time(session.instance, session.now) {
         Some(time) => Answer::ok(format!("{:.6} {event}\n", (wall + time).as_secs_f64())),
-        None if session.now >= until => Answer::plain(1, format!("{PROGRAM}: wait-event timeout on event '{event}'")),
-        None if clean(session.instance, session.now, id) => Answer::plain(1, format!("{PROGRAM}: event '{event}' never received")),
+        None if session.now >= until => {
+            Answer::plain(1, format!("{PROGRAM}: wait-event timeout on event '{event}'"))
+        }
+        None if clean(session.instance, session.now, id) => {
+            Answer::plain(1, format!("{PROGRAM}: event '{event}' never received"))
+        }
         None => Answer::waits(),
     })
 }

@@ -29,14 +29,22 @@ pub(super) fn run(session: &mut Session<'_>, words: &[&str]) -> Option<Answer> {
 fn disconnect(session: &mut Session<'_>, target: &str) -> Answer {
     let hosts = session.instance.overlay().hosts();
     let rank = target.parse().ok().or_else(|| hosts.find(target).and_then(|at| u32::try_from(at).ok()));
-    let Some(rank) = rank else { return Answer::error("flux-overlay", format!("{target} is neither a rank nor a host of the instance")) };
+    let Some(rank) = rank else {
+        return Answer::error(
+            "flux-overlay",
+            format!("{target} is neither a rank nor a host of the instance"),
+        );
+    };
     let overlay = session.instance.overlay();
     let parent = session.instance.setup().topology.parent(rank).unwrap_or(0);
     let (host, above) = (overlay.host(rank), overlay.host(parent));
-    let message = format!("flux-overlay: asking {above} (rank {parent}) to disconnect child {host} (rank {rank})\n");
+    let message =
+        format!("flux-overlay: asking {above} (rank {parent}) to disconnect child {host} (rank {rank})\n");
     match session.instance.disconnected(session.now, rank, session.draw) {
         Ok(()) => Answer { code: Code::Exit(0), stdout: String::new(), stderr: message },
-        Err(error @ (Refused::UnknownRank { .. } | Refused::NotConnected(_))) => Answer::error("flux-overlay", error),
+        Err(error @ (Refused::UnknownRank { .. } | Refused::NotConnected(_))) => {
+            Answer::error("flux-overlay", error)
+        }
         Err(error) => Answer::error("flux-overlay", error),
     }
 }

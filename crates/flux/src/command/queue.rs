@@ -15,11 +15,15 @@ pub(super) fn run(session: &mut Session<'_>, words: &[&str]) -> Option<Answer> {
         ["status"] => Answer::ok(status(session, false)?),
         ["status", "-v"] => Answer::ok(status(session, true)?),
         ["list"] => list(session),
-        ["stop", options @ ..] if options.iter().all(|option| *option == "--nocheckpoint" || !option.starts_with('-')) => {
+        ["stop", options @ ..]
+            if options.iter().all(|option| *option == "--nocheckpoint" || !option.starts_with('-')) =>
+        {
             let reason = options.iter().find(|option| !option.starts_with('-'));
             match reason {
                 // Later versions take the word for the name of a queue, and say so in an odd way.
-                Some(queue) if named => Answer::error(PROGRAM, format!("start: '{queue}' is not a valid queue")),
+                Some(queue) if named => {
+                    Answer::error(PROGRAM, format!("start: '{queue}' is not a valid queue"))
+                }
                 _ => {
                     let reason = reason.map(|reason| (*reason).to_owned());
                     let lead = session.instance.lead_mut()?;
@@ -38,7 +42,9 @@ pub(super) fn run(session: &mut Session<'_>, words: &[&str]) -> Option<Answer> {
             (lead.stopped, lead.announced) = (false, false);
             Answer::ok("Scheduling is started\n")
         }
-        ["disable", reason] if named => Answer::error(PROGRAM, format!("enable: '{reason}' is not a valid queue")),
+        ["disable", reason] if named => {
+            Answer::error(PROGRAM, format!("enable: '{reason}' is not a valid queue"))
+        }
         ["disable", reason @ ..] if !reason.is_empty() => {
             let reason = reason.join(" ");
             session.instance.lead_mut()?.jobs.disable(now, &reason);
@@ -59,7 +65,9 @@ fn wait(session: &mut Session<'_>, what: &str, options: &[&str]) -> Option<Answe
     let until = match options {
         [] => Duration::MAX,
         [option] => {
-            let Some(limit) = option.strip_prefix("--timeout=") else { return Some(Answer::usage(2, PROGRAM)) };
+            let Some(limit) = option.strip_prefix("--timeout=") else {
+                return Some(Answer::usage(2, PROGRAM));
+            };
             let Ok(limit) = parse_fsd(limit) else { return Some(Answer::usage(2, PROGRAM)) };
             session.now + Duration::try_from_secs_f64(limit).unwrap_or(Duration::MAX / 2)
         }
@@ -73,7 +81,11 @@ fn wait(session: &mut Session<'_>, what: &str, options: &[&str]) -> Option<Answe
         let pending = session.instance.jobs()?.pending_count();
         return Some(Answer::ok(if idle { format!("{pending} jobs\n") } else { String::new() }));
     }
-    if session.now >= until { Some(Answer::error(PROGRAM, format!("{what}: timeout"))) } else { Some(Answer::waits()) }
+    if session.now >= until {
+        Some(Answer::error(PROGRAM, format!("{what}: timeout")))
+    } else {
+        Some(Answer::waits())
+    }
 }
 
 fn status(session: &Session<'_>, verbose: bool) -> Option<String> {
@@ -101,7 +113,9 @@ fn status(session: &Session<'_>, verbose: bool) -> Option<String> {
 fn list(session: &Session<'_>) -> Answer {
     let setup = session.instance.setup();
     if !setup.features.queue_by_name {
-        return Answer::ok("DEFAULTTIME  TIMELIMIT     NNODES     NCORES      NGPUS\n        inf        inf      0-inf      0-inf      0-inf\n");
+        return Answer::ok(
+            "DEFAULTTIME  TIMELIMIT     NNODES     NCORES      NGPUS\n        inf        inf      0-inf      0-inf      0-inf\n",
+        );
     }
     let nodes = setup.hosts.len();
     let cores = nodes as u64 * u64::from(setup.cores);

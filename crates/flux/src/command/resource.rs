@@ -23,7 +23,9 @@ pub(super) fn run(session: &mut Session<'_>, words: &[&str]) -> Option<Answer> {
         ["eventlog"] if journal => Answer::ok(resources.eventlog(true)),
         ["drain", "-u", targets, reason @ ..] => drain(session, targets, reason, Overwrite::Update)?,
         ["drain", "-f", targets, reason @ ..] => drain(session, targets, reason, Overwrite::Force)?,
-        ["drain", targets, reason @ ..] if !targets.starts_with('-') => drain(session, targets, reason, Overwrite::No)?,
+        ["drain", targets, reason @ ..] if !targets.starts_with('-') => {
+            drain(session, targets, reason, Overwrite::No)?
+        }
         ["undrain", targets] => undrain(session, targets)?,
         _ => Answer::usage(2, PROGRAM),
     })
@@ -50,7 +52,11 @@ fn after(session: &mut Session<'_>, result: Result<(), DrainError>) -> Answer {
         Err(error) => {
             let hint = "flux-resource: INFO: Use --force to overwrite existing drain reason\n";
             let hint = if matches!(error, DrainError::Drained(_)) { hint } else { "" };
-            Answer { code: Code::Exit(1), stdout: String::new(), stderr: format!("{PROGRAM}: ERROR: {error}\n{hint}") }
+            Answer {
+                code: Code::Exit(1),
+                stdout: String::new(),
+                stderr: format!("{PROGRAM}: ERROR: {error}\n{hint}"),
+            }
         }
     }
 }

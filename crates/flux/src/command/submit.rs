@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{Answer, Session, job};
+use crate::JobId;
 use crate::duration::parse_fsd;
 use crate::jobs::{Dependency, DependsOn, JobSpec, Program};
-use crate::JobId;
 
 /// Longer than anybody waits.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -48,10 +48,13 @@ fn parse(session: &Session<'_>, words: &[&str]) -> Result<JobSpec, String> {
         let needs_value = !matches!(name, "--bg" | "--wait" | "--quiet" | "--exclusive" | "-x");
         let value = match attached {
             Some(value) => value,
-            None if needs_value => words.next().ok_or_else(|| format!("argument {name}: expected one argument"))?,
+            None if needs_value => {
+                words.next().ok_or_else(|| format!("argument {name}: expected one argument"))?
+            }
             None => "",
         };
-        let number = || value.parse::<i64>().map_err(|_| format!("argument {name}: invalid int value: '{value}'"));
+        let number =
+            || value.parse::<i64>().map_err(|_| format!("argument {name}: invalid int value: '{value}'"));
         match name {
             "-N" | "--nodes" => spec.nodes = Some(number()?),
             // 0 tasks are as good as none given (recording 05).
@@ -68,18 +71,25 @@ fn parse(session: &Session<'_>, words: &[&str]) -> Result<JobSpec, String> {
                 spec.hosts = Some(hosts.parse().map_err(|_| format!("invalid constraint: {value}"))?);
             }
             "--dependency" => {
-                let after = value.strip_prefix("afterok:").ok_or_else(|| format!("unknown dependency {value}: known is afterok:ID"))?;
+                let after = value
+                    .strip_prefix("afterok:")
+                    .ok_or_else(|| format!("unknown dependency {value}: known is afterok:ID"))?;
                 let id: JobId = after.parse().map_err(|_| format!("invalid job id {after}"))?;
                 spec.dependencies.push(Dependency { on: DependsOn::Success, job: id });
             }
             "--begin-time" => {
-                let later = value.strip_prefix('+').ok_or_else(|| format!("unknown begin time {value}: known is +DURATION"))?;
+                let later = value
+                    .strip_prefix('+')
+                    .ok_or_else(|| format!("unknown begin time {value}: known is +DURATION"))?;
                 let later = parse_fsd(later).map_err(|error| error.to_string())?;
-                spec.begin = Some(session.now + Duration::try_from_secs_f64(later).map_err(|error| error.to_string())?);
+                spec.begin = Some(
+                    session.now + Duration::try_from_secs_f64(later).map_err(|error| error.to_string())?,
+                );
             }
             "-x" | "--exclusive" => spec.exclusive = true,
             // What the shell does with a job says nothing about when and where it runs.
-            "-o" | "--cwd" | "--setattr" | "--output" | "--error" | "--flags" | "--bg" | "--wait" | "--quiet" => {}
+            "-o" | "--cwd" | "--setattr" | "--output" | "--error" | "--flags" | "--bg" | "--wait"
+            | "--quiet" => {}
             _ => return Err(format!("unrecognized arguments: {word}")),
         }
     }

@@ -68,8 +68,14 @@ impl Instance {
     /// The lead's modules are loaded.
     pub(super) fn boot(&mut self, now: Instant, draw: &mut dyn Draw) {
         let setup = &self.setup;
-        let resources =
-            Resources::new(now, setup.hosts.clone(), setup.cores, setup.excluded.clone(), setup.features.clone(), setup.wall);
+        let resources = Resources::new(
+            now,
+            setup.hosts.clone(),
+            setup.cores,
+            setup.excluded.clone(),
+            setup.features.clone(),
+            setup.wall,
+        );
         let jobs = self.job_setup(resources.excluded());
         let stored = match &self.restore {
             Some(archive) => match self.archives.get(archive) {
@@ -80,13 +86,25 @@ impl Instance {
             None => self.disk.clone(),
         };
         let Some(stored) = stored else {
-            self.lead = Some(Lead { resources, jobs: JobManager::new(jobs, now), stopped: false, announced: false, dump: None });
+            self.lead = Some(Lead {
+                resources,
+                jobs: JobManager::new(jobs, now),
+                stopped: false,
+                announced: false,
+                dump: None,
+            });
             return;
         };
         let Ok(resources) = resources.restored(now, &stored.drains) else { return self.refuse(now, draw) };
         let obeyed = self.setup.features.restores_stopped_queue;
         let jobs = JobManager::restore(jobs, now, stored.jobs, !(stored.stopped && obeyed));
-        self.lead = Some(Lead { resources, jobs, stopped: stored.stopped, announced: stored.stopped && !obeyed, dump: None });
+        self.lead = Some(Lead {
+            resources,
+            jobs,
+            stopped: stored.stopped,
+            announced: stored.stopped && !obeyed,
+            dump: None,
+        });
     }
 
     /// The lead cannot start: exit code 1.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{Annotation, Event, EventKind, Exception};
-use super::spec::{Dependency, JobSpec};
+use super::spec::{Dependency, JobSpec, Program};
 use crate::hostlist::Hostlist;
 use crate::job_id::JobId;
 use crate::scheduler::{Allocation, Request};
@@ -82,6 +82,7 @@ pub struct Job {
     pub(super) id: JobId,
     pub(super) spec: Arc<JobSpec>,
     pub(super) request: Request,
+    pub(super) program: Program,
     pub(super) urgency: u32,
     pub(super) state: State,
     /// In order of time; some are written ahead, because nothing can change them any more.

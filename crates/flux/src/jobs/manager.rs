@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::event::{Event, EventKind};
 use super::job::{Job, State};
 use super::latency::JobLatencies;
-use super::spec::{JobSpec, SubmitError};
+use super::spec::{JobSpec, Program, SubmitError};
 use crate::hostlist::Hostlist;
 use crate::idset::Idset;
 use crate::job_id::JobId;
@@ -43,10 +43,8 @@ pub struct Setup {
 type Slot = usize;
 
 /// What is due at some time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 enum Timer {
-    /// The job was submitted: validate it.
-    Accepted(Slot),
     /// The job may have met its dependencies.
     Depend(Slot),
     /// The job starts, if it is still of this generation.
@@ -67,6 +65,34 @@ enum Timer {
     Pass,
 }
 
+/// A timer with its time. Timers of one time go off in the order in which they were set.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    time: Instant,
+    order: u64,
+    timer: Timer,
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.time, self.order).cmp(&(other.time, other.order))
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Due {}
+
 /// The jobs of an instance and what happens to them.
 #[derive(Clone, Debug)]
 pub struct JobManager {
@@ -82,7 +108,9 @@ pub struct JobManager {
     dependent: Vec<Slot>,
     /// Jobs with a reservation.
     reserved: Vec<Slot>,
-    timers: BinaryHeap<Reverse<(Instant, u64, Timer)>>,
+    /// Jobs that were submitted since the last advance, with the times.
+    fresh: Vec<(Instant, Slot)>,
+    timers: BinaryHeap<Reverse<Due>>,
     timer_count: u64,
     /// Whether a [`Timer::Wake`] or [`Timer::Pass`] is on its way.
     awake: bool,
@@ -109,6 +137,7 @@ impl JobManager {
             queue: BTreeSet::new(),
             dependent: Vec::new(),
             reserved: Vec::new(),
+            fresh: Vec::new(),
             timers: BinaryHeap::new(),
             timer_count: 0,
             awake: false,
@@ -208,6 +237,7 @@ impl JobManager {
         let job = Job {
             id,
             unmet: spec.dependencies.clone(),
+            program: spec.program.unwrap_or_else(|| Program::of(&spec.command)),
             spec,
             request,
             urgency,
@@ -224,14 +254,20 @@ impl JobManager {
             generation: 0,
         };
         let slot = self.insert(job);
-        self.after(Instant::ZERO, Timer::Accepted(slot));
+        self.fresh.push((self.now, slot));
         Ok(id)
     }
 
     fn insert(&mut self, job: Job) -> Slot {
         let slot = self.jobs.len();
-        let at = self.index.partition_point(|entry| entry.0 < job.id);
-        self.index.insert(at, (job.id, slot));
+        // Ids ascend, but for those of several brokers within a millisecond.
+        match self.index.last() {
+            Some(last) if last.0 > job.id => {
+                let at = self.index.partition_point(|entry| entry.0 < job.id);
+                self.index.insert(at, (job.id, slot));
+            }
+            _ => self.index.push((job.id, slot)),
+        }
         self.jobs.push(job);
         slot
     }
@@ -248,7 +284,8 @@ impl JobManager {
 
     /// When something happens next by itself.
     pub fn next_time(&self) -> Option<Instant> {
-        self.timers.peek().map(|Reverse((time, _, _))| *time)
+        let timer = self.timers.peek().map(|Reverse(due)| due.time);
+        self.fresh.first().map(|fresh| fresh.0).into_iter().chain(timer).min()
     }
 
     /// Time does not go back.
@@ -262,7 +299,7 @@ impl JobManager {
 
     fn at(&mut self, time: Instant, timer: Timer) {
         self.timer_count += 1;
-        self.timers.push(Reverse((time, self.timer_count, timer)));
+        self.timers.push(Reverse(Due { time, order: self.timer_count, timer }));
     }
 
     /// Has the scheduler look at its queue soon.

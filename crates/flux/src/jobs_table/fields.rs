@@ -145,7 +145,7 @@ fn annotations(job: &Job) -> String {
         Some(Annotation::Summary(allocation)) => {
             format!(r#"{{"sched": {{"resource_summary": "{allocation}"}}}}"#)
         }
-        None => String::new(),
+        Some(Annotation::None) | None => String::new(),
     }
 }
 

@@ -155,10 +155,14 @@ impl Overlay {
     /// The parent accepts a child as soon as it is in quorum or run; until then the child waits in join, without end.
     pub(super) fn hello(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) {
         let Some(parent) = self.topology.parent(rank) else { return };
-        let Some((incarnation, cut)) = self.process(rank).map(|process| (process.incarnation, process.cut)) else { return };
-        let Some(upstream) = self.process(parent).filter(|up| {
-            (BrokerState::Quorum..=BrokerState::Run).contains(&up.state) && !cut && !up.frozen
-        }) else {
+        let Some((incarnation, cut)) = self.process(rank).map(|process| (process.incarnation, process.cut))
+        else {
+            return;
+        };
+        let Some(upstream) = self
+            .process(parent)
+            .filter(|up| (BrokerState::Quorum..=BrokerState::Run).contains(&up.state) && !cut && !up.frozen)
+        else {
             return;
         };
         let upstream = upstream.incarnation;
@@ -190,7 +194,9 @@ impl Overlay {
     }
 
     pub(super) fn rc1_done(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) {
-        let known = |process: &Process| self.link(rank).is_some_and(|link| link.state == LinkState::Up(process.incarnation));
+        let known = |process: &Process| {
+            self.link(rank).is_some_and(|link| link.state == LinkState::Up(process.incarnation))
+        };
         if rank != 0 && !self.process(rank).is_some_and(known) {
             // Given up during rc1: nobody upstream waits for it.
             return;

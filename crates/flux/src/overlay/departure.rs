@@ -45,7 +45,11 @@ impl Overlay {
 
     /// The broker begins to leave: cleanup (a task of the lead only), then its children, then rc3.
     pub(super) fn leave(&mut self, now: Instant, rank: u32, code: i32, draw: &mut dyn Draw) {
-        let Some(process) = self.process_mut(rank).filter(|process| process.state < BrokerState::Cleanup && !process.frozen) else { return };
+        let Some(process) =
+            self.process_mut(rank).filter(|process| process.state < BrokerState::Cleanup && !process.frozen)
+        else {
+            return;
+        };
         process.code = code;
         self.set_state(now, rank, BrokerState::Cleanup);
         if rank == 0 {
@@ -67,7 +71,9 @@ impl Overlay {
 
     /// rc3 begins when the last child is gone.
     fn finalize_if_alone(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) {
-        if !self.connected(rank).is_empty() || self.process(rank).is_none_or(|process| process.state != BrokerState::Shutdown) {
+        if !self.connected(rank).is_empty()
+            || self.process(rank).is_none_or(|process| process.state != BrokerState::Shutdown)
+        {
             return;
         }
         self.set_state(now, rank, BrokerState::Finalize);
@@ -81,7 +87,9 @@ impl Overlay {
         let Some(process) = self.process(rank) else { return Vec::new() };
         let alive = |child: &u32| {
             let up = matches!(self.link(*child).map(|link| link.state), Some(LinkState::Up(_)));
-            up && self.process(*child).is_some_and(|down| down.parent == Some(process.incarnation) && !down.cut && !down.frozen)
+            up && self
+                .process(*child)
+                .is_some_and(|down| down.parent == Some(process.incarnation) && !down.cut && !down.frozen)
         };
         self.children(rank).filter(alive).collect()
     }
@@ -107,7 +115,11 @@ impl Overlay {
             Reason::Disconnected => "administrative disconnect",
             Reason::Left | Reason::Lost => "lost connection",
         };
-        self.set_link(now, rank, Link { state: LinkState::Lost, error: Some(error.to_owned()), ..Link::default() });
+        self.set_link(
+            now,
+            rank,
+            Link { state: LinkState::Lost, error: Some(error.to_owned()), ..Link::default() },
+        );
         if let Some(parent) = self.topology.parent(rank) {
             self.finalize_if_alone(now, parent, draw);
         }

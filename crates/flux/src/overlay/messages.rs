@@ -130,7 +130,9 @@ impl Overlay {
         let period = self.latencies.heartbeat;
         match (self.accepted(rank), link.unanswered) {
             (Some(process), _) if !process.cut => None,
-            (Some(_), Some(first)) => Some(self.grid(first + self.latencies.tcp_timeout + Duration::from_nanos(1), period)),
+            (Some(_), Some(first)) => {
+                Some(self.grid(first + self.latencies.tcp_timeout + Duration::from_nanos(1), period))
+            }
             _ => Some(self.grid(silent, period)),
         }
     }
@@ -143,7 +145,8 @@ impl Overlay {
 
     /// A heartbeat goes down the tree.
     pub(super) fn pulse(&mut self, now: Instant, draw: &mut dyn Draw) {
-        let suspects: Vec<u32> = self.suspects.iter().copied().filter(|rank| self.pulse_for(*rank) == Some(now)).collect();
+        let suspects: Vec<u32> =
+            self.suspects.iter().copied().filter(|rank| self.pulse_for(*rank) == Some(now)).collect();
         for rank in suspects {
             let cut = self.accepted(rank).is_some_and(|process| process.cut);
             let first = self.link(rank).and_then(|link| link.unanswered);

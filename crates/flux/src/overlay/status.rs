@@ -137,10 +137,17 @@ impl Overlay {
     /// The status of one rank as `flux overlay status` shows it.
     pub fn status(&self, rank: u32) -> (Status, Instant) {
         let mut at = Some(rank);
-        let mut shown = self.health.get(rank as usize).map_or((Status::Offline, Instant::ZERO), |health| (health.seen, health.since));
+        let mut shown = self
+            .health
+            .get(rank as usize)
+            .map_or((Status::Offline, Instant::ZERO), |health| (health.seen, health.since));
         // Whoever is above and not there speaks for everything below.
         while let Some(rank) = at {
-            if let Some(health) = self.health.get(rank as usize).filter(|health| matches!(health.seen, Status::Lost | Status::Offline)) {
+            if let Some(health) = self
+                .health
+                .get(rank as usize)
+                .filter(|health| matches!(health.seen, Status::Lost | Status::Offline))
+            {
                 shown = (health.seen, health.since);
             }
             at = self.topology.parent(rank).filter(|_| rank > 0);
@@ -155,13 +162,17 @@ impl Overlay {
         while let Some((rank, own, below)) = ahead.pop() {
             let (status, since) = self.status(rank);
             let there = !matches!(status, Status::Lost | Status::Offline);
-            let error = self.link(rank).and_then(|link| link.error.clone()).filter(|_| self.features.overlay_errors && rank > 0);
+            let error = self
+                .link(rank)
+                .and_then(|link| link.error.clone())
+                .filter(|_| self.features.overlay_errors && rank > 0);
             let mute = there && self.process(rank).is_some_and(|process| process.frozen || process.cut);
             lines.push(Line { rank, host: self.host(rank), status, since, error, mute, branches: own });
             let children: Vec<u32> = self.children(rank).collect();
             let last = children.last().copied();
             for child in children.into_iter().rev() {
-                let (own, deeper) = if Some(child) == last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+                let (own, deeper) =
+                    if Some(child) == last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
                 ahead.push((child, format!("{below}{own}"), format!("{below}{deeper}")));
             }
         }
@@ -200,7 +211,12 @@ impl Overlay {
                 None => groups.push((vec![line.rank], error)),
             }
         }
-        groups.sort_by_key(|(ranks, _)| (std::cmp::Reverse(ranks.len()), std::cmp::Reverse(ranks.last().copied())));
-        groups.into_iter().map(|(ranks, error)| (self.hosts.select(&ranks.into_iter().collect()), error)).collect()
+        groups.sort_by_key(|(ranks, _)| {
+            (std::cmp::Reverse(ranks.len()), std::cmp::Reverse(ranks.last().copied()))
+        });
+        groups
+            .into_iter()
+            .map(|(ranks, error)| (self.hosts.select(&ranks.into_iter().collect()), error))
+            .collect()
     }
 }

@@ -34,10 +34,17 @@ impl Resources {
             self.note(now, "restart", context, false);
         } else {
             let drained = self.drains.iter().map(|(rank, drain)| {
-                format!("\"{rank}\":{{\"timestamp\":{:.6},\"reason\":\"{}\"}}", (self.wall + drain.since).as_secs_f64(), drain.reason)
+                format!(
+                    "\"{rank}\":{{\"timestamp\":{:.6},\"reason\":\"{}\"}}",
+                    (self.wall + drain.since).as_secs_f64(),
+                    drain.reason
+                )
             });
             let drained = drained.collect::<Vec<_>>().join(",");
-            let context = format!("restart={restart} drain={{{drained}}} online=\"\" exclude=\"{}\"", self.excluded.bare());
+            let context = format!(
+                "restart={restart} drain={{{drained}}} online=\"\" exclude=\"{}\"",
+                self.excluded.bare()
+            );
             self.note(now, "resource-init", context, true);
         }
         self.note(now, "resource-define", "method=\"configuration\"".to_owned(), true);
@@ -61,7 +68,11 @@ impl Resources {
 
     pub(super) fn note_drain(&mut self, now: Instant, ranks: &Idset, reason: &str, overwrite: Overwrite) {
         let overwrite = i32::from(overwrite == Overwrite::Force);
-        let context = format!("idset=\"{}\"{} reason=\"{reason}\" overwrite={overwrite}", ranks.bare(), self.nodelist(ranks));
+        let context = format!(
+            "idset=\"{}\"{} reason=\"{reason}\" overwrite={overwrite}",
+            ranks.bare(),
+            self.nodelist(ranks)
+        );
         self.note(now, "drain", context, true);
     }
 
@@ -77,12 +88,20 @@ impl Resources {
 
     /// Later versions name the hosts as well.
     fn nodelist(&self, ranks: &Idset) -> String {
-        if self.features.drain_by_host { format!(" nodelist=\"{}\"", self.hosts.select(ranks)) } else { String::new() }
+        if self.features.drain_by_host {
+            format!(" nodelist=\"{}\"", self.hosts.select(ranks))
+        } else {
+            String::new()
+        }
     }
 
     /// The eventlog: all of it, or what the KVS keeps.
     pub fn eventlog(&self, all: bool) -> String {
         let lines = self.log.iter().filter(|entry| all || entry.kept);
-        lines.map(|entry| format!("{:.6} {} {}\n", (self.wall + entry.time).as_secs_f64(), entry.name, entry.context)).collect()
+        lines
+            .map(|entry| {
+                format!("{:.6} {} {}\n", (self.wall + entry.time).as_secs_f64(), entry.name, entry.context)
+            })
+            .collect()
     }
 }

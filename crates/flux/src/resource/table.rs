@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::Resources;
+use crate::Idset;
 use crate::calendar::Date;
 use crate::time::Instant;
-use crate::Idset;
 
 /// Which ranks jobs use, and how many cores of each that is not used up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,7 +104,11 @@ impl Resources {
         for row in rows {
             let _ = write!(text, "{:>10} {:>nodes$} {:>cores$}", row.state, row.ranks.len(), row.cores);
             column(&mut text, "0");
-            let _ = writeln!(text, " {}", if ranks { self.rlist(&row.ranks) } else { self.hosts.select(&row.ranks).to_string() });
+            let _ = writeln!(
+                text,
+                " {}",
+                if ranks { self.rlist(&row.ranks) } else { self.hosts.select(&row.ranks).to_string() }
+            );
         }
         text
     }
@@ -148,12 +152,22 @@ impl Resources {
     /// `flux resource status`.
     pub fn status_text(&self, busy: &Busy, all: bool) -> String {
         // 0.88 colours the column UP and leaves no room for its heading.
-        let (width, heading) = if self.features.narrow_tables { (12, "STATEUP NNODES NODELIST") } else { (10, "STATE UP NNODES NODELIST") };
+        let (width, heading) = if self.features.narrow_tables {
+            (12, "STATEUP NNODES NODELIST")
+        } else {
+            (10, "STATE UP NNODES NODELIST")
+        };
         let mut text = format!("{:>pad$}\n", heading, pad = width + heading.len() - "STATE".len());
         for row in self.status(busy, all) {
             let mark = if row.up { "✔" } else { "✗" };
             let up = if self.features.narrow_tables { mark.to_owned() } else { format!(" {mark}") };
-            let _ = writeln!(text, "{:>width$} {up} {:>6} {}", row.state, row.ranks.len(), self.hosts.select(&row.ranks));
+            let _ = writeln!(
+                text,
+                "{:>width$} {up} {:>6} {}",
+                row.state,
+                row.ranks.len(),
+                self.hosts.select(&row.ranks)
+            );
         }
         text
     }
@@ -165,7 +179,9 @@ impl Resources {
         for (rank, drain) in &self.drains {
             let state = if busy.cores.contains_key(rank) { "draining" } else { "drained" };
             let state = format!("{state}{}", if self.online.contains(*rank) { "" } else { "*" });
-            let same = groups.iter_mut().find(|(since, known, reason, _)| *since == drain.since && *known == state && *reason == drain.reason);
+            let same = groups.iter_mut().find(|(since, known, reason, _)| {
+                *since == drain.since && *known == state && *reason == drain.reason
+            });
             match same {
                 Some((.., ranks)) => {
                     ranks.insert(*rank);
@@ -180,7 +196,11 @@ impl Resources {
                 reason.to_owned()
             };
             let hosts = self.hosts.select(&ranks);
-            let _ = writeln!(text, "{:<12} {state:<8} {reason:<REASON_WIDTH$} {hosts}", Date::of(self.wall + since).short());
+            let _ = writeln!(
+                text,
+                "{:<12} {state:<8} {reason:<REASON_WIDTH$} {hosts}",
+                Date::of(self.wall + since).short()
+            );
         }
         text
     }

@@ -40,11 +40,17 @@ fn merged(lines: &[String]) -> Vec<String> {
     let mut merged: Vec<(String, Vec<u32>, String)> = Vec::new();
     for line in lines {
         let words: Vec<&str> = line.split(' ').collect();
-        let (Some(time), Some(kind @ (&"online" | &"offline")), Some(ranks)) = (words.first(), words.get(1), words.get(2)) else {
+        let (Some(time), Some(kind @ (&"online" | &"offline")), Some(ranks)) =
+            (words.first(), words.get(1), words.get(2))
+        else {
             merged.push((line.clone(), Vec::new(), String::new()));
             continue;
         };
-        let ranks = ranks.trim_start_matches("idset=").trim_matches('"').parse::<towtank_flux::Idset>().unwrap_or_default();
+        let ranks = ranks
+            .trim_start_matches("idset=")
+            .trim_matches('"')
+            .parse::<towtank_flux::Idset>()
+            .unwrap_or_default();
         match merged.last_mut() {
             Some((_, all, known)) if known == *kind => all.extend(ranks.iter()),
             _ => merged.push(((*time).to_owned(), ranks.iter().collect(), (*kind).to_owned())),

@@ -52,7 +52,8 @@ impl Fixture {
         let mut jobs = BTreeMap::new();
         for line in lines {
             if let (true, Some((name, rest))) = (events.is_empty(), line.split_once(" submitted ")) {
-                let (time, took) = rest.split_once(" took ").map_or((rest, None), |(time, took)| (time, Some(took)));
+                let (time, took) =
+                    rest.split_once(" took ").map_or((rest, None), |(time, took)| (time, Some(took)));
                 let took = took.map(|took| towtank_flux::duration::parse_fsd(took).expect("a duration"));
                 jobs.insert(name.to_owned(), (time.parse().expect("a time"), took));
                 continue;
@@ -62,9 +63,12 @@ impl Fixture {
                 events.push(Event { time: time.parse().expect("a time"), what: what(rest) });
                 continue;
             }
-            let Some(Event { what: What::Command(command), .. }) = events.last_mut() else { panic!("{name}: nothing before {line:?}") };
+            let Some(Event { what: What::Command(command), .. }) = events.last_mut() else {
+                panic!("{name}: nothing before {line:?}")
+            };
             if let Some(code) = line.strip_prefix("= ") {
-                let (code, job) = code.split_once(' ').map_or((code, None), |(code, job)| (code, Some(job.to_owned())));
+                let (code, job) =
+                    code.split_once(' ').map_or((code, None), |(code, job)| (code, Some(job.to_owned())));
                 (command.code, command.job) = (code.to_owned(), job);
             } else if let Some(class) = line.strip_prefix("! ") {
                 command.stderr.push(class.to_owned());
@@ -85,7 +89,14 @@ fn what(text: &str) -> What {
     if let Some((seconds, line)) = text.split_once(" $ ") {
         if let Ok(seconds) = seconds.parse() {
             let line = line.to_owned();
-            return What::Command(Command { line, seconds, code: String::new(), job: None, stdout: Vec::new(), stderr: Vec::new() });
+            return What::Command(Command {
+                line,
+                seconds,
+                code: String::new(),
+                job: None,
+                stdout: Vec::new(),
+                stderr: Vec::new(),
+            });
         }
     }
     match text.strip_prefix("unseen ").and_then(|rest| rest.split_once(" = ")) {
@@ -96,9 +107,15 @@ fn what(text: &str) -> What {
 
 /// `2026-11-22T00:14:13Z` in seconds since 1970. All recordings are of two neighbouring days.
 fn seconds(date: &str) -> f64 {
-    let number = |from: usize, to: usize| -> f64 { date.get(from..to).and_then(|n| n.parse().ok()).expect("a date") };
+    let number =
+        |from: usize, to: usize| -> f64 { date.get(from..to).and_then(|n| n.parse().ok()).expect("a date") };
     assert!(date.starts_with("2026-11-2"), "a new month of recordings needs its number of seconds here");
     let days = number(8, 10) - 22.0;
     let part: f64 = date.split_once('+').and_then(|(_, part)| part.parse().ok()).expect("a part of a second");
-    1_795_305_600.0 + days * 86_400.0 + number(11, 13) * 3600.0 + number(14, 16) * 60.0 + number(17, 19) + part
+    1_795_305_600.0
+        + days * 86_400.0
+        + number(11, 13) * 3600.0
+        + number(14, 16) * 60.0
+        + number(17, 19)
+        + part
 }

@@ -25,11 +25,14 @@ fn fixtures() -> Vec<Fixture> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../snapshots/flux");
     let mut fixtures = Vec::new();
     for version in ["0.50.0", "0.61.2", "0.88.0"] {
-        let mut files: Vec<_> =
-            fs::read_dir(folder.join(version)).expect("the folder of a version").map(|entry| entry.expect("a file").path()).collect();
+        let mut files: Vec<_> = fs::read_dir(folder.join(version))
+            .expect("the folder of a version")
+            .map(|entry| entry.expect("a file").path())
+            .collect();
         files.sort();
         for file in files {
-            let name = format!("{version}/{}", file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default());
+            let name =
+                format!("{version}/{}", file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default());
             fixtures.push(Fixture::read(&name, &fs::read_to_string(&file).expect("a fixture")));
         }
     }
@@ -44,7 +47,14 @@ fn recordings_of_real_flux_replay() {
     let mut report = String::new();
     for fixture in fixtures() {
         let tally = World::new(&fixture).replay(&fixture);
-        let _ = writeln!(report, "{:>4} / {:>4} / {:>4}  {}", tally.agree, tally.covered, fixture.recorded(), fixture.name);
+        let _ = writeln!(
+            report,
+            "{:>4} / {:>4} / {:>4}  {}",
+            tally.agree,
+            tally.covered,
+            fixture.recorded(),
+            fixture.name
+        );
         if details && fixture.name.contains(&only) {
             tally.notes.iter().for_each(|note| report.push_str(note));
         }
@@ -53,6 +63,9 @@ fn recordings_of_real_flux_replay() {
         recorded += fixture.recorded();
     }
     println!("{report}{agree:>4} / {covered:>4} / {recorded:>4}  agree / covered / recorded");
-    assert!(covered as f64 >= COVER_MIN * recorded as f64, "the model covers {covered} of {recorded} recorded commands");
+    assert!(
+        covered as f64 >= COVER_MIN * recorded as f64,
+        "the model covers {covered} of {recorded} recorded commands"
+    );
     assert!(agree as f64 >= AGREE_MIN * covered as f64, "{agree} of {covered} covered commands agree");
 }

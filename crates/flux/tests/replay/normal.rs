@@ -66,7 +66,9 @@ pub(crate) fn stderr(text: &str, epoch: f64) -> Vec<String> {
     }
     for line in text.lines() {
         let line = line.trim();
-        let line = line.strip_prefix("flux-").map_or(line, |rest| rest.split_once(": ").map_or(rest, |(_, message)| message));
+        let line = line
+            .strip_prefix("flux-")
+            .map_or(line, |rest| rest.split_once(": ").map_or(rest, |(_, message)| message));
         let line = line.strip_prefix("ERROR: ").or_else(|| line.strip_prefix("INFO: ")).unwrap_or(line);
         // "[Errno 17] rank 2 already drained" and "0.031s: job.exception …"
         let line = match line.strip_prefix("[Errno").and_then(|rest| rest.split_once("] ")) {
@@ -74,7 +76,11 @@ pub(crate) fn stderr(text: &str, epoch: f64) -> Vec<String> {
             None => line,
         };
         let line = match line.split_once(": ") {
-            Some((clock, message)) if clock.ends_with('s') && clock.starts_with(|c: char| c.is_ascii_digit()) => message,
+            Some((clock, message))
+                if clock.ends_with('s') && clock.starts_with(|c: char| c.is_ascii_digit()) =>
+            {
+                message
+            }
             _ => line,
         };
         let line = line.split_whitespace().map(|word| relative(word, epoch)).collect::<Vec<_>>().join(" ");
@@ -88,7 +94,9 @@ pub(crate) fn stderr(text: &str, epoch: f64) -> Vec<String> {
 
 /// What the rig or the progress display printed, not the command.
 fn is_noise(line: &str) -> bool {
-    ["archived ", "broker.info", "Use --count", "attach_send_shell", "flux-shell[", "shell[", "broker: "].iter().any(|noise| line.contains(noise))
+    ["archived ", "broker.info", "Use --count", "attach_send_shell", "flux-shell[", "shell[", "broker: "]
+        .iter()
+        .any(|noise| line.contains(noise))
 }
 
 /// The text without the escape sequences of colours.
@@ -120,7 +128,8 @@ fn allocation(line: &str) -> Option<String> {
     let mut short = "R".to_owned();
     for set in execution.get("R_lite")?.as_array()? {
         let cores = set.get("children").and_then(|children| children.get("core"));
-        let text = |value: Option<&serde_json::Value>| value.and_then(|v| v.as_str()).unwrap_or("?").to_owned();
+        let text =
+            |value: Option<&serde_json::Value>| value.and_then(|v| v.as_str()).unwrap_or("?").to_owned();
         short += &format!(" {}:{}", text(set.get("rank")), text(cores));
     }
     for hosts in execution.get("nodelist")?.as_array()? {

@@ -75,7 +75,9 @@ impl World {
                 What::Unseen { name, line } => {
                     self.until(event.time);
                     self.expect(fixture, Some(name));
-                    if let Some((answer, _)) = command::run(&mut self.instance, self.now, Duration::ZERO, line, &mut Median) {
+                    if let Some((answer, _)) =
+                        command::run(&mut self.instance, self.now, Duration::ZERO, line, &mut Median)
+                    {
                         self.learn(&answer.stdout, name);
                     }
                 }
@@ -97,7 +99,8 @@ impl World {
 
     fn deed(&mut self, deed: &str) {
         let words: Vec<&str> = deed.split(' ').collect();
-        let (ranks, options): (Vec<&str>, Vec<&str>) = words.iter().skip(1).partition(|word| word.parse::<u32>().is_ok());
+        let (ranks, options): (Vec<&str>, Vec<&str>) =
+            words.iter().skip(1).partition(|word| word.parse::<u32>().is_ok());
         let ranks = ranks.iter().filter_map(|rank| rank.parse::<u32>().ok());
         let now = self.now;
         match words.first().copied().unwrap_or_default() {
@@ -107,7 +110,8 @@ impl World {
                 for rank in ranks {
                     self.options(rank, &options);
                     self.instance.broker_started(now, rank, &mut Median).expect("a rank of the instance");
-                    let online = options.iter().find_map(|option| option.strip_prefix("online=")?.parse().ok());
+                    let online =
+                        options.iter().find_map(|option| option.strip_prefix("online=")?.parse().ok());
                     if let Some(online) = online {
                         self.instance.broker_ready_at(rank, self.at(online));
                     }
@@ -117,14 +121,19 @@ impl World {
             "kill" => ranks.for_each(|rank| drop(self.instance.broker_killed(now, rank, &mut Median))),
             "term" => ranks.for_each(|rank| drop(self.instance.broker_terminated(now, rank, &mut Median))),
             "stop" => ranks.for_each(|rank| drop(self.instance.broker_frozen(now, rank, true, &mut Median))),
-            "continue" => ranks.for_each(|rank| drop(self.instance.broker_frozen(now, rank, false, &mut Median))),
-            "partition" => ranks.for_each(|rank| drop(self.instance.partitioned(now, rank, true, &mut Median))),
+            "continue" => {
+                ranks.for_each(|rank| drop(self.instance.broker_frozen(now, rank, false, &mut Median)))
+            }
+            "partition" => {
+                ranks.for_each(|rank| drop(self.instance.partitioned(now, rank, true, &mut Median)))
+            }
             "heal" => ranks.for_each(|rank| drop(self.instance.partitioned(now, rank, false, &mut Median))),
             "hello" => {
                 let rank = words.get(1).and_then(|rank| rank.parse().ok()).expect("hello RANK");
                 let value = |key: &str| options.iter().find_map(|option| option.strip_prefix(key));
                 let host = value("host=").map_or_else(|| self.instance.overlay().host(rank), str::to_owned);
-                let version = value("version=").map_or(self.version, |version| version.parse().expect("a version"));
+                let version =
+                    value("version=").map_or(self.version, |version| version.parse().expect("a version"));
                 if self.instance.stranger(rank, &host, version).is_ok() {
                     self.instance.broker_started(now, rank, &mut Median).expect("a rank of the instance");
                 }
@@ -139,7 +148,8 @@ impl World {
         let hosts: Hostlist = options.first().and_then(|hosts| hosts.parse().ok()).expect("cluster HOSTS");
         let value = |key: &str| options.iter().find_map(|option| option.strip_prefix(key));
         let scheduler = value("scheduler=").unwrap_or("sched-simple");
-        let (scheduler, prunes) = scheduler.strip_suffix("-prunecore").map_or((scheduler, true), |scheduler| (scheduler, false));
+        let (scheduler, prunes) =
+            scheduler.strip_suffix("-prunecore").map_or((scheduler, true), |scheduler| (scheduler, false));
         let cores = value("cores=").and_then(|cores| cores.parse().ok()).expect("cores=N");
         let mut setup = Setup::new(self.version, scheduler.parse().expect("a scheduler"), hosts, cores);
         setup.features.prunes_nodes &= prunes;
@@ -197,7 +207,8 @@ impl World {
             self.skip -= 1;
             return;
         }
-        let waits = ["wait-event", "attach", "flux run", "queue idle", "queue drain", "shutdown", "exec", "ping"];
+        let waits =
+            ["wait-event", "attach", "flux run", "queue idle", "queue drain", "shutdown", "exec", "ping"];
         let waits = waits.iter().any(|word| recorded.line.contains(word));
         // What does not wait asks its question at the end: before, Python was starting.
         let begin = if waits { time - recorded.seconds } else { time - recorded.seconds.min(0.03) };
@@ -210,13 +221,16 @@ impl World {
         let patience = (self.at(time).saturating_sub(self.now)).as_secs_f64() + extra;
         let line = self.with_ids(&recorded.line);
         let before: Vec<_> = self.jobs();
-        let ran = command::run(&mut self.instance, self.now, Duration::from_secs_f64(patience), &line, &mut Median);
+        let ran =
+            command::run(&mut self.instance, self.now, Duration::from_secs_f64(patience), &line, &mut Median);
         let Some((answer, end)) = ran else {
             tally.notes.push(format!("  not covered: {}\n", recorded.line));
             return;
         };
         self.now = self.now.max(end);
-        if let Some(name) = recorded.stdout.first().filter(|name| line.starts_with("flux submit") || line.starts_with("flux batch") || name.is_empty()) {
+        if let Some(name) = recorded.stdout.first().filter(|name| {
+            line.starts_with("flux submit") || line.starts_with("flux batch") || name.is_empty()
+        }) {
             self.learn(&answer.stdout, name);
         }
         if let Some(name) = &recorded.job {
@@ -260,7 +274,9 @@ impl World {
         let line = line.replace("$LAB", "/tmp/flux-lab");
         let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         for word in &mut words {
-            let (before, name) = word.rsplit_once(':').map_or((String::new(), word.as_str()), |(before, name)| (format!("{before}:"), name));
+            let (before, name) = word
+                .rsplit_once(':')
+                .map_or((String::new(), word.as_str()), |(before, name)| (format!("{before}:"), name));
             if let Some((id, _)) = self.names.iter().find(|(_, known)| *known == name) {
                 *word = format!("{before}ƒ{id}");
             }

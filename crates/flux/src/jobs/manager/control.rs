@@ -78,6 +78,9 @@ impl JobManager {
         self.raise(slot, Exception { class: "cancel", severity: 0, note: String::new() });
         if state == State::Run {
             self.kill(slot, TERMINATED);
+        } else {
+            // Another job may be the head of the queue now.
+            self.wake();
         }
     }
 
@@ -174,7 +177,8 @@ impl JobManager {
             let Some(job) = self.jobs.get(slot).filter(|job| job.state == State::Run) else { continue };
             let Some(allocation) = job.allocation.as_ref() else { continue };
             let Some(shell) = allocation.nodes().iter().position(|node| node.0 == rank) else { continue };
-            let single = allocation.nodes().len() == 1;
+            // Where the only shell was is nothing left to kill.
+            let gone = allocation.nodes().len() == 1 && job.event("start").is_some();
             if job.spec.instance && shell > 0 {
                 let note = if self.setup.features.node_failure_note {
                     format!("node failure on {host} (shell rank {shell})")
@@ -192,7 +196,7 @@ impl JobManager {
                 NodeLoss::Lost => format!("lost contact with job shell on broker {host} (rank {rank})"),
             };
             self.raise(slot, Exception { class: "exec", severity: 0, note });
-            if single {
+            if gone {
                 self.died(slot, 1 << 8);
             } else {
                 self.kill(slot, TERMINATED);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{JobManager, Slot, Timer};
 use crate::jobs::event::{Annotation, Event, EventKind, Exception};
-use crate::jobs::job::{Job, Outcome, State};
-use crate::jobs::spec::{DependsOn, Program};
+use crate::jobs::job::{Outcome, State};
+use crate::jobs::spec::DependsOn;
 use crate::scheduler::{Allocation, Decision};
 use crate::time::{Draw, Instant};
 use crate::version::Scheduler;
@@ -19,28 +19,29 @@ const fn exit_status(code: u32) -> u32 {
 
 /// The status of tasks that got SIGTERM, SIGALRM (recordings 03, 05).
 pub(super) const TERMINATED: u32 = exit_status(128 + 15);
+const SIGTERM: u32 = 15;
 const ALARM: u32 = exit_status(128 + 14);
 
 impl JobManager {
     /// Lets everything happen that is due until `to`.
     pub fn advance(&mut self, to: Instant, draw: &mut dyn Draw) {
-        while let Some(Reverse((time, _, _))) = self.timers.peek().filter(|Reverse((time, _, _))| *time <= to)
-        {
-            self.now = self.now.max(*time);
-            if let Some(Reverse((_, _, timer))) = self.timers.pop() {
-                self.handle(timer, draw);
-            }
+        for (submitted, slot) in std::mem::take(&mut self.fresh) {
+            self.accept(slot, submitted, draw);
+        }
+        while let Some(Reverse(due)) = self.timers.peek().copied().filter(|Reverse(due)| due.time <= to) {
+            self.timers.pop();
+            self.reach(due.time);
+            self.handle(due.timer, draw);
         }
         self.reach(to);
     }
 
     fn handle(&mut self, timer: Timer, draw: &mut dyn Draw) {
         match timer {
-            Timer::Accepted(slot) => self.accept(slot, draw),
             Timer::Depend(slot) => self.depend(slot, draw),
             Timer::Start(slot, generation) if self.is_current(slot, generation) => self.begin(slot, draw),
             Timer::Finish(slot, generation) if self.is_current(slot, generation) => {
-                let code = self.jobs.get(slot).map_or(0, |job| program(job).code);
+                let code = self.jobs.get(slot).map_or(0, |job| job.program.code);
                 self.finish(slot, exit_status(u32::from(code)), draw);
             }
             Timer::Expire(slot, generation) if self.is_current(slot, generation) => {
@@ -53,11 +54,9 @@ impl JobManager {
                 self.after(latency, Timer::Killed(slot, generation, status));
             }
             Timer::Killed(slot, generation, status) if self.is_current(slot, generation) => {
-                if self.jobs.get(slot).is_some_and(|job| job.event("start").is_some()) {
-                    self.finish(slot, status, draw);
-                } else {
-                    self.clean_up(slot, draw);
-                }
+                // Of a job that has not started, the shells die by the signal itself (recording 09).
+                let started = self.jobs.get(slot).is_some_and(|job| job.event("start").is_some());
+                self.finish(slot, if started { status } else { SIGTERM }, draw);
             }
             Timer::Start(..) | Timer::Finish(..) | Timer::Expire(..) | Timer::Killed(..) => {}
             Timer::Clean(slot) => self.clean(slot),
@@ -86,8 +85,8 @@ impl JobManager {
         }
     }
 
-    fn accept(&mut self, slot: Slot, draw: &mut dyn Draw) {
-        let validated = self.now + self.setup.latencies.validate.draw(draw);
+    fn accept(&mut self, slot: Slot, submitted: Instant, draw: &mut dyn Draw) {
+        let validated = submitted + self.setup.latencies.validate.draw(draw);
         self.log(slot, validated, EventKind::Validate);
         let depend = self.setup.latencies.depend.draw(draw);
         self.at(validated + depend, Timer::Depend(slot));
@@ -183,7 +182,8 @@ impl JobManager {
         let allocation = Arc::new(allocation);
         let annotation = match self.setup.scheduler {
             Scheduler::Simple => Annotation::Summary(Arc::clone(&allocation)),
-            Scheduler::Fluxion(_) => Annotation::Immediate,
+            Scheduler::Fluxion(_) if self.setup.features.fluxion_annotates => Annotation::Immediate,
+            Scheduler::Fluxion(_) => Annotation::None,
         };
         self.log(slot, self.now, EventKind::Alloc(annotation));
         let Some(job) = self.jobs.get_mut(slot) else { return };
@@ -205,7 +205,7 @@ impl JobManager {
     fn begin(&mut self, slot: Slot, draw: &mut dyn Draw) {
         self.log(slot, self.now, EventKind::Start);
         let Some(job) = self.jobs.get(slot) else { return };
-        let (time, generation) = (program(job).time, job.generation);
+        let (time, generation) = (job.program.time, job.generation);
         let shell = self.setup.latencies.shell.draw(draw);
         self.after(shell.saturating_add(time), Timer::Finish(slot, generation));
         self.release_dependents();
@@ -244,8 +244,10 @@ impl JobManager {
         job.state = State::Inactive;
         job.inactive = Some(now);
         let id = job.id;
-        self.engine.release(id);
-        self.wake();
+        // Only cores that come back are news to the scheduler.
+        if self.engine.release(id) {
+            self.wake();
+        }
         self.release_dependents();
     }
 
@@ -301,8 +303,4 @@ impl JobManager {
             self.after(NOTICED, Timer::Killed(slot, generation, status));
         }
     }
-}
-
-fn program(job: &Job) -> Program {
-    job.spec.program.unwrap_or_else(|| Program::of(&job.spec.command))
 }
