@@ -20,6 +20,9 @@ use crate::{Hostlist, Idset};
 
 pub use state::Stored;
 
+/// From an allocation to the first message to the nodes (recording 09).
+const SEND: Duration = Duration::from_millis(4);
+
 /// How an instance is configured.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -109,6 +112,8 @@ pub struct Instance {
     archives: BTreeMap<String, Stored>,
     later: BTreeMap<(Instant, u64), Later>,
     sequence: u64,
+    /// Cores that jobs hold of ranks that are dead without anybody knowing it.
+    held: BTreeMap<u32, u32>,
     exits: Vec<(Instant, u32, i32)>,
     runs: bool,
     /// What the program of the next job does.
@@ -135,6 +140,7 @@ impl Instance {
             archives: BTreeMap::new(),
             later: BTreeMap::new(),
             sequence: 0,
+            held: BTreeMap::new(),
             exits: Vec::new(),
             runs: false,
             program: None,
@@ -225,6 +231,9 @@ impl Instance {
     /// SIGKILL, or the end of its container.
     pub fn broker_killed(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
         self.overlay.kill(now, rank, draw)?;
+        if let Some(lead) = &self.lead {
+            self.held.insert(rank, lead.jobs.allocated_cores(rank));
+        }
         self.settle(now, draw);
         Ok(())
     }
@@ -306,10 +315,18 @@ impl Instance {
     fn advance_jobs(&mut self, to: Instant, draw: &mut dyn Draw) {
         let Some(lead) = &mut self.lead else { return };
         lead.jobs.advance(to, draw);
-        // A job that is sent to a rank whose death nobody has noticed yet notices it (recording 09).
-        let dead = self.overlay.dead().filter(|rank| lead.jobs.busy(*rank)).collect::<Vec<_>>();
+        // A job that is sent to a rank whose death nobody has noticed yet notices it a moment later (recording 09).
+        let dead: Vec<u32> = self.overlay.dead().collect();
+        self.held.retain(|rank, _| dead.contains(rank));
+        let mut sent = false;
         for rank in dead {
-            self.reach(to, rank, draw);
+            let cores = lead.jobs.allocated_cores(rank);
+            let held = self.held.entry(rank).or_insert(cores);
+            sent |= cores > *held;
+            *held = cores;
+        }
+        if sent {
+            self.postpone(to + SEND, Later::Probe);
         }
     }
 

@@ -1,6 +1,5 @@
 //! One recording, played.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use towtank_flux::command::{self, Code};
@@ -29,7 +28,33 @@ impl Draw for Median {
 pub(crate) struct Tally {
     pub(crate) agree: usize,
     pub(crate) covered: usize,
-    pub(crate) notes: Vec<String>,
+    pub(crate) notes: Vec<Note>,
+}
+
+/// A command that does not agree.
+pub(crate) struct Note {
+    pub(crate) kind: Kind,
+    pub(crate) time: f64,
+    pub(crate) line: String,
+    /// `recorded | model`.
+    pub(crate) differences: Vec<String>,
+}
+
+/// In which way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The model answers something else.
+    Differs,
+    /// The model does not know the command.
+    Unknown,
+    /// The answer was the rig's.
+    Skipped,
+}
+
+impl Tally {
+    fn differ(&mut self, kind: Kind, time: f64, line: &str, differences: &[String]) {
+        self.notes.push(Note { kind, time, line: line.to_owned(), differences: differences.to_vec() });
+    }
 }
 
 /// Whether a command line submits a job.
@@ -45,8 +70,9 @@ pub(crate) struct World {
     now: Duration,
     /// Job ids of the model by their names in the recording.
     names: normal::Names,
-    /// Commands that are the rig's.
+    /// Commands that are the rig's: not run, or run and not compared.
     skip: usize,
+    mute: usize,
 }
 
 impl World {
@@ -60,6 +86,7 @@ impl World {
             now: Duration::ZERO,
             names: normal::Names::new(),
             skip: 0,
+            mute: 0,
         }
     }
 
@@ -105,6 +132,7 @@ impl World {
         let now = self.now;
         match words.first().copied().unwrap_or_default() {
             "cluster" => self.cluster(&options),
+            "mute" => self.mute = words.get(1).and_then(|count| count.parse().ok()).expect("mute COUNT"),
             "skip" => self.skip = words.get(1).and_then(|count| count.parse().ok()).expect("skip COUNT"),
             "start" => {
                 for rank in ranks {
@@ -205,8 +233,11 @@ impl World {
     fn command(&mut self, time: f64, recorded: &Command, fixture: &Fixture, tally: &mut Tally) {
         if self.skip > 0 {
             self.skip -= 1;
+            tally.differ(Kind::Skipped, time, &recorded.line, &[]);
             return;
         }
+        let mute = self.mute > 0;
+        self.mute = self.mute.saturating_sub(1);
         let waits =
             ["wait-event", "attach", "flux run", "queue idle", "queue drain", "shutdown", "exec", "ping"];
         let waits = waits.iter().any(|word| recorded.line.contains(word));
@@ -224,7 +255,7 @@ impl World {
         let ran =
             command::run(&mut self.instance, self.now, Duration::from_secs_f64(patience), &line, &mut Median);
         let Some((answer, end)) = ran else {
-            tally.notes.push(format!("  not covered: {}\n", recorded.line));
+            tally.differ(Kind::Unknown, time, &recorded.line, &[]);
             return;
         };
         self.now = self.now.max(end);
@@ -236,6 +267,10 @@ impl World {
         if let Some(name) = &recorded.job {
             let new = self.jobs().into_iter().find(|id| !before.contains(id));
             new.into_iter().for_each(|id| drop(self.names.insert(id, name.clone())));
+        }
+        if mute {
+            tally.differ(Kind::Skipped, time, &recorded.line, &[]);
+            return;
         }
         tally.covered += 1;
         let code = match answer.code {
@@ -256,11 +291,7 @@ impl World {
             tally.agree += 1;
             return;
         }
-        let mut note = format!("  @{time:.3} {}\n", recorded.line);
-        for difference in differences {
-            let _ = writeln!(note, "      {difference}");
-        }
-        tally.notes.push(note);
+        tally.differ(Kind::Differs, time, &recorded.line, &differences);
     }
 
     /// The jobs of the instance in F58, without the hook.
