@@ -263,6 +263,19 @@ fn a_lost_node_ends_its_jobs() {
     }
 }
 
+/// Recording 09: a node that is lost before the job has started.
+#[test]
+fn a_job_can_lose_its_node_before_it_starts() {
+    let mut lab = Lab::new(FluxVersion::V0_88, Scheduler::Simple);
+    let job = lab.try_submit("-N1 -n1 hostname").unwrap();
+    lab.wait(0.035);
+    assert_eq!((lab.job(job).state(), lab.job(job).event("start")), (State::Run, None));
+    lab.manager.node_failed(lab.now, 0, NodeLoss::Lost);
+    lab.wait(1.0);
+    assert_eq!((lab.job(job).status(), lab.job(job).returncode()), (Some(15), Some(143)));
+    assert_eq!((lab.job(job).inactive_reason().as_str(), lab.job(job).event("start")), ("Terminated", None));
+}
+
 /// Recording 11: stop withdraws all requests, what runs goes on; disabled submission is refused.
 #[test]
 fn the_queue_is_stopped_and_started() {

@@ -14,6 +14,7 @@ type Core = (u32, u32);
 /// The second implementation.
 struct Grid {
     scheduler: Scheduler,
+    denial_ends_pass: bool,
     cores: Vec<u32>,
     excluded: Vec<bool>,
     up: Vec<bool>,
@@ -142,6 +143,7 @@ impl Grid {
     fn feasible(&self, request: &Request) -> bool {
         let empty = Self {
             scheduler: self.scheduler,
+            denial_ends_pass: self.denial_ends_pass,
             cores: self.cores.clone(),
             excluded: self.excluded.clone(),
             up: vec![true; self.cores.len()],
@@ -169,6 +171,9 @@ impl Grid {
                 seen.push((*job, Seen::Allocate(cores)));
             } else if !self.feasible(request) {
                 seen.push((*job, Seen::Deny));
+                if self.denial_ends_pass && self.scheduler == Scheduler::Fluxion(Policy::Fcfs) {
+                    break;
+                }
             } else if let Some(max) = promises_max {
                 if promises.len() >= max {
                     continue;
@@ -208,6 +213,7 @@ impl Grid {
         let running = self.running.iter().filter(|(_, (_, end))| end.is_none_or(|end| end.max(now) > start));
         let later = Self {
             scheduler: self.scheduler,
+            denial_ends_pass: self.denial_ends_pass,
             cores: self.cores.clone(),
             excluded: self.excluded.clone(),
             up: self.up.clone(),
@@ -329,6 +335,7 @@ proptest! {
     #[test]
     fn both_implementations_decide_alike(
         scheduler in scheduler(),
+        denial_ends_pass in any::<bool>(),
         cores in prop::collection::vec(1_u32..6, NODES),
         excluded in prop::option::weighted(0.3, 0_u32..NODES as u32),
         steps in prop::collection::vec(step(), 1..60),
@@ -336,9 +343,11 @@ proptest! {
         let excluded: Idset = excluded.into_iter().collect();
         let inventory = Inventory { hosts: "a[0-4]".parse().unwrap(), cores: cores.clone(), excluded: excluded.clone() };
         // Feasibility of the old world; the new one is tested from the recordings.
-        let mut engine = Engine::new(&inventory, scheduler, Features::of(FluxVersion::V0_61));
+        let features = Features { denial_ends_pass, ..Features::of(FluxVersion::V0_61) };
+        let mut engine = Engine::new(&inventory, scheduler, features);
         let mut grid = Grid {
             scheduler,
+            denial_ends_pass,
             weight: cores.iter().map(|cores| *cores as usize).collect(),
             cores,
             excluded: (0..NODES as u32).map(|rank| excluded.contains(rank)).collect(),

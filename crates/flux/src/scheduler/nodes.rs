@@ -116,8 +116,9 @@ impl Nodes {
         self.up
     }
 
+    /// Whether a rank is up. Excluded ranks are never asked for: they are not in the order.
     pub(super) fn is_up(&self, rank: u32) -> bool {
-        self.nodes.get(rank as usize).is_some_and(|node| node.up && !node.excluded)
+        self.nodes.get(rank as usize).is_some_and(|node| node.up)
     }
 
     pub(super) fn all(&self, rank: u32) -> CoreSet {
