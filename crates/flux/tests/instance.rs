@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use towtank_flux::command::{self, Code};
 use towtank_flux::instance::{Instance, Setup};
 use towtank_flux::jobs::State;
+use towtank_flux::latency::Spread;
 use towtank_flux::overlay::Quorum;
 use towtank_flux::time::{Draw, Instant};
 use towtank_flux::{FluxVersion, Scheduler};
@@ -175,6 +176,36 @@ fn a_slow_heartbeat_leaves_a_drain_behind_on_older_flux() {
         story.start(3..4);
         assert!(story.flux("flux resource list").contains(expected), "{version}: {}", story.flux("flux resource list"));
     }
+}
+
+/// B.4: since 0.65 a torpid rank is hidden while it is silent; before, it is drained and stays so.
+#[test]
+fn silence_hides_a_rank_on_newer_flux_and_drains_it_on_older() {
+    for version in [OLD, NEW] {
+        let mut story = Story::new(version, "sched-simple", 4, 4);
+        story.instance.broker_frozen(story.now, 3, true, &mut Median).expect("it runs");
+        story.wait(40);
+        assert!(story.flux("flux resource list").contains("down 1 4 0 flux-sample-3"), "{version}");
+        let state = if version == NEW { "torpid" } else { "drained" };
+        assert!(story.flux("flux resource status").contains(&format!("{state} ✔ 1 flux-sample-3")), "{version}");
+        story.instance.broker_frozen(story.now, 3, false, &mut Median).expect("it runs");
+        story.wait(10);
+        let down = story.flux("flux resource list").contains("down 1 4 0 flux-sample-3");
+        assert_eq!(down, version == OLD, "{version}");
+    }
+}
+
+/// The resource module learns of a loss a moment later: by then the rank may be back.
+#[test]
+fn a_rank_that_is_back_at_once_stays_up() {
+    let mut setup = Story::setup(NEW, "sched-simple", "flux-sample-[0-3]");
+    let quick = Spread::fixed(Duration::from_millis(10));
+    (setup.latencies.connect, setup.latencies.rc1) = (quick, quick);
+    let mut story = Story::of(setup, 4);
+    story.instance.broker_started(story.now, 3, &mut Median).expect("a rank");
+    story.wait(10);
+    assert!(story.flux("flux resource list").contains("free 4 16 0 flux-sample-[0-3]"));
+    assert_eq!(story.instance.take_exits().iter().map(|exit| (exit.1, exit.2)).collect::<Vec<_>>(), [(3, 1)]);
 }
 
 /// Part I 6: drains of an archive are of ranks on 0.61, of hosts on 0.88.
