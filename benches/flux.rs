@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use towtank_flux::Idset;
 use towtank_flux::jobs::{JobLatencies, JobManager, JobSpec, Setup, State};
 use towtank_flux::scheduler::Inventory;
 use towtank_flux::time::Draw;
 use towtank_flux::version::{Features, FluxVersion, Policy, Scheduler};
-use towtank_flux::Idset;
 
 /// Nodes and cores of the instance.
 const NODES: u32 = 64;
