@@ -106,6 +106,8 @@ enum Timer {
     Rc3,
     /// Nobody upstream knows this broker.
     Orphan,
+    /// The parent drops this child, as somebody asked it to.
+    Disconnect,
     /// Time to look whether the rank is torpid.
     Silence,
 }
@@ -274,6 +276,10 @@ impl Overlay {
             Timer::Shells => self.tell(now, Fact::ShellsEnd(rank)),
             Timer::Rc3 => self.goodbye(now, rank, draw),
             Timer::Orphan => self.leave(now, rank, 1, draw),
+            Timer::Disconnect => {
+                self.lose(now, rank, Reason::Disconnected, draw);
+                self.leave(now, rank, 1, draw);
+            }
             Timer::Silence => {}
         }
     }

@@ -77,6 +77,8 @@ impl Story {
     }
 
     fn ask(&mut self, line: &str) -> (Code, String, String) {
+        // Typing takes longer than a drain on its way to the scheduler.
+        self.now += Duration::from_millis(100);
         let patience = Duration::from_secs(100);
         let ran = command::run(&mut self.instance, self.now, patience, line, &mut Median);
         let (answer, end) = ran.unwrap_or_else(|| panic!("nobody knows {line}"));
@@ -394,12 +396,14 @@ proptest! {
                 Deed::Go => "flux queue start".to_owned(),
             };
             let _ = command::run(&mut story.instance, now, Duration::ZERO, &line, &mut Median);
+            story.now += Duration::from_millis(100);
+            story.instance.advance(story.now, &mut Median);
             let Some(resources) = story.instance.resources() else { continue };
             let busy = story.instance.busy();
-            let up = resources.up();
+            let up = story.instance.up();
             prop_assert!(up.is_subset(resources.online()));
             prop_assert!(up.intersection(&resources.drained()).is_empty());
-            let rows = resources.list(&busy, towtank_flux::resource::ListFilter::DEFAULT);
+            let rows = resources.list(&story.instance.up(), &busy, towtank_flux::resource::ListFilter::DEFAULT);
             let [free, allocated, down] = rows.as_slice() else { panic!("three rows") };
             // Free, used up, or down: every rank is one of them.
             let all = free.ranks.union(&allocated.ranks).union(&down.ranks);

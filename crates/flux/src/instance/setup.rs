@@ -49,11 +49,7 @@ impl Setup {
             excluded: Idset::new(),
             topology: Topology::Kary(256),
             quorum: Quorum::All,
-            latencies: if version >= FluxVersion::V0_88 {
-                Latencies::slow_start()
-            } else {
-                Latencies::default()
-            },
+            latencies: Latencies::of(version),
             job_latencies: JobLatencies::of(version),
             user: "root".to_owned(),
             wall: Duration::ZERO,

@@ -89,6 +89,7 @@ impl Instance {
             self.lead = Some(Lead {
                 resources,
                 jobs: JobManager::new(jobs, now),
+                up: Idset::new(),
                 stopped: false,
                 announced: false,
                 dump: None,
@@ -101,6 +102,7 @@ impl Instance {
         self.lead = Some(Lead {
             resources,
             jobs,
+            up: Idset::new(),
             stopped: stored.stopped,
             announced: stored.stopped && !obeyed,
             dump: None,

@@ -228,8 +228,9 @@ impl Overlay {
                 self.schedule(now + retry, child, Timer::Hello);
             } else if process.parent.is_some() && !process.frozen && !process.cut {
                 // It belonged to the parent's old process and will learn that nobody knows it.
-                let orphan = self.latencies.orphan.draw(draw);
-                self.schedule(now + orphan, child, Timer::Orphan);
+                // A parent that is a child itself says so at once (recording 03b, section 6).
+                let notice = if parent == 0 { self.latencies.orphan } else { self.latencies.retry };
+                self.schedule(now + notice.draw(draw), child, Timer::Orphan);
             }
         }
     }

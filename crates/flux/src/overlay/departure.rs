@@ -38,8 +38,8 @@ impl Overlay {
         if !matches!(self.link(rank).map(|link| link.state), Some(LinkState::Up(_))) || rank == 0 {
             return Err(Refused::NotConnected(rank));
         }
-        self.lose(now, rank, Reason::Disconnected, draw);
-        self.leave(now, rank, 1, draw);
+        let disconnect = self.latencies.disconnect.draw(draw);
+        self.schedule(now + disconnect, rank, Timer::Disconnect);
         Ok(())
     }
 

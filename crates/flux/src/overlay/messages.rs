@@ -53,7 +53,8 @@ impl Overlay {
         self.known(rank)?;
         self.process_mut(rank).ok_or(Refused::NotRunning(rank))?.cut = false;
         if self.link(rank).is_some_and(|link| link.state == LinkState::Lost) {
-            self.leave(now, rank, 1, draw);
+            let orphan = self.latencies.orphan.draw(draw);
+            self.schedule(now + orphan, rank, Timer::Orphan);
         } else {
             self.heard(now, rank);
         }
