@@ -316,18 +316,27 @@ fn beginning(steps: &[(f64, Step)], whole: f64) -> f64 {
     }
     // A drain was noted before its command ended.
     let commands = steps.iter().filter_map(|(time, step)| match step {
-        Step::Command { line, code, .. } if line.starts_with("flux resource drain ") && code == "0" => Some(*time),
+        Step::Command { line, code, .. } if line.starts_with("flux resource drain ") && code == "0" => {
+            Some(*time)
+        }
         _ => None,
     });
-    let notes = steps.iter().filter_map(|(_, step)| match step {
+    let mut notes = steps.iter().rev().filter_map(|(_, step)| match step {
         Step::Command { line, stdout, .. } if line.contains("resource.eventlog") => Some(stdout),
         _ => None,
     });
-    let drains = notes.last().into_iter().flat_map(|log| log.lines()).filter(|line| line.contains(" drain ") && !line.contains("unresponsive"));
+    let drains = notes
+        .next()
+        .into_iter()
+        .flat_map(|log| log.lines())
+        .filter(|line| line.contains(" drain ") && !line.contains("unresponsive"));
     let drains: Vec<f64> = drains.filter_map(|line| line.split(' ').next()?.parse().ok()).collect();
     let commands: Vec<f64> = commands.collect();
     if drains.len() == commands.len() {
-        beginning = drains.iter().zip(&commands).fold(beginning, |beginning, (shown, time)| beginning.max(shown - time));
+        beginning = drains
+            .iter()
+            .zip(&commands)
+            .fold(beginning, |beginning, (shown, time)| beginning.max(shown - time));
     }
     // What the first second after that holds is known; anything else is a mistake of the recording.
     beginning.min(whole + 1.0)
@@ -402,7 +411,8 @@ fn took(texts: &[(f64, String)], id: &str) -> Option<String> {
         let mut words = line.split_whitespace().skip_while(|word| *word != "CD");
         let time = |word: &&str| word.ends_with(['s', 'm']) && word.starts_with(|c: char| c.is_ascii_digit());
         // Some tables say when it was submitted, ran and was inactive instead.
-        let moments: Vec<f64> = words.clone().filter_map(|word| word.parse().ok()).filter(|time| *time > 1.7e9).collect();
+        let moments: Vec<f64> =
+            words.clone().filter_map(|word| word.parse().ok()).filter(|time| *time > 1.7e9).collect();
         match moments.as_slice() {
             [_, ran, inactive] => Some(format!("{:.3}s", inactive - ran - CLEANING)),
             _ => words.find(time).map(str::to_owned),

@@ -5,76 +5,24 @@
 //! module, scheduler. Everything but the overlay lives in the lead, and dies with it: what a lead finds when it starts is what it wrote when it
 //! last ended in order, or what an archive holds.
 
+mod brokers;
+mod setup;
 mod state;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::jobs::{JobLatencies, JobManager, NodeLoss, Program};
+use crate::jobs::{JobManager, NodeLoss, Program};
 use crate::latency::Latencies;
-use crate::overlay::{Fact, Overlay, Quorum, Reason, Refused, Topology};
+use crate::overlay::{Fact, Overlay, Quorum, Reason};
 use crate::resource::{Busy, Resources};
 use crate::time::{Draw, Instant};
-use crate::version::{Features, FluxVersion, Scheduler};
-use crate::{Hostlist, Idset};
 
+pub use setup::Setup;
 pub use state::Stored;
 
 /// From an allocation to the first message to the nodes (recording 09).
 const SEND: Duration = Duration::from_millis(4);
-
-/// How an instance is configured.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// flux-core.
-    pub version: FluxVersion,
-    /// What differs by version; a caller may change single fields.
-    pub features: Features,
-    /// Scheduler and policy.
-    pub scheduler: Scheduler,
-    /// Rank = position in this list.
-    pub hosts: Hostlist,
-    /// Cores of every rank.
-    pub cores: u32,
-    /// `[resource] exclude`.
-    pub excluded: Idset,
-    /// `tbon.topo`.
-    pub topology: Topology,
-    /// `broker.quorum`.
-    pub quorum: Quorum,
-    /// Brokers, overlay, resources.
-    pub latencies: Latencies,
-    /// Jobs.
-    pub job_latencies: JobLatencies,
-    /// Who runs the instance.
-    pub user: String,
-    /// What time of Unix the caller's epoch is.
-    pub wall: Duration,
-}
-
-impl Setup {
-    /// An instance of this version with the defaults of a MiniCluster.
-    pub fn new(version: FluxVersion, scheduler: Scheduler, hosts: Hostlist, cores: u32) -> Self {
-        Self {
-            version,
-            features: Features::of(version),
-            scheduler,
-            hosts,
-            cores,
-            excluded: Idset::new(),
-            topology: Topology::Kary(256),
-            quorum: Quorum::All,
-            latencies: if version >= FluxVersion::V0_88 {
-                Latencies::slow_start()
-            } else {
-                Latencies::default()
-            },
-            job_latencies: JobLatencies::of(version),
-            user: "root".to_owned(),
-            wall: Duration::ZERO,
-        }
-    }
-}
 
 /// What lives in the lead's process.
 #[derive(Clone, Debug)]
@@ -207,81 +155,6 @@ impl Instance {
     /// Exit codes of brokers since the caller last asked.
     pub fn take_exits(&mut self) -> Vec<(Instant, u32, i32)> {
         std::mem::take(&mut self.exits)
-    }
-
-    /// A broker is started.
-    pub fn broker_started(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
-        self.overlay.start(now, rank, draw)?;
-        self.settle(now, draw);
-        Ok(())
-    }
-
-    /// When rc1 of a broker that was just started will be done, if the caller knows it better than the latencies do.
-    pub fn broker_ready_at(&mut self, rank: u32, ready: Instant) {
-        self.overlay.ready_at(rank, ready);
-    }
-
-    /// SIGTERM: the broker leaves in order.
-    pub fn broker_terminated(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
-        self.overlay.term(now, rank, draw)?;
-        self.settle(now, draw);
-        Ok(())
-    }
-
-    /// SIGKILL, or the end of its container.
-    pub fn broker_killed(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
-        self.overlay.kill(now, rank, draw)?;
-        if let Some(lead) = &self.lead {
-            self.held.insert(rank, lead.jobs.allocated_cores(rank));
-        }
-        self.settle(now, draw);
-        Ok(())
-    }
-
-    /// SIGSTOP, then SIGCONT.
-    pub fn broker_frozen(
-        &mut self,
-        now: Instant,
-        rank: u32,
-        frozen: bool,
-        draw: &mut dyn Draw,
-    ) -> Result<(), Refused> {
-        if frozen {
-            self.overlay.freeze(now, rank, draw)?;
-        } else {
-            self.overlay.thaw(now, rank)?;
-        }
-        self.settle(now, draw);
-        Ok(())
-    }
-
-    /// The network between a rank and its parent fails, then works again.
-    pub fn partitioned(
-        &mut self,
-        now: Instant,
-        rank: u32,
-        cut: bool,
-        draw: &mut dyn Draw,
-    ) -> Result<(), Refused> {
-        if cut {
-            self.overlay.cut(now, rank, draw)?;
-        } else {
-            self.overlay.heal(now, rank, draw)?;
-        }
-        self.settle(now, draw);
-        Ok(())
-    }
-
-    /// `flux overlay disconnect`.
-    pub fn disconnected(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
-        self.overlay.disconnect(now, rank, draw)?;
-        self.settle(now, draw);
-        Ok(())
-    }
-
-    /// A broker of another configuration or version says hello in the name of a rank: whether its parent would have it.
-    pub fn stranger(&mut self, rank: u32, host: &str, version: FluxVersion) -> Result<(), Refused> {
-        self.overlay.stranger(rank, host, version)
     }
 
     /// Sends a message to a rank: whether it arrives. A dead one is found out.

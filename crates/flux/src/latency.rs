@@ -46,7 +46,7 @@ impl Spread {
         }
         let unit = draw.unit().clamp(0.0, 1.0);
         // In nanoseconds: this is drawn for every step of every job, and arithmetic of `Duration` is slow.
-        let nanos = |length: Duration| length.as_nanos() as u64 as f64;
+        let nanos = |length: Duration| length.as_secs() as f64 * 1e9 + f64::from(length.subsec_nanos());
         let (low, high, part) = if unit < 0.5 {
             (self.min, self.median, unit * 2.0)
         } else {

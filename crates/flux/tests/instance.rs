@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use towtank_flux::command::{self, Code};
 use towtank_flux::instance::{Instance, Setup};
 use towtank_flux::jobs::State;
+use towtank_flux::latency::Spread;
 use towtank_flux::overlay::Quorum;
 use towtank_flux::time::{Draw, Instant};
 use towtank_flux::{FluxVersion, Scheduler};
@@ -80,7 +81,12 @@ impl Story {
         let ran = command::run(&mut self.instance, self.now, patience, line, &mut Median);
         let (answer, end) = ran.unwrap_or_else(|| panic!("nobody knows {line}"));
         self.now = self.now.max(end);
-        let plain = |text: &str| text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("\n");
+        let plain = |text: &str| {
+            text.lines()
+                .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
         (answer.code, plain(&answer.stdout), plain(&answer.stderr))
     }
 
@@ -112,7 +118,11 @@ fn a_drain_survives_leaving_coming_back_and_a_restart() {
         story.start(2..3);
         assert!(story.flux("flux resource status").contains("drained ✔ 1 flux-sample-2"));
         story.term(0);
-        assert!(command::run(&mut story.instance, story.now, Duration::ZERO, "flux resource list", &mut Median).is_none(), "nobody answers");
+        assert!(
+            command::run(&mut story.instance, story.now, Duration::ZERO, "flux resource list", &mut Median)
+                .is_none(),
+            "nobody answers"
+        );
         story.start(0..4);
         assert!(story.flux("flux resource list").contains("down 1 4 0 flux-sample-2"));
         story.flux("flux undrain flux-sample-2");
@@ -173,8 +183,45 @@ fn a_slow_heartbeat_leaves_a_drain_behind_on_older_flux() {
         story.kill(3);
         story.wait(60);
         story.start(3..4);
-        assert!(story.flux("flux resource list").contains(expected), "{version}: {}", story.flux("flux resource list"));
+        assert!(
+            story.flux("flux resource list").contains(expected),
+            "{version}: {}",
+            story.flux("flux resource list")
+        );
     }
+}
+
+/// B.4: since 0.65 a torpid rank is hidden while it is silent; before, it is drained and stays so.
+#[test]
+fn silence_hides_a_rank_on_newer_flux_and_drains_it_on_older() {
+    for version in [OLD, NEW] {
+        let mut story = Story::new(version, "sched-simple", 4, 4);
+        story.instance.broker_frozen(story.now, 3, true, &mut Median).expect("it runs");
+        story.wait(40);
+        assert!(story.flux("flux resource list").contains("down 1 4 0 flux-sample-3"), "{version}");
+        let state = if version == NEW { "torpid" } else { "drained" };
+        assert!(
+            story.flux("flux resource status").contains(&format!("{state} ✔ 1 flux-sample-3")),
+            "{version}"
+        );
+        story.instance.broker_frozen(story.now, 3, false, &mut Median).expect("it runs");
+        story.wait(10);
+        let down = story.flux("flux resource list").contains("down 1 4 0 flux-sample-3");
+        assert_eq!(down, version == OLD, "{version}");
+    }
+}
+
+/// The resource module learns of a loss a moment later: by then the rank may be back.
+#[test]
+fn a_rank_that_is_back_at_once_stays_up() {
+    let mut setup = Story::setup(NEW, "sched-simple", "flux-sample-[0-3]");
+    let quick = Spread::fixed(Duration::from_millis(10));
+    (setup.latencies.connect, setup.latencies.rc1) = (quick, quick);
+    let mut story = Story::of(setup, 4);
+    story.instance.broker_started(story.now, 3, &mut Median).expect("a rank");
+    story.wait(10);
+    assert!(story.flux("flux resource list").contains("free 4 16 0 flux-sample-[0-3]"));
+    assert_eq!(story.instance.take_exits().iter().map(|exit| (exit.1, exit.2)).collect::<Vec<_>>(), [(3, 1)]);
 }
 
 /// Part I 6: drains of an archive are of ranks on 0.61, of hosts on 0.88.
@@ -202,7 +249,11 @@ fn an_archive_drains_other_hosts_on_older_flux() {
         assert!(other.flux("flux resource drain").ends_with(others));
         assert_eq!(other.flux("flux resource drain").contains("kept"), !others.is_empty());
         let mut small = restored("flux-sample-0", 1);
-        assert_eq!(small.instance.resources().is_some(), smaller, "{version}: into a cluster too small for the drained rank");
+        assert_eq!(
+            small.instance.resources().is_some(),
+            smaller,
+            "{version}: into a cluster too small for the drained rank"
+        );
         assert_eq!(small.instance.take_exits().iter().any(|exit| exit.2 == 1), !smaller);
     }
 }
@@ -237,7 +288,11 @@ fn a_job_ends_with_its_node() {
         story.wait(2);
         story.term(1);
         let log = story.flux(&format!("flux job eventlog {left}"));
-        assert!(log.contains("flux_job_event_watch_get: Function not implemented") && log.contains("finish status="), "{log}");
+        assert!(
+            log.contains("flux_job_event_watch_get: Function not implemented")
+                && log.contains("finish status="),
+            "{log}"
+        );
     }
 }
 
@@ -245,18 +300,35 @@ fn a_job_ends_with_its_node() {
 fn wrong_targets_are_refused_by_name() {
     let mut story = Story::new(OLD, "sched-simple", 4, 4);
     for (line, said) in [
-        ("flux resource drain flux-sample-[3-5] x", "flux-resource: ERROR: [Errno 22] invalid targets: invalid hosts: flux-sample-[4-5]"),
-        ("flux resource drain 3-5 x", "flux-resource: ERROR: [Errno 22] invalid targets: idset is out of range: 3-5"),
+        (
+            "flux resource drain flux-sample-[3-5] x",
+            "flux-resource: ERROR: [Errno 22] invalid targets: invalid hosts: flux-sample-[4-5]",
+        ),
+        (
+            "flux resource drain 3-5 x",
+            "flux-resource: ERROR: [Errno 22] invalid targets: idset is out of range: 3-5",
+        ),
         ("flux resource drain a[ x", "flux-resource: ERROR: [Errno 22] invalid targets: a["),
         ("flux resource undrain 1-2", "flux-resource: ERROR: ranks 1-2 not drained"),
-        ("flux overlay disconnect 9", "flux-overlay: ERROR: rank 9 is not in the instance: its ranks are 0-3"),
-        ("flux overlay disconnect nobody", "flux-overlay: ERROR: nobody is neither a rank nor a host of the instance"),
+        (
+            "flux overlay disconnect 9",
+            "flux-overlay: ERROR: rank 9 is not in the instance: its ranks are 0-3",
+        ),
+        (
+            "flux overlay disconnect nobody",
+            "flux-overlay: ERROR: nobody is neither a rank nor a host of the instance",
+        ),
     ] {
         let (code, _, stderr) = story.ask(line);
         assert_eq!((code, stderr.as_str()), (Code::Exit(1), said), "{line}");
     }
-    assert!(command::run(&mut story.instance, story.now, Duration::ZERO, "flux dance", &mut Median).is_none());
-    assert!(command::run(&mut story.instance, story.now, Duration::ZERO, "flux jobs 'unbalanced", &mut Median).is_none());
+    assert!(
+        command::run(&mut story.instance, story.now, Duration::ZERO, "flux dance", &mut Median).is_none()
+    );
+    assert!(
+        command::run(&mut story.instance, story.now, Duration::ZERO, "flux jobs 'unbalanced", &mut Median)
+            .is_none()
+    );
 }
 
 #[test]
@@ -266,7 +338,8 @@ fn force_changes_a_reason_and_update_keeps_it() {
     story.flux("flux resource drain -u 0-1 more");
     story.flux("flux resource drain -f 2 forced");
     let table = story.flux("flux resource drain");
-    let rows: Vec<&str> = table.lines().skip(1).map(|row| row.split_once(" drained ").map_or("", |(_, row)| row)).collect();
+    let rows: Vec<&str> =
+        table.lines().skip(1).map(|row| row.split_once(" drained ").map_or("", |(_, row)| row)).collect();
     assert_eq!(rows, ["more flux-sample-0", "first flux-sample-1", "forced flux-sample-2"]);
 }
 

@@ -59,7 +59,12 @@ fn a_killed_rank_is_lost_at_the_next_heartbeat() {
         overlay.advance(killed, &mut Median);
         overlay.kill(killed, 3, &mut Median).expect("it runs");
         overlay.advance(killed + s(10), &mut Median);
-        let lost = overlay.take_facts().into_iter().find(|(_, fact)| *fact == Fact::Gone(3, Reason::Lost)).expect("it is lost").0;
+        let lost = overlay
+            .take_facts()
+            .into_iter()
+            .find(|(_, fact)| *fact == Fact::Gone(3, Reason::Lost))
+            .expect("it is lost")
+            .0;
         assert!(lost > killed && lost <= killed + s(2), "killed at {killed:?}, lost at {lost:?}");
         assert_eq!(overlay.status(0).0, Status::Degraded);
         assert_eq!(overlay.status(3).0, Status::Lost);
@@ -73,14 +78,17 @@ fn an_orderly_leave_is_offline_and_exits_0() {
     let facts = facts(&mut overlay, s(110));
     assert!(facts.contains(&Fact::Exited(2, 0)) && facts.contains(&Fact::Gone(2, Reason::Left)), "{facts:?}");
     assert_eq!(states(&overlay), [Status::Partial, Status::Full, Status::Offline, Status::Full]);
-    assert!(overlay.status_text(s(110), true, false).contains("flux-sample-2: offline administrative shutdown"));
+    assert!(
+        overlay.status_text(s(110), true, false).contains("flux-sample-2: offline administrative shutdown")
+    );
 }
 
 /// kary:2 of 7: rank 1 has the children 3 and 4 (recording 03b, section 6).
 #[test]
 fn an_interior_rank_takes_its_subtree_along() {
     let exits = |facts: &[Fact]| -> Vec<(u32, i32)> {
-        let exit = |fact: &Fact| if let Fact::Exited(rank, code) = fact { Some((*rank, *code)) } else { None };
+        let exit =
+            |fact: &Fact| if let Fact::Exited(rank, code) = fact { Some((*rank, *code)) } else { None };
         facts.iter().filter_map(exit).collect()
     };
     let mut left = running(FluxVersion::V0_61, 7, "kary:2");
@@ -115,7 +123,12 @@ fn a_partition_is_noticed_after_the_tcp_timeout() {
     let mut overlay = running(FluxVersion::V0_88, 3, "kary:256");
     overlay.cut(s(100), 2, &mut Median).expect("it runs");
     overlay.advance(s(130), &mut Median);
-    let lost = overlay.take_facts().into_iter().find(|(_, fact)| *fact == Fact::Gone(2, Reason::Lost)).expect("it is lost").0;
+    let lost = overlay
+        .take_facts()
+        .into_iter()
+        .find(|(_, fact)| *fact == Fact::Gone(2, Reason::Lost))
+        .expect("it is lost")
+        .0;
     assert!((s(120)..=s(124)).contains(&lost), "{lost:?}");
     assert_eq!(overlay.state(2).map(|(state, _)| state), Some(BrokerState::Run), "the worker does not know");
     overlay.heal(s(130), 2, &mut Median).expect("it runs");
@@ -142,8 +155,12 @@ fn a_slow_heartbeat_makes_the_dead_torpid_first() {
     overlay.heartbeat_loaded(s(100), s(60));
     overlay.kill(s(103), 3, &mut Median).expect("it runs");
     overlay.advance(s(200), &mut Median);
-    let facts: Vec<(u64, Fact)> = overlay.take_facts().into_iter().map(|(time, fact)| (time.as_secs(), fact)).collect();
-    assert_eq!(facts, [(103, Fact::Exited(3, -9)), (130, Fact::Torpid(3)), (160, Fact::Gone(3, Reason::Lost))]);
+    let facts: Vec<(u64, Fact)> =
+        overlay.take_facts().into_iter().map(|(time, fact)| (time.as_secs(), fact)).collect();
+    assert_eq!(
+        facts,
+        [(103, Fact::Exited(3, -9)), (130, Fact::Torpid(3)), (160, Fact::Gone(3, Reason::Lost))]
+    );
     // Any message finds it sooner.
     let mut overlay = running(FluxVersion::V0_88, 4, "kary:256");
     overlay.heartbeat_loaded(s(100), s(60));
@@ -164,7 +181,10 @@ fn the_lead_waits_for_its_quorum_and_the_workers_for_the_lead() {
     overlay.start(s(1_000), 0, &mut Median).expect("a rank");
     overlay.advance(s(2_000), &mut Median);
     // The default quorum is all ranks; one of them is missing.
-    assert_eq!((state(&overlay, 0), state(&overlay, 1)), (Some(BrokerState::Quorum), Some(BrokerState::Quorum)));
+    assert_eq!(
+        (state(&overlay, 0), state(&overlay, 1)),
+        (Some(BrokerState::Quorum), Some(BrokerState::Quorum))
+    );
     assert_eq!(overlay.online().bare(), "0-2");
     overlay.set_quorum(Quorum::Size(4));
     overlay.start(s(2_000), 3, &mut Median).expect("a rank");
@@ -232,7 +252,8 @@ fn latencies_are_those_of_the_recordings() {
             self.0
         }
     }
-    let drawn: Vec<u128> = [0.0, 0.25, 0.5, 0.75, 1.0].map(|unit| spread.draw(&mut Fixed(unit)).as_millis()).to_vec();
+    let drawn: Vec<u128> =
+        [0.0, 0.25, 0.5, 0.75, 1.0].map(|unit| spread.draw(&mut Fixed(unit)).as_millis()).to_vec();
     assert_eq!(drawn, [10, 15, 20, 60, 100]);
 }
 
@@ -268,7 +289,8 @@ fn deeds() -> impl Strategy<Value = Vec<(u64, Deed)>> {
 
 /// What a reader can conclude of a rank from the ranks below it.
 fn concluded(overlay: &Overlay, topology: Topology, rank: u32) -> Status {
-    let below: Vec<Status> = topology.children(rank, overlay.size()).map(|child| overlay.status(child).0).collect();
+    let below: Vec<Status> =
+        topology.children(rank, overlay.size()).map(|child| overlay.status(child).0).collect();
     if below.iter().any(|status| matches!(status, Status::Lost | Status::Degraded)) {
         Status::Degraded
     } else if below.iter().any(|status| matches!(status, Status::Offline | Status::Partial)) {

@@ -66,10 +66,20 @@ enum Timer {
 /// A timer with its time. Timers of one time go off in the order in which they were set.
 #[derive(Clone, Copy, Debug)]
 struct Due {
-    /// Nanoseconds: a heap compares much, and one number compares faster than two.
-    time: u64,
-    order: u64,
+    /// Nanoseconds in the upper half, the order in the lower: a heap compares much, and one number compares fast.
+    key: u128,
     timer: Timer,
+}
+
+impl Due {
+    fn new(time: Instant, order: u64, timer: Timer) -> Self {
+        Self { key: (u128::from(nanos(time)) << 64) | u128::from(order), timer }
+    }
+
+    /// In nanoseconds.
+    const fn time(&self) -> u64 {
+        (self.key >> 64) as u64
+    }
 }
 
 /// An instant in nanoseconds, up to 584 years.
@@ -79,7 +89,7 @@ fn nanos(time: Instant) -> u64 {
 
 impl Ord for Due {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.time, self.order).cmp(&(other.time, other.order))
+        self.key.cmp(&other.key)
     }
 }
 
@@ -91,7 +101,7 @@ impl PartialOrd for Due {
 
 impl PartialEq for Due {
     fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
+        self.key == other.key
     }
 }
 
@@ -297,7 +307,7 @@ impl JobManager {
 
     /// When something happens next by itself.
     pub fn next_time(&self) -> Option<Instant> {
-        let timer = self.timers.peek().map(|Reverse(due)| Instant::from_nanos(due.time));
+        let timer = self.timers.peek().map(|Reverse(due)| Instant::from_nanos(due.time()));
         self.fresh.first().map(|fresh| fresh.0).into_iter().chain(timer).min()
     }
 
@@ -312,7 +322,7 @@ impl JobManager {
 
     fn at(&mut self, time: Instant, timer: Timer) {
         self.timer_count += 1;
-        self.timers.push(Reverse(Due { time: nanos(time), order: self.timer_count, timer }));
+        self.timers.push(Reverse(Due::new(time, self.timer_count, timer)));
     }
 
     /// Has the scheduler look at its queue soon.

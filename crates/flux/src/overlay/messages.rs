@@ -101,7 +101,11 @@ impl Overlay {
     pub(super) fn look(&mut self, now: Instant, rank: u32) {
         let Some(heard) = self.link(rank).and_then(|link| link.heard) else { return };
         let due = heard + self.latencies.torpid_max;
-        if self.suspects.contains(&rank) && self.online.contains(rank) && now >= due && self.torpid.insert(rank) {
+        if self.suspects.contains(&rank)
+            && self.online.contains(rank)
+            && now >= due
+            && self.torpid.insert(rank)
+        {
             self.tell(now, Fact::Torpid(rank));
         }
     }

@@ -53,7 +53,14 @@ fn recordings_of_real_flux_replay() {
     let (mut approved, mut shown) = (String::new(), String::new());
     for fixture in fixtures() {
         let tally = World::new(&fixture).replay(&fixture);
-        let _ = writeln!(approved, "{:>4} / {:>4} / {:>4}  {}", tally.agree, tally.covered, fixture.recorded(), fixture.name);
+        let _ = writeln!(
+            approved,
+            "{:>4} / {:>4} / {:>4}  {}",
+            tally.agree,
+            tally.covered,
+            fixture.recorded(),
+            fixture.name
+        );
         for note in &tally.notes {
             let kind = match note.kind {
                 Kind::Differs => "differs",
@@ -62,8 +69,16 @@ fn recordings_of_real_flux_replay() {
             };
             let reason = reasons::reason(&fixture.name, note).unwrap_or("WITHOUT A REASON");
             let _ = writeln!(approved, "    {kind} @{:.3} {}\n        {reason}", note.time, note.line);
-            if note.kind == Kind::Differs && details.as_ref().is_some_and(|only| fixture.name.contains(only)) {
-                let _ = writeln!(shown, "{} @{:.3} {}\n    {}", fixture.name, note.time, note.line, note.differences.join("\n    "));
+            if note.kind == Kind::Differs && details.as_ref().is_some_and(|only| fixture.name.contains(only))
+            {
+                let _ = writeln!(
+                    shown,
+                    "{} @{:.3} {}\n    {}",
+                    fixture.name,
+                    note.time,
+                    note.line,
+                    note.differences.join("\n    ")
+                );
             }
         }
         agree += tally.agree;
@@ -72,7 +87,10 @@ fn recordings_of_real_flux_replay() {
     }
     let _ = writeln!(approved, "{agree:>4} / {covered:>4} / {recorded:>4}  agree / covered / recorded");
     println!("{shown}");
-    assert!(covered as f64 >= COVER_MIN * recorded as f64, "the model covers {covered} of {recorded} recorded commands");
+    assert!(
+        covered as f64 >= COVER_MIN * recorded as f64,
+        "the model covers {covered} of {recorded} recorded commands"
+    );
     assert!(agree as f64 >= AGREE_MIN * covered as f64, "{agree} of {covered} covered commands agree");
     assert!(!approved.contains("WITHOUT A REASON"), "no reason is known for some differences:\n{approved}");
     // The list of what does not agree is reviewed like a snapshot: `FLUX_REPLAY_WRITE=1` writes it anew.
