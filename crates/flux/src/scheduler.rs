@@ -5,6 +5,7 @@
 //! is blocked and keep reservations (specs/flux.md B.8, I 1, 2 and 12).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::idset::Idset;
 use crate::job_id::JobId;
@@ -29,7 +30,7 @@ use reservation::{Reservation, earliest, end_of, unpromised};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// It starts on these cores.
-    Allocate(Allocation),
+    Allocate(Arc<Allocation>),
     /// It can never start; the note of its exception.
     Deny(String),
     /// It waits, with cores promised from this time on.
@@ -39,7 +40,7 @@ pub enum Decision {
 /// A job that holds cores.
 #[derive(Clone, Debug)]
 struct Running {
-    allocation: Allocation,
+    allocation: Arc<Allocation>,
     /// When its limit ends it.
     end: Option<Instant>,
 }
@@ -107,7 +108,7 @@ impl Engine {
 
     /// What a job holds.
     pub fn allocation(&self, job: JobId) -> Option<&Allocation> {
-        self.running.get(&job).map(|running| &running.allocation)
+        self.running.get(&job).map(|running| running.allocation.as_ref())
     }
 
     /// A job gives back what it holds. Tells whether it held anything.
@@ -136,8 +137,9 @@ impl Engine {
             }
             if let Some(allocation) = self.fit(request, &reservations, now) {
                 self.nodes.take(&allocation);
-                self.running
-                    .insert(job, Running { allocation: allocation.clone(), end: end_of(now, request.limit) });
+                let allocation = Arc::new(allocation);
+                let end = end_of(now, request.limit);
+                self.running.insert(job, Running { allocation: Arc::clone(&allocation), end });
                 decisions.push((job, Decision::Allocate(allocation)));
             } else if let Some(note) = feasible::denial(&self.nodes, request, self.scheduler, &self.features)
             {

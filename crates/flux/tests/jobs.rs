@@ -269,7 +269,7 @@ fn a_job_can_lose_its_node_before_it_starts() {
     let mut lab = Lab::new(FluxVersion::V0_88, Scheduler::Simple);
     let job = lab.try_submit("-N1 -n1 hostname").unwrap();
     lab.wait(0.035);
-    assert_eq!((lab.job(job).state(), lab.job(job).event("start")), (State::Run, None));
+    assert_eq!((lab.job(job).state(), lab.job(job).has_started(lab.now)), (State::Run, false));
     lab.manager.node_failed(lab.now, 0, NodeLoss::Lost);
     lab.wait(1.0);
     assert_eq!((lab.job(job).status(), lab.job(job).returncode()), (Some(15), Some(143)));
@@ -347,7 +347,13 @@ fn dependencies_hold_a_job_back() {
         "{table}"
     );
     assert!(table.contains("later       D      1      -        - depends:begin@01:11:36"), "{table}");
+    // One that waits for the start of a job that waits itself.
+    let last = lab.submit("-N4 sleep 3");
+    let started = lab.manager.submit(lab.now, 0, after(DependsOn::Start, last)).unwrap();
+    lab.wait(1.0);
+    assert_eq!((lab.job(last).state(), lab.job(started).state()), (State::Sched, State::Depend));
     lab.wait(3.0);
+    assert_eq!(lab.job(started).event("depend"), lab.job(last).event("start"));
     assert_eq!(lab.job(success).outcome(), Some(Outcome::Completed));
     assert_eq!(lab.job(failure).exception().unwrap().class, "dependency");
     assert_eq!(lab.job(later).state(), State::Depend);

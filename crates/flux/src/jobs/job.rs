@@ -202,6 +202,11 @@ impl Job {
         self.events.iter().find(|event| event.kind.name() == name).map(|event| event.time)
     }
 
+    /// Whether it has started.
+    pub fn has_started(&self, now: Instant) -> bool {
+        self.event("start").is_some_and(|start| start <= now)
+    }
+
     /// What the scheduler wrote beside the allocation.
     pub fn annotation(&self) -> Option<&Annotation> {
         self.events.iter().rev().find_map(|event| match &event.kind {

@@ -40,16 +40,14 @@ pub struct Setup {
 }
 
 /// The position of a job in the table of jobs.
-type Slot = usize;
+type Slot = u32;
 
 /// What is due at some time.
 #[derive(Clone, Copy, Debug)]
 enum Timer {
     /// The job may have met its dependencies.
     Depend(Slot),
-    /// The job starts, if it is still of this generation.
-    Start(Slot, u32),
-    /// Its program ends.
+    /// Its program ends, if the job is still of this generation.
     Finish(Slot, u32),
     /// Its limit is over.
     Expire(Slot, u32),
@@ -68,14 +66,30 @@ enum Timer {
 /// A timer with its time. Timers of one time go off in the order in which they were set.
 #[derive(Clone, Copy, Debug)]
 struct Due {
-    time: Instant,
-    order: u64,
+    /// Nanoseconds in the upper half, the order in the lower: a heap compares much, and one number compares fast.
+    key: u128,
     timer: Timer,
+}
+
+impl Due {
+    fn new(time: Instant, order: u64, timer: Timer) -> Self {
+        Self { key: (u128::from(nanos(time)) << 64) | u128::from(order), timer }
+    }
+
+    /// In nanoseconds.
+    const fn time(&self) -> u64 {
+        (self.key >> 64) as u64
+    }
+}
+
+/// An instant in nanoseconds, up to 584 years.
+fn nanos(time: Instant) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Ord for Due {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.time, self.order).cmp(&(other.time, other.order))
+        self.key.cmp(&other.key)
     }
 }
 
@@ -87,7 +101,7 @@ impl PartialOrd for Due {
 
 impl PartialEq for Due {
     fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
+        self.key == other.key
     }
 }
 
@@ -161,12 +175,20 @@ impl JobManager {
 
     /// A job by its id.
     pub fn job(&self, id: JobId) -> Option<&Job> {
-        self.slot(id).and_then(|slot| self.jobs.get(slot))
+        self.slot(id).and_then(|slot| self.at_slot(slot))
     }
 
     /// Ids of all jobs, newest first (`flux job last`).
     pub fn newest(&self) -> impl Iterator<Item = JobId> + '_ {
         self.index.iter().rev().map(|entry| entry.0)
+    }
+
+    fn at_slot(&self, slot: Slot) -> Option<&Job> {
+        self.jobs.get(slot as usize)
+    }
+
+    fn at_slot_mut(&mut self, slot: Slot) -> Option<&mut Job> {
+        self.jobs.get_mut(slot as usize)
     }
 
     fn slot(&self, id: JobId) -> Option<Slot> {
@@ -259,7 +281,8 @@ impl JobManager {
     }
 
     fn insert(&mut self, job: Job) -> Slot {
-        let slot = self.jobs.len();
+        // There are fewer jobs than ids in a second.
+        let slot = Slot::try_from(self.jobs.len()).unwrap_or(Slot::MAX);
         // Ids ascend, but for those of several brokers within a millisecond.
         match self.index.last() {
             Some(last) if last.0 > job.id => {
@@ -284,7 +307,7 @@ impl JobManager {
 
     /// When something happens next by itself.
     pub fn next_time(&self) -> Option<Instant> {
-        let timer = self.timers.peek().map(|Reverse(due)| due.time);
+        let timer = self.timers.peek().map(|Reverse(due)| Instant::from_nanos(due.time()));
         self.fresh.first().map(|fresh| fresh.0).into_iter().chain(timer).min()
     }
 
@@ -299,7 +322,7 @@ impl JobManager {
 
     fn at(&mut self, time: Instant, timer: Timer) {
         self.timer_count += 1;
-        self.timers.push(Reverse(Due { time, order: self.timer_count, timer }));
+        self.timers.push(Reverse(Due::new(time, self.timer_count, timer)));
     }
 
     /// Has the scheduler look at its queue soon.
