@@ -19,7 +19,7 @@ use crate::overlay::{Fact, Overlay, Quorum, Reason};
 use crate::resource::{Busy, Resources};
 use crate::time::{Draw, Instant};
 
-pub use setup::Setup;
+pub use setup::{ConfigError, Setup};
 pub use state::Stored;
 
 /// From an allocation to the first message to the nodes (recording 09).

@@ -6,7 +6,7 @@
 mod log;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::time::Instant;
@@ -100,7 +100,8 @@ pub struct Resources {
     online: Idset,
     torpid: Idset,
     drains: BTreeMap<u32, Drain>,
-    log: Vec<Entry>,
+    /// Limited: the oldest entries go first.
+    log: VecDeque<Entry>,
     features: Features,
     /// What time of Unix the caller's epoch is.
     wall: Duration,
@@ -125,7 +126,7 @@ impl Resources {
             online: Idset::new(),
             torpid: Idset::new(),
             drains: BTreeMap::new(),
-            log: Vec::new(),
+            log: VecDeque::new(),
             features,
             wall,
         };
@@ -139,7 +140,7 @@ impl Resources {
             drains: BTreeMap::new(),
             online: Idset::new(),
             torpid: Idset::new(),
-            log: Vec::new(),
+            log: VecDeque::new(),
             ..self.clone()
         };
         let size = u32::try_from(self.all.len()).unwrap_or(Idset::MAX);

@@ -333,6 +333,22 @@ fn wrong_targets_are_refused_by_name() {
     );
 }
 
+/// Recordings 07 and 13: what a broker says before it exits with 1.
+#[test]
+fn wrong_configurations_are_refused() {
+    for hosts in ["flux-sample-[0-1],burst-0-[0--1]", "flux-sample-0,flux-sample-[1-0],burst-0-[0-3]"] {
+        let refused = Setup::read_hosts(hosts).expect_err("no hostlist");
+        let said = format!("Config file error [bootstrap]: host value '{hosts}' is not a valid hostlist");
+        assert_eq!(refused.to_string(), said);
+    }
+    assert_eq!(Setup::read_hosts("flux-sample-[0]").expect("maxSize 1").len(), 1);
+    assert!(Setup::read_hosts("n[0-999999]").expect_err("too many").to_string().contains("at most"));
+    let mut instance = Instance::new(Story::setup(NEW, "sched-simple", "flux-sample-[0-1],flux-sample-1"));
+    let refused = instance.host_started(Duration::ZERO, "burst-9-9", &mut Median).expect_err("not a host");
+    assert!(refused.to_string().starts_with("Config file error [bootstrap]: burst-9-9 not found in hosts"));
+    assert_eq!(instance.host_started(Duration::ZERO, "flux-sample-1", &mut Median), Ok(1));
+}
+
 #[test]
 fn force_changes_a_reason_and_update_keeps_it() {
     let mut story = Story::new(OLD, "sched-simple", 4, 4);

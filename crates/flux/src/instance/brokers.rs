@@ -1,6 +1,6 @@
 //! What happens to brokers, as the caller says.
 
-use super::Instance;
+use super::{ConfigError, Instance};
 use crate::overlay::Refused;
 use crate::time::{Draw, Instant};
 use crate::version::FluxVersion;
@@ -11,6 +11,19 @@ impl Instance {
         self.overlay.start(now, rank, draw)?;
         self.settle(now, draw);
         Ok(())
+    }
+
+    /// A broker is started on a host: its rank is the first position of the host in the list.
+    pub fn host_started(
+        &mut self,
+        now: Instant,
+        host: &str,
+        draw: &mut dyn Draw,
+    ) -> Result<u32, ConfigError> {
+        let rank = self.setup.rank_of(host)?;
+        // A position in the list is a rank.
+        let _ = self.broker_started(now, rank, draw);
+        Ok(rank)
     }
 
     /// When rc1 of a broker that was just started will be done, if the caller knows it better than the latencies do.
