@@ -404,20 +404,32 @@ struct Job {
     run_by: Option<f64>,
 }
 
-/// How long a job ran that completed: how long a program takes is not Flux's doing.
+/// How long a job ran that completed: how long a program takes is not Flux's doing. Some tables say it to the microsecond, others
+/// when it ran and was inactive, most in four digits.
 fn took(texts: &[(f64, String)], id: &str) -> Option<String> {
-    let lines = texts.iter().flat_map(|(_, text)| text.lines());
-    lines.filter(|line| line.trim_start().starts_with(&format!("ƒ{id} "))).find_map(|line| {
-        let mut words = line.split_whitespace().skip_while(|word| *word != "CD");
-        let time = |word: &&str| word.ends_with(['s', 'm']) && word.starts_with(|c: char| c.is_ascii_digit());
-        // Some tables say when it was submitted, ran and was inactive instead.
-        let moments: Vec<f64> =
-            words.clone().filter_map(|word| word.parse().ok()).filter(|time| *time > 1.7e9).collect();
+    let lines: Vec<&str> = texts
+        .iter()
+        .flat_map(|(_, text)| text.lines())
+        .filter(|line| line.trim_start().starts_with(&format!("ƒ{id} ")))
+        .collect();
+    let after = |line: &str, status: &str| -> Vec<String> {
+        line.split_whitespace().skip_while(|word| *word != status).skip(1).map(str::to_owned).collect()
+    };
+    let numbers = |words: &[String]| -> Vec<f64> { words.iter().filter_map(|word| word.parse().ok()).collect() };
+    let exact = lines.iter().find_map(|line| match numbers(&after(line, "COMPLETED")).as_slice() {
+        [runtime, ..] if runtime.fract() != 0.0 => Some(format!("{runtime:.6}s")),
+        _ => None,
+    });
+    let moments = lines.iter().find_map(|line| {
+        let moments: Vec<f64> = numbers(&after(line, "CD")).into_iter().filter(|time| *time > 1.7e9).collect();
         match moments.as_slice() {
-            [_, ran, inactive] => Some(format!("{:.3}s", inactive - ran - CLEANING)),
-            _ => words.find(time).map(str::to_owned),
+            [_, ran, inactive] => Some(format!("{:.6}s", inactive - ran - CLEANING)),
+            _ => None,
         }
-    })
+    });
+    let time = |word: &String| word.ends_with(['s', 'm']) && word.starts_with(|c: char| c.is_ascii_digit());
+    let short = || lines.iter().find_map(|line| after(line, "CD").into_iter().find(time));
+    exact.or(moments).or_else(short)
 }
 
 /// When a lead was started: the ids of an instance count from there.
