@@ -415,13 +415,15 @@ fn took(texts: &[(f64, String)], id: &str) -> Option<String> {
     let after = |line: &str, status: &str| -> Vec<String> {
         line.split_whitespace().skip_while(|word| *word != status).skip(1).map(str::to_owned).collect()
     };
-    let numbers = |words: &[String]| -> Vec<f64> { words.iter().filter_map(|word| word.parse().ok()).collect() };
+    let numbers =
+        |words: &[String]| -> Vec<f64> { words.iter().filter_map(|word| word.parse().ok()).collect() };
     let exact = lines.iter().find_map(|line| match numbers(&after(line, "COMPLETED")).as_slice() {
         [runtime, ..] if runtime.fract() != 0.0 => Some(format!("{runtime:.6}s")),
         _ => None,
     });
     let moments = lines.iter().find_map(|line| {
-        let moments: Vec<f64> = numbers(&after(line, "CD")).into_iter().filter(|time| *time > 1.7e9).collect();
+        let moments: Vec<f64> =
+            numbers(&after(line, "CD")).into_iter().filter(|time| *time > 1.7e9).collect();
         match moments.as_slice() {
             [_, ran, inactive] => Some(format!("{:.6}s", inactive - ran - CLEANING)),
             _ => None,

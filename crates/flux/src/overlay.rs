@@ -151,6 +151,28 @@ pub enum Quorum {
     All,
 }
 
+/// The text is no quorum.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("broker.quorum: `{text}` is no {wanted}")]
+pub struct InvalidQuorum {
+    /// What was given.
+    pub text: String,
+    /// What this version wants.
+    pub wanted: &'static str,
+}
+
+impl Quorum {
+    /// Reads `-Sbroker.quorum=`: a size, or before 0.51 the idset of the ranks.
+    pub fn read(text: &str, features: &Features) -> Result<Self, InvalidQuorum> {
+        let invalid = |wanted| InvalidQuorum { text: text.to_owned(), wanted };
+        if features.quorum_is_size {
+            text.parse().map(Self::Size).map_err(|_| invalid("number of ranks"))
+        } else {
+            text.parse().map(Self::Ranks).map_err(|_| invalid("idset"))
+        }
+    }
+}
+
 impl Overlay {
     /// An overlay in which no broker runs.
     pub fn new(

@@ -193,6 +193,17 @@ fn the_lead_waits_for_its_quorum_and_the_workers_for_the_lead() {
 }
 
 #[test]
+fn a_quorum_is_a_size_since_0_51() {
+    let read = |text, version| Quorum::read(text, &Features::of(version));
+    assert_eq!(read("2", FluxVersion::V0_61), Ok(Quorum::Size(2)));
+    assert_eq!(read("0-1", FluxVersion::V0_50), "0-1".parse().map(Quorum::Ranks).map_err(|_| unreachable!()));
+    assert_eq!(
+        read("0-1", FluxVersion::V0_61).expect_err("an idset").to_string(),
+        "broker.quorum: `0-1` is no number of ranks"
+    );
+}
+
+#[test]
 fn a_lead_that_ends_in_order_ends_all() {
     let mut overlay = running(FluxVersion::V0_61, 3, "kary:256");
     overlay.term(s(100), 0, &mut Median).expect("it runs");

@@ -200,10 +200,10 @@ impl World {
     fn options(&mut self, rank: u32, options: &[&str]) {
         for option in options.iter().filter(|_| rank == 0) {
             match option.split_once('=') {
-                Some(("quorum", size)) => match size.parse() {
-                    Ok(size) => self.instance.set_quorum(Quorum::Size(size)),
-                    Err(_) => self.instance.set_quorum(Quorum::Ranks(size.parse().expect("an idset"))),
-                },
+                Some(("quorum", quorum)) => {
+                    let quorum = Quorum::read(quorum, &self.instance.setup().features).expect("a quorum");
+                    self.instance.set_quorum(quorum);
+                }
                 Some(("torpid", limit)) => {
                     let limit = towtank_flux::duration::parse_fsd(limit).expect("a duration");
                     self.instance.latencies_mut().torpid_max = Duration::from_secs_f64(limit);
