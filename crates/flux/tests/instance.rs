@@ -120,11 +120,9 @@ fn a_drain_survives_leaving_coming_back_and_a_restart() {
         story.start(2..3);
         assert!(story.flux("flux resource status").contains("drained ✔ 1 flux-sample-2"));
         story.term(0);
-        assert!(
-            command::run(&mut story.instance, story.now, Duration::ZERO, "flux resource list", &mut Median)
-                .is_none(),
-            "nobody answers"
-        );
+        let (code, _, stderr) = story.ask("flux resource list");
+        assert_eq!(code, Code::Exit(1));
+        assert!(stderr.contains("Unable to connect to Flux"), "{stderr}");
         story.start(0..4);
         assert!(story.flux("flux resource list").contains("down 1 4 0 flux-sample-2"));
         story.flux("flux undrain flux-sample-2");
@@ -331,6 +329,20 @@ fn wrong_targets_are_refused_by_name() {
         command::run(&mut story.instance, story.now, Duration::ZERO, "flux jobs 'unbalanced", &mut Median)
             .is_none()
     );
+}
+
+/// Recording 05: the broker that was asked is part of the id of a job.
+#[test]
+fn commands_are_typed_at_any_rank() {
+    let mut story = Story::new(NEW, "sched-simple", 4, 3);
+    let mut at = |rank, line| {
+        let ran = command::run_at(&mut story.instance, rank, story.now, Duration::ZERO, line, &mut Median);
+        ran.expect("a known command").0
+    };
+    let id: towtank_flux::JobId = at(2, "flux submit hostname").stdout.trim().parse().expect("a job id");
+    assert_eq!((id.0 >> 10) & 0x3fff, 2);
+    assert_eq!(at(1, "flux getattr hostname").stdout, "flux-sample-1\n");
+    assert_eq!(at(3, "flux getattr hostname").code, Code::Exit(1), "that broker is not there");
 }
 
 /// Recordings 07 and 13: what a broker says before it exits with 1.

@@ -77,20 +77,23 @@ fn near(
     );
 }
 
-fn status(rank: u32, status: Status) -> impl Fn(&Instance) -> bool {
-    move |instance| instance.overlay().status(rank).0 == status
+/// What is waited for.
+type Sight = Box<dyn Fn(&Instance) -> bool>;
+
+fn status(rank: u32, status: Status) -> Sight {
+    Box::new(move |instance| instance.overlay().status(rank).0 == status)
 }
 
-fn down(rank: u32) -> impl Fn(&Instance) -> bool {
-    move |instance| !instance.up().contains(rank)
+fn down(rank: u32) -> Sight {
+    Box::new(move |instance| !instance.up().contains(rank))
 }
 
-fn up(rank: u32) -> impl Fn(&Instance) -> bool {
-    move |instance| instance.up().contains(rank)
+fn up(rank: u32) -> Sight {
+    Box::new(move |instance| instance.up().contains(rank))
 }
 
-fn gone(rank: u32) -> impl Fn(&Instance) -> bool {
-    move |instance| instance.overlay().state(rank).is_none()
+fn gone(rank: u32) -> Sight {
+    Box::new(move |instance| instance.overlay().state(rank).is_none())
 }
 
 const VERSIONS: [FluxVersion; 2] = [FluxVersion::V0_61, FluxVersion::V0_88];
@@ -100,15 +103,15 @@ fn an_orderly_leave() {
     for (version, [overlay, sched, exit]) in
         VERSIONS.into_iter().zip([[584.3, 679.3, 578.5], [1161.8, 1265.1, 1180.0]])
     {
-        let term = |so: fn(u32) -> Box<dyn Fn(&Instance) -> bool>| {
+        let term = |so: fn(u32) -> Sight| {
             move |instance: &mut Instance, now, draw: &mut Shift| {
                 instance.broker_terminated(now, 1, draw).expect("it runs");
                 until(instance, now, draw, so(1))
             }
         };
-        near("SIGTERM to offline", version, overlay, term(|rank| Box::new(status(rank, Status::Offline))));
-        near("SIGTERM to scheduler", version, sched, term(|rank| Box::new(down(rank))));
-        near("SIGTERM to exit", version, exit, term(|rank| Box::new(gone(rank))));
+        near("SIGTERM to offline", version, overlay, term(|rank| status(rank, Status::Offline)));
+        near("SIGTERM to scheduler", version, sched, term(down));
+        near("SIGTERM to exit", version, exit, term(gone));
     }
 }
 
@@ -116,14 +119,14 @@ fn an_orderly_leave() {
 #[test]
 fn a_loss() {
     for version in VERSIONS {
-        let kill = |so: fn(u32) -> Box<dyn Fn(&Instance) -> bool>| {
+        let kill = |so: fn(u32) -> Sight| {
             move |instance: &mut Instance, now, draw: &mut Shift| {
                 instance.broker_killed(now, 3, draw).expect("it runs");
                 until(instance, now, draw, so(3))
             }
         };
-        near("SIGKILL to lost", version, 1114.4, kill(|rank| Box::new(status(rank, Status::Lost))));
-        near("SIGKILL to scheduler", version, 1218.5, kill(|rank| Box::new(down(rank))));
+        near("SIGKILL to lost", version, 1114.4, kill(|rank| status(rank, Status::Lost)));
+        near("SIGKILL to scheduler", version, 1218.5, kill(down));
     }
 }
 
@@ -132,22 +135,22 @@ fn a_disconnect() {
     for (version, [overlay, sched, exit]) in
         VERSIONS.into_iter().zip([[16.5, 116.3, 634.7], [28.1, 123.1, 1296.5]])
     {
-        let cut = |so: fn(u32) -> Box<dyn Fn(&Instance) -> bool>| {
+        let cut = |so: fn(u32) -> Sight| {
             move |instance: &mut Instance, now, draw: &mut Shift| {
                 instance.disconnected(now, 2, draw).expect("it is connected");
                 until(instance, now, draw, so(2))
             }
         };
-        near("disconnect to lost", version, overlay, cut(|rank| Box::new(status(rank, Status::Lost))));
-        near("disconnect to scheduler", version, sched, cut(|rank| Box::new(down(rank))));
-        near("disconnect to exit", version, exit, cut(|rank| Box::new(gone(rank))));
+        near("disconnect to lost", version, overlay, cut(|rank| status(rank, Status::Lost)));
+        near("disconnect to scheduler", version, sched, cut(down));
+        near("disconnect to exit", version, exit, cut(gone));
     }
 }
 
 #[test]
 fn a_return() {
     for (version, [overlay, sched]) in VERSIONS.into_iter().zip([[56.7, 944.7], [75.8, 1733.1]]) {
-        let back = |so: fn(u32) -> Box<dyn Fn(&Instance) -> bool>| {
+        let back = |so: fn(u32) -> Sight| {
             move |instance: &mut Instance, now: Instant, draw: &mut Shift| {
                 instance.broker_terminated(now, 3, draw).expect("it runs");
                 let later = now + Duration::from_secs(10);
@@ -156,8 +159,8 @@ fn a_return() {
                 until(instance, later, draw, so(3))
             }
         };
-        near("start to overlay", version, overlay, back(|rank| Box::new(status(rank, Status::Full))));
-        near("start to scheduler", version, sched, back(|rank| Box::new(up(rank))));
+        near("start to overlay", version, overlay, back(|rank| status(rank, Status::Full)));
+        near("start to scheduler", version, sched, back(up));
     }
 }
 

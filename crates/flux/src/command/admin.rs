@@ -14,7 +14,7 @@ const FIRST_PID: u32 = 1000;
 pub(super) fn run(session: &mut Session<'_>, command: &str, words: &[&str]) -> Option<Answer> {
     Some(match (command, words) {
         ("uptime", []) => Answer::ok(uptime(session)?),
-        ("getattr", [name]) => attribute(session, 0, name)?,
+        ("getattr", [name]) => attribute(session, session.rank, name)?,
         ("exec", ["-r", rank, command @ ..]) => exec(session, rank.parse().ok()?, command)?,
         ("ping", [.., rank]) => {
             let arrived = session.instance.reach(session.now, rank.parse().ok()?, session.draw);
