@@ -15,6 +15,7 @@ use crate::version::{Features, Policy, Scheduler};
 mod cores;
 mod feasible;
 mod nodes;
+mod order;
 mod placement;
 mod request;
 mod reservation;

@@ -124,6 +124,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn lowest_and_highest_are_the_ends(count in 0_u32..200, hole in 0_u32..200, take in 0_u32..220) {
             let set = CoreSet::below(count).difference(&CoreSet::below(hole).highest(3));
