@@ -161,6 +161,26 @@ fn story_id(story: &Story, at: usize) -> String {
     jobs.jobs().get(at).expect("a job").id().to_string()
 }
 
+/// J 6: the lead's pod is replaced. Its state is gone with it, and the workers leave once another lead answers.
+#[test]
+fn a_replaced_lead_knows_nothing_and_nobody() {
+    let mut story = Story::new(OLD, "sched-simple", 3, 3);
+    story.flux("flux drain 2 sticky");
+    story.term(0);
+    story.instance.wipe_statedir();
+    story.start(0..3);
+    assert!(story.flux("flux resource list").contains("free 3 12"), "the drain was in the statedir");
+    story.kill(0);
+    story.instance.take_exits();
+    story.wait(100);
+    assert_eq!(story.instance.take_exits(), [], "headless workers stay");
+    story.instance.replaced_by_another(story.now, &mut Median);
+    story.wait(20);
+    let exits: Vec<(u32, i32)> =
+        story.instance.take_exits().into_iter().map(|exit| (exit.1, exit.2)).collect();
+    assert_eq!(exits, [(1, 1), (2, 1)]);
+}
+
 /// Part I 3: a lead that waits for its quorum schedules nevertheless.
 #[test]
 fn the_quorum_trap_still_runs_jobs() {

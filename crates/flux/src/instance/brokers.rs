@@ -93,4 +93,10 @@ impl Instance {
     pub fn stranger(&mut self, rank: u32, host: &str, version: FluxVersion) -> Result<(), Refused> {
         self.overlay.stranger(rank, host, version)
     }
+
+    /// Another lead answers where this one did: every worker of a lead that is gone learns that nobody knows it, and leaves
+    /// with exit code 1 (specs/flux.md J 6).
+    pub fn replaced_by_another(&mut self, now: Instant, draw: &mut dyn Draw) {
+        self.overlay.orphan_all(now, draw);
+    }
 }

@@ -27,6 +27,11 @@ impl Instance {
         self.restore = archive;
     }
 
+    /// The lead's statedir is gone: its pod was replaced, and the directory lived in the pod (specs/flux.md A.5).
+    pub fn wipe_statedir(&mut self) {
+        self.disk = None;
+    }
+
     /// Hands over archives that an earlier instance wrote.
     pub fn give_archives(&mut self, archives: impl IntoIterator<Item = (String, Stored)>) {
         self.archives.extend(archives);

@@ -219,6 +219,19 @@ impl Overlay {
         self.check_quorum(now);
     }
 
+    /// The workers of a lead that is gone meet another one.
+    pub(crate) fn orphan_all(&mut self, now: Instant, draw: &mut dyn Draw) {
+        if self.process(0).is_some() {
+            return;
+        }
+        for child in self.children(0) {
+            if self.process(child).is_some_and(|process| process.parent.is_some() && !process.cut) {
+                let notice = self.latencies.orphan.draw(draw);
+                self.schedule(now + notice, child, Timer::Orphan);
+            }
+        }
+    }
+
     /// Children that waited for this parent say hello.
     fn admit(&mut self, now: Instant, parent: u32, draw: &mut dyn Draw) {
         for child in self.children(parent) {
