@@ -13,8 +13,8 @@ use towtank_flux::version::{Features, FluxVersion, Policy, Scheduler};
 /// Nodes and cores of the instance.
 const NODES: u32 = 64;
 const CORES: u32 = 16;
-/// Submissions per virtual millisecond: a little less than the cores can take.
-const BURST: u32 = 16;
+/// Submissions per virtual millisecond: far more than a real instance takes, and less than the cores can take.
+const BURST: u32 = 4;
 
 /// A generator of Marsaglia's xorshift family; its quality does not matter here.
 struct Shift(u64);

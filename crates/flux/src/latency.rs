@@ -47,13 +47,14 @@ impl Spread {
         }
         let unit = draw.unit().clamp(0.0, 1.0);
         // In nanoseconds: this is drawn for every step of every job, and arithmetic of `Duration` is slow.
-        let nanos = |length: Duration| length.as_secs() as f64 * 1e9 + f64::from(length.subsec_nanos());
         let (low, high, part) = if unit < 0.5 {
             (self.min, self.median, unit * 2.0)
         } else {
             (self.median, self.max, unit * 2.0 - 1.0)
         };
-        low + Duration::from_nanos(((nanos(high) - nanos(low)).max(0.0) * part) as u64)
+        let width = high.saturating_sub(low);
+        let nanos = width.as_secs() as f64 * 1e9 + f64::from(width.subsec_nanos());
+        low + Duration::from_nanos((nanos * part) as u64)
     }
 }
 
