@@ -4,9 +4,10 @@
 //! cargo run -p towtank-flux --example fixtures -- RECORDINGS snapshots/flux
 //! ```
 //!
-//! A recording says which commands were typed and what they printed. It does not always say what the rig did in between (which broker
-//! was killed, which jobs were submitted unseen): `snapshots/flux/stories.txt` says so, by section of the recording. The fixture holds
-//! both in the order of their times, and of the answers only the facts: columns, exit codes, classes of messages.
+//! A recording says which commands were typed and what they printed. It does not always say what the rig did
+//! in between (which broker was killed, which jobs were submitted unseen): `snapshots/flux/stories.txt` says
+//! so, by section of the recording. The fixture holds both in the order of their times, and of the answers
+//! only the facts: columns, exit codes, classes of messages.
 
 #[path = "../tests/replay/normal.rs"]
 mod normal;
@@ -101,7 +102,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The stories by experiment. A line is `[experiment …]`, `@ section`, `+N[~SECONDS] deed`, `-N~SECONDS deed`, or `unseen NAME = COMMAND`.
+/// The stories by experiment. A line is `[experiment …]`, `@ section`, `+N[~SECONDS] deed`,
+/// `-N~SECONDS deed`, or `unseen NAME = COMMAND`.
 fn read_stories(text: &str) -> Result<BTreeMap<String, Story>> {
     let mut stories: BTreeMap<String, Story> = BTreeMap::new();
     let (mut current, mut section): (Vec<String>, String) = (Vec::new(), String::new());
@@ -318,8 +320,8 @@ fn deeds(steps: &[(f64, Step)], story: &Story) -> Result<Vec<(f64, String)>> {
     Ok(placed)
 }
 
-/// The recording says to the second when it began. Nothing is printed before it happens, so that it began at the latest so much
-/// after that second that everything printed was true.
+/// The recording says to the second when it began. Nothing is printed before it happens, so that it began at
+/// the latest so much after that second that everything printed was true.
 fn beginning(steps: &[(f64, Step)], whole: f64) -> f64 {
     let mut beginning = whole;
     for (time, step) in steps {
@@ -423,8 +425,8 @@ struct Job {
     run_by: Option<f64>,
 }
 
-/// How long a job ran that completed: how long a program takes is not Flux's doing. Some tables say it to the microsecond, others
-/// when it ran and was inactive, most in four digits.
+/// How long a job ran that completed: how long a program takes is not Flux's doing. Some tables say it to the
+/// microsecond, others when it ran and was inactive, most in four digits.
 fn took(texts: &[(f64, String)], id: &str) -> Option<String> {
     let lines: Vec<&str> = texts
         .iter()
@@ -485,7 +487,8 @@ fn jobs(steps: &[(f64, Step)], texts: &[(f64, String)], leads: &[f64]) -> Vec<Jo
             }
         }
     }
-    // The milliseconds of an id count from the start of the instance: how much later that is than the recording, every submission says.
+    // The milliseconds of an id count from the start of the instance: how much later that is than the
+    // recording, every submission says.
     let mut offsets: BTreeMap<usize, f64> = BTreeMap::new();
     for (time, step) in steps {
         let Step::Command { line, stdout, seconds, .. } = step else { continue };

@@ -1,7 +1,8 @@
 //! Command lines, as typed in the recordings, and what Flux answers.
 //!
-//! Only what was recorded is known: [`run`] answers `None` to any other line, so that nobody takes silence for an answer. Some commands wait:
-//! they let the instance go on until what they wait for has happened, or until the caller's patience ends.
+//! Only what was recorded is known: [`run`] answers `None` to any other line, so that nobody takes silence
+//! for an answer. Some commands wait: they let the instance go on until what they wait for has happened, or
+//! until the caller's patience ends.
 
 mod admin;
 mod hostlist;
@@ -121,7 +122,8 @@ pub const COMMANDS: [&str; 22] = [
     "uptime",
 ];
 
-/// Runs a command line at the lead. Answers with what it printed and when it ended, or with `None` if the model does not know the command.
+/// Runs a command line at the lead. Answers with what it printed and when it ended, or with `None` if the
+/// model does not know the command.
 pub fn run(
     instance: &mut Instance,
     now: Instant,

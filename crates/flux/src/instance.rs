@@ -1,9 +1,10 @@
 //! A Flux instance: brokers, their overlay, resources and jobs, as one state machine (specs/flux.md part B).
 //!
-//! The caller starts brokers, kills them and types commands; [`Instance::next_time`] says when something happens by itself, and
-//! [`Instance::advance`] lets it. What happens to a rank goes the way that it goes in Flux: overlay, group of those online, resource
-//! module, scheduler. Everything but the overlay lives in the lead, and dies with it: what a lead finds when it starts is what it wrote when it
-//! last ended in order, or what an archive holds.
+//! The caller starts brokers, kills them and types commands; [`Instance::next_time`] says when something
+//! happens by itself, and [`Instance::advance`] lets it. What happens to a rank goes the way that it goes in
+//! Flux: overlay, group of those online, resource module, scheduler. Everything but the overlay lives in the
+//! lead, and dies with it: what a lead finds when it starts is what it wrote when it last ended in order, or
+//! what an archive holds.
 
 mod brokers;
 mod setup;
@@ -193,7 +194,8 @@ impl Instance {
     fn advance_jobs(&mut self, to: Instant, draw: &mut dyn Draw) {
         let Some(lead) = &mut self.lead else { return };
         lead.jobs.advance(to, draw);
-        // A job that is sent to a rank whose death nobody has noticed yet notices it a moment later (recording 09).
+        // A job that is sent to a rank whose death nobody has noticed yet notices it a moment later
+        // (recording 09).
         let dead: Vec<u32> = self.overlay.dead().collect();
         self.held.retain(|rank, _| dead.contains(rank));
         let mut sent = false;

@@ -60,7 +60,8 @@ impl Spread {
 
 /// The latencies of brokers, their overlay network and the resource module.
 ///
-/// Those of a version are what was recorded of it on one machine (recordings 02, 03, 09, 11, 15; `constants.json`).
+/// Those of a version are what was recorded of it on one machine (recordings 02, 03, 09, 11, 15;
+/// `constants.json`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Latencies {
     /// Broker start to hello.
@@ -87,8 +88,8 @@ pub struct Latencies {
     pub undrain: Spread,
     /// A child of a lead that came back, or that it gave up, notices that nobody knows it.
     pub orphan: Spread,
-    /// How long ago a broker was last heard: it says something at the latest after `torpid_min`, and when its parent
-    /// looks adds to that.
+    /// How long ago a broker was last heard: it says something at the latest after `torpid_min`, and when its
+    /// parent looks adds to that.
     pub idle: Spread,
     /// Period of the heartbeat.
     pub heartbeat: Duration,

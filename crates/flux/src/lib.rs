@@ -1,8 +1,8 @@
 //! Real Flux as a pure state machine: what flux-core 0.50.0, 0.61.2 and 0.88.0 with sched-simple or Fluxion do,
 //! as far as recordings of them show it.
 //!
-//! Nothing here opens a socket, reads a clock or starts a thread, and nothing knows of Kubernetes: the caller says what
-//! happens and when, and asks what follows from it.
+//! Nothing here opens a socket, reads a clock or starts a thread, and nothing knows of Kubernetes: the caller
+//! says what happens and when, and asks what follows from it.
 //!
 //! ```
 //! use std::time::Duration;

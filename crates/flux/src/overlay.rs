@@ -1,8 +1,10 @@
-//! The overlay network: a tree of brokers, who is online, and what each rank's parent believes (specs/flux.md B.2 to B.5, part I).
+//! The overlay network: a tree of brokers, who is online, and what each rank's parent believes (specs/flux.md
+//! B.2 to B.5, part I).
 //!
-//! The caller starts brokers and kills them; the overlay answers with [`Fact`]s: a rank is online, gone, silent, has exited. Rank 0 is the
-//! lead. The tree is fixed for life: rank = position in the list of hosts, parent by topology. What is known of a child lives in its
-//! parent's process and dies with it, so that a restarted parent knows nobody, and its orphans leave with exit code 1.
+//! The caller starts brokers and kills them; the overlay answers with [`Fact`]s: a rank is online, gone,
+//! silent, has exited. Rank 0 is the lead. The tree is fixed for life: rank = position in the list of hosts,
+//! parent by topology. What is known of a child lives in its parent's process and dies with it, so that a
+//! restarted parent knows nobody, and its orphans leave with exit code 1.
 
 mod broker;
 mod departure;

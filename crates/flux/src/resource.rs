@@ -1,7 +1,8 @@
 //! The resource module: who may get work, and the administrator's view (specs/flux.md B.6, part I).
 //!
-//! Drained, excluded and offline are different things here, and one to the scheduler: `down`. A drain is sticky: it survives that the rank
-//! leaves and comes back, that the lead restarts, and a restore. Only undrain ends it.
+//! Drained, excluded and offline are different things here, and one to the scheduler: `down`. A drain is
+//! sticky: it survives that the rank leaves and comes back, that the lead restarts, and a restore. Only
+//! undrain ends it.
 
 mod log;
 mod table;

@@ -423,7 +423,8 @@ fn deeds() -> impl Strategy<Value = Vec<(u64, Deed)>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// However the story goes: nothing runs on a rank that never was up, the scheduler's view adds up, and the tables can be printed.
+    /// However the story goes: nothing runs on a rank that never was up, the scheduler's view adds up, and
+    /// the tables can be printed.
     #[test]
     fn views_agree_in_any_story(deeds in deeds(), newer in any::<bool>()) {
         let version = if newer { NEW } else { OLD };

@@ -1,4 +1,5 @@
-//! How long things take: medians of many draws against the recorded medians (`constants.json`, recordings 02, 03, 09, 11, 15), within 15 %.
+//! How long things take: medians of many draws against the recorded medians (`constants.json`, recordings 02,
+//! 03, 09, 11, 15), within 15 %.
 
 #![expect(clippy::expect_used, reason = "a story that cannot be told fails the test")]
 
@@ -115,7 +116,8 @@ fn an_orderly_leave() {
     }
 }
 
-/// Lost is uniform over the period of the heartbeat, whatever the version: all 22 recorded deaths at 2 s together.
+/// Lost is uniform over the period of the heartbeat, whatever the version: all 22 recorded deaths at 2 s
+/// together.
 #[test]
 fn a_loss() {
     for version in VERSIONS {
@@ -201,7 +203,8 @@ fn silence() {
     }
 }
 
-/// The lead's SIGTERM ends everybody, itself last (recordings 03 and 03b); a lead that comes back ends its orphans.
+/// The lead's SIGTERM ends everybody, itself last (recordings 03 and 03b); a lead that comes back ends its
+/// orphans.
 #[test]
 fn the_lead() {
     for (version, recorded) in VERSIONS.into_iter().zip([3_998.0, 5_559.0]) {

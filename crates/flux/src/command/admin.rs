@@ -1,4 +1,5 @@
-//! The rest: `flux uptime`, `getattr`, `exec`, `ping`, `module reload heartbeat`, `dump`, `shutdown`, `kvs` (recordings 01, 06, 09).
+//! The rest: `flux uptime`, `getattr`, `exec`, `ping`, `module reload heartbeat`, `dump`, `shutdown`, `kvs`
+//! (recordings 01, 06, 09).
 
 use std::time::Duration;
 

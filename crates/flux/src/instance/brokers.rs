@@ -26,7 +26,8 @@ impl Instance {
         Ok(rank)
     }
 
-    /// When rc1 of a broker that was just started will be done, if the caller knows it better than the latencies do.
+    /// When rc1 of a broker that was just started will be done, if the caller knows it better than the
+    /// latencies do.
     pub fn broker_ready_at(&mut self, rank: u32, ready: Instant) {
         self.overlay.ready_at(rank, ready);
     }
@@ -89,13 +90,14 @@ impl Instance {
         Ok(())
     }
 
-    /// A broker of another configuration or version says hello in the name of a rank: whether its parent would have it.
+    /// A broker of another configuration or version says hello in the name of a rank: whether its parent
+    /// would have it.
     pub fn stranger(&mut self, rank: u32, host: &str, version: FluxVersion) -> Result<(), Refused> {
         self.overlay.stranger(rank, host, version)
     }
 
-    /// Another lead answers where this one did: every worker of a lead that is gone learns that nobody knows it, and leaves
-    /// with exit code 1 (specs/flux.md J 6).
+    /// Another lead answers where this one did: every worker of a lead that is gone learns that nobody knows
+    /// it, and leaves with exit code 1 (specs/flux.md J 6).
     pub fn replaced_by_another(&mut self, now: Instant, draw: &mut dyn Draw) {
         self.overlay.orphan_all(now, draw);
     }

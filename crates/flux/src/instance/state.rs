@@ -1,7 +1,9 @@
-//! What survives the lead: its statedir, and archives (specs/flux.md D.1 to D.4, part I 6, 10, 16, recordings 03b and 06).
+//! What survives the lead: its statedir, and archives (specs/flux.md D.1 to D.4, part I 6, 10, 16, recordings
+//! 03b and 06).
 //!
-//! A lead that ends in order leaves a checkpoint; one that is killed leaves the checkpoint of the last time, and what happened since is gone.
-//! A live dump holds a started queue, whatever it was; a dump at shutdown holds the queue as the user left it.
+//! A lead that ends in order leaves a checkpoint; one that is killed leaves the checkpoint of the last time,
+//! and what happened since is gone. A live dump holds a started queue, whatever it was; a dump at shutdown
+//! holds the queue as the user left it.
 
 use super::{Instance, Lead};
 use crate::Idset;

@@ -77,7 +77,8 @@ pub(super) struct Link {
     pub(super) error: Option<String>,
     /// The first send to a host that does not answer.
     pub(super) unanswered: Option<Instant>,
-    /// Since when the child is silent, and when it was last heard: a heartbeat is one-way, so that may be longer ago.
+    /// Since when the child is silent, and when it was last heard: a heartbeat is one-way, so that may be
+    /// longer ago.
     pub(super) silent: Option<Instant>,
     pub(super) heard: Option<Instant>,
 }
@@ -95,7 +96,8 @@ pub(super) enum LinkState {
 }
 
 impl Overlay {
-    /// A broker is started. One that already runs under this rank loses its place: it is dropped as soon as the new one says hello.
+    /// A broker is started. One that already runs under this rank loses its place: it is dropped as soon as
+    /// the new one says hello.
     pub fn start(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
         self.known(rank)?;
         if self.process(rank).is_some() {
@@ -135,7 +137,8 @@ impl Overlay {
         Ok(())
     }
 
-    /// A broker of some other configuration says hello in the name of a rank, and whether the parent would have it.
+    /// A broker of some other configuration says hello in the name of a rank, and whether the parent would
+    /// have it.
     pub fn stranger(&mut self, rank: u32, host: &str, version: FluxVersion) -> Result<(), Refused> {
         self.known(rank)?;
         let minor = |version: FluxVersion| version.full().rsplit_once('.').map_or("", |(minor, _)| minor);
@@ -152,7 +155,8 @@ impl Overlay {
         Err(refused)
     }
 
-    /// The parent accepts a child as soon as it is in quorum or run; until then the child waits in join, without end.
+    /// The parent accepts a child as soon as it is in quorum or run; until then the child waits in join,
+    /// without end.
     pub(super) fn hello(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) {
         let Some(parent) = self.topology.parent(rank) else { return };
         let Some((incarnation, cut)) = self.process(rank).map(|process| (process.incarnation, process.cut))
@@ -167,7 +171,8 @@ impl Overlay {
         };
         let upstream = upstream.incarnation;
         if matches!(self.link(rank).map(|link| link.state), Some(LinkState::Up(_))) {
-            // The old process of this rank is still believed in: "reconnected after crash, dropping old connection state".
+            // The old process of this rank is still believed in: "reconnected after crash, dropping old
+            // connection state".
             self.lose(now, rank, Reason::Lost, draw);
         }
         self.set_link(now, rank, Link { state: LinkState::Up(incarnation), ..Link::default() });

@@ -1,4 +1,5 @@
-//! The resource eventlog: `resource.eventlog` in the KVS up to 0.61, `flux resource eventlog` in 0.88 (recordings 01, 04, 06).
+//! The resource eventlog: `resource.eventlog` in the KVS up to 0.61, `flux resource eventlog` in 0.88
+//! (recordings 01, 04, 06).
 
 use super::{Overwrite, Resources};
 use crate::Idset;

@@ -53,7 +53,8 @@ impl ListFilter {
 const REASON_WIDTH: usize = 30;
 
 impl Resources {
-    /// The scheduler's view, given which ranks it takes to be up. A rank that is partly used is free and allocated, one that is drained and busy is allocated and down.
+    /// The scheduler's view, given which ranks it takes to be up. A rank that is partly used is free and
+    /// allocated, one that is drained and busy is allocated and down.
     pub fn list(&self, up: &Idset, busy: &Busy, filter: ListFilter) -> Vec<Row> {
         let all = self.all.difference(&self.excluded);
         let cores_of = |ranks: &Idset| ranks.len() as u64 * u64::from(self.cores);

@@ -1,4 +1,5 @@
-//! `docs/flux-versions.md`: what differs between versions, as the model knows it, and how far the recordings bear it out.
+//! `docs/flux-versions.md`: what differs between versions, as the model knows it, and how far the recordings
+//! bear it out.
 
 use std::fmt::Write as _;
 

@@ -1,8 +1,9 @@
-//! Replays the recordings of real Flux (`snapshots/flux/`) on the model: the same deeds at the same times, the same commands, and every
-//! answer compared: exit code, every column, class of message.
+//! Replays the recordings of real Flux (`snapshots/flux/`) on the model: the same deeds at the same times,
+//! the same commands, and every answer compared: exit code, every column, class of message.
 //!
-//! Three numbers per recording: commands that agree, commands that the model covers, commands that were recorded. `FLUX_REPLAY=NAME` prints what
-//! differs in the recordings of that name, `snapshots/flux/replay.txt` lists it with its reasons.
+//! Three numbers per recording: commands that agree, commands that the model covers, commands that were
+//! recorded. `FLUX_REPLAY=NAME` prints what differs in the recordings of that name,
+//! `snapshots/flux/replay.txt` lists it with its reasons.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a fixture that cannot be read fails the test")]
 
@@ -103,7 +104,8 @@ fn recordings_of_real_flux_replay() {
     );
     assert!(agree as f64 >= AGREE_MIN * covered as f64, "{agree} of {covered} covered commands agree");
     assert!(!approved.contains("WITHOUT A REASON"), "no reason is known for some differences:\n{approved}");
-    // The list of what does not agree and the page of it are reviewed like snapshots: `FLUX_REPLAY_WRITE=1` writes them anew.
+    // The list of what does not agree and the page of it are reviewed like snapshots: `FLUX_REPLAY_WRITE=1`
+    // writes them anew.
     let page = document::page(&rows);
     for (file, text) in
         [(folder().join("replay.txt"), &approved), (folder().join("../../docs/flux-versions.md"), &page)]

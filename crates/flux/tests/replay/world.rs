@@ -145,7 +145,8 @@ impl World {
                     }
                 }
             }
-            // A broker that is gone already cannot be killed: then the recording and the model have parted before.
+            // A broker that is gone already cannot be killed: then the recording and the model have parted
+            // before.
             "kill" => ranks.for_each(|rank| drop(self.instance.broker_killed(now, rank, &mut Median))),
             "term" => ranks.for_each(|rank| drop(self.instance.broker_terminated(now, rank, &mut Median))),
             "stop" => ranks.for_each(|rank| drop(self.instance.broker_frozen(now, rank, true, &mut Median))),
@@ -181,7 +182,8 @@ impl World {
         let cores = value("cores=").and_then(|cores| cores.parse().ok()).expect("cores=N");
         let mut setup = Setup::new(self.version, scheduler.parse().expect("a scheduler"), hosts, cores);
         setup.features.prunes_nodes &= prunes;
-        // The recordings wait until a broker is there, however long that took on their day: here it is always early.
+        // The recordings wait until a broker is there, however long that took on their day: here it is always
+        // early.
         setup.latencies.connect = Spread::fixed(setup.latencies.connect.min);
         setup.latencies.lead_rc1 = Spread::fixed(setup.latencies.lead_rc1.min);
         setup.latencies.rc1 = Spread::fixed(Duration::from_millis(500));
