@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::Idset;
 use crate::jobs::{JobManager, NodeLoss, Program};
 use crate::latency::Latencies;
-use crate::overlay::{Fact, Overlay, Quorum, Reason};
+use crate::overlay::{Fact, Overlay, Quorum};
 use crate::resource::{Busy, Resources};
 use crate::time::{Draw, Instant};
 
@@ -194,6 +194,12 @@ impl Instance {
     fn advance_jobs(&mut self, to: Instant, draw: &mut dyn Draw) {
         let Some(lead) = &mut self.lead else { return };
         lead.jobs.advance(to, draw);
+        // Between a loss and the moment in which the scheduler learns of it, jobs are still sent there.
+        for rank in lead.up.difference(self.overlay.online()).iter() {
+            if lead.jobs.busy(rank) {
+                lead.jobs.node_failed(to, rank, NodeLoss::Lost);
+            }
+        }
         // A job that is sent to a rank whose death nobody has noticed yet notices it a moment later
         // (recording 09).
         let dead: Vec<u32> = self.overlay.dead().collect();
@@ -250,8 +256,9 @@ impl Instance {
                     lead.resources.set_online(now, rank);
                 }
             }
-            Fact::Gone(rank, reason) => {
-                if let (Some(lead), true) = (&mut self.lead, reason != Reason::Left) {
+            Fact::Gone(rank, _) => {
+                // Whoever left in order has ended its shells before; what came after that is lost too.
+                if let Some(lead) = &mut self.lead {
                     lead.jobs.node_failed(now, rank, NodeLoss::Lost);
                 }
                 let down = self.setup.latencies.down.draw(draw);

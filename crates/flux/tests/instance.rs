@@ -316,6 +316,49 @@ fn a_job_ends_with_its_node() {
     }
 }
 
+/// Racy by design (B.5): a job may be sent to a rank that is gone already, and fails.
+#[test]
+fn a_job_that_is_sent_to_a_gone_rank_fails() {
+    for orderly in [true, false] {
+        let mut story = Story::new(NEW, "sched-simple", 3, 3);
+        if orderly {
+            story.instance.broker_terminated(story.now, 2, &mut Median).expect("it runs");
+        } else {
+            story.instance.broker_killed(story.now, 2, &mut Median).expect("it runs");
+        }
+        while story.instance.overlay().online().contains(2) {
+            story.now = story.instance.next_time().expect("it is found out");
+            story.instance.advance(story.now, &mut Median);
+        }
+        assert!(story.instance.up().contains(2), "the scheduler does not know yet");
+        let ran = command::run(
+            &mut story.instance,
+            story.now,
+            Duration::ZERO,
+            "flux submit -N3 sleep 100",
+            &mut Median,
+        );
+        let (answer, _) = ran.expect("a known command");
+        story.wait(10);
+        assert_eq!(story.states(), ["F"], "orderly: {orderly}");
+        let log = story.flux(&format!("flux job eventlog {}", answer.stdout.trim()));
+        assert!(log.contains("node failure on flux-sample-2 (rank 2)"), "{log}");
+    }
+}
+
+/// D.4, B.9: how the user left the queue is remembered, unless he said not to.
+#[test]
+fn a_stopped_queue_is_remembered_if_it_should_be() {
+    for (line, stopped) in [("flux queue stop", true), ("flux queue stop --nocheckpoint", false)] {
+        let mut story = Story::new(NEW, "sched-simple", 2, 2);
+        story.flux(line);
+        story.flux("flux shutdown");
+        story.wait(10);
+        story.start(0..2);
+        assert_eq!(story.flux("flux queue status").contains("Scheduling is stopped"), stopped, "{line}");
+    }
+}
+
 #[test]
 fn wrong_targets_are_refused_by_name() {
     let mut story = Story::new(OLD, "sched-simple", 4, 4);

@@ -178,6 +178,10 @@ fn the_lead_waits_for_its_quorum_and_the_workers_for_the_lead() {
     }
     overlay.advance(s(1_000), &mut Median);
     assert_eq!(state(&overlay, 1), Some(BrokerState::Join), "a worker waits for the lead without end");
+    overlay.start(s(999), 3, &mut Median).expect("a rank");
+    overlay.take_facts();
+    overlay.term(s(1_000), 3, &mut Median).expect("it runs");
+    assert_eq!(facts(&mut overlay, s(1_000)), [Fact::Exited(3, 1)], "it never joined: nothing ends in order");
     overlay.start(s(1_000), 0, &mut Median).expect("a rank");
     overlay.advance(s(2_000), &mut Median);
     // The default quorum is all ranks; one of them is missing.
