@@ -49,7 +49,6 @@ impl JobManager {
         this.epoch = now.saturating_sub(Duration::from_millis(newest));
         let mut running = Vec::new();
         for mut job in checkpoint.jobs {
-            job.generation += 1;
             if let Ok(request) = job.spec.request(&this.hosts) {
                 job.request = request;
             }
