@@ -1,9 +1,10 @@
 //! A Flux instance: brokers, their overlay, resources and jobs, as one state machine (specs/flux.md part B).
 //!
-//! The caller starts brokers, kills them and types commands; [`Instance::next_time`] says when something happens by itself, and
-//! [`Instance::advance`] lets it. What happens to a rank goes the way that it goes in Flux: overlay, group of those online, resource
-//! module, scheduler. Everything but the overlay lives in the lead, and dies with it: what a lead finds when it starts is what it wrote when it
-//! last ended in order, or what an archive holds.
+//! The caller starts brokers, kills them and types commands; [`Instance::next_time`] says when something
+//! happens by itself, and [`Instance::advance`] lets it. What happens to a rank goes the way that it goes in
+//! Flux: overlay, group of those online, resource module, scheduler. Everything but the overlay lives in the
+//! lead, and dies with it: what a lead finds when it starts is what it wrote when it last ended in order, or
+//! what an archive holds.
 
 mod brokers;
 mod setup;
@@ -12,13 +13,14 @@ mod state;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::Idset;
 use crate::jobs::{JobManager, NodeLoss, Program};
 use crate::latency::Latencies;
 use crate::overlay::{Fact, Overlay, Quorum, Reason};
 use crate::resource::{Busy, Resources};
 use crate::time::{Draw, Instant};
 
-pub use setup::Setup;
+pub use setup::{ConfigError, Setup};
 pub use state::Stored;
 
 /// From an allocation to the first message to the nodes (recording 09).
@@ -29,6 +31,8 @@ const SEND: Duration = Duration::from_millis(4);
 pub(crate) struct Lead {
     pub(crate) resources: Resources,
     pub(crate) jobs: JobManager,
+    /// The ranks that the scheduler takes to be up.
+    pub(crate) up: Idset,
     /// `flux queue stop` without `--nocheckpoint`: remembered over a restart.
     pub(crate) stopped: bool,
     /// `flux queue status` says that a restored queue is stopped, though it is not (up to 0.61).
@@ -44,6 +48,8 @@ enum Later {
     Gone(u32),
     /// Everybody is sent a message: who is dead is found out.
     Probe,
+    /// The scheduler learns of a drain or of its end.
+    Drained,
 }
 
 /// A Flux instance.
@@ -188,7 +194,8 @@ impl Instance {
     fn advance_jobs(&mut self, to: Instant, draw: &mut dyn Draw) {
         let Some(lead) = &mut self.lead else { return };
         lead.jobs.advance(to, draw);
-        // A job that is sent to a rank whose death nobody has noticed yet notices it a moment later (recording 09).
+        // A job that is sent to a rank whose death nobody has noticed yet notices it a moment later
+        // (recording 09).
         let dead: Vec<u32> = self.overlay.dead().collect();
         self.held.retain(|rank, _| dead.contains(rank));
         let mut sent = false;
@@ -203,6 +210,11 @@ impl Instance {
         }
     }
 
+    /// The ranks that the scheduler takes to be up: moments behind what is so.
+    pub fn up(&self) -> Idset {
+        self.lead.as_ref().map(|lead| lead.up.clone()).unwrap_or_default()
+    }
+
     /// Ranks that jobs use.
     pub fn busy(&self) -> Busy {
         let Some(lead) = &self.lead else { return Busy::default() };
@@ -213,16 +225,20 @@ impl Instance {
     /// Tells the lead what the overlay found out.
     pub(crate) fn settle(&mut self, now: Instant, draw: &mut dyn Draw) {
         // Facts may cause others (a probe finds the dead); each rank is found dead once.
+        let mut learnt = false;
         loop {
             let facts = self.overlay.take_facts();
             if facts.is_empty() {
                 break;
             }
+            learnt = true;
             for (time, fact) in facts {
                 self.learn(time, fact, draw);
             }
         }
-        self.update_scheduler(now);
+        if learnt {
+            self.update_scheduler(now);
+        }
     }
 
     fn learn(&mut self, now: Instant, fact: Fact, draw: &mut dyn Draw) {
@@ -279,7 +295,7 @@ impl Instance {
                     lead.resources.set_offline(now, rank);
                 }
             }
-            Later::Gone(_) => {}
+            Later::Gone(_) | Later::Drained => {}
             Later::Probe => {
                 for rank in 1..self.overlay.size() {
                     self.overlay.send(now, rank, draw);
@@ -287,6 +303,7 @@ impl Instance {
             }
         }
         self.settle(now, draw);
+        self.update_scheduler(now);
     }
 
     fn postpone(&mut self, at: Instant, later: Later) {
@@ -297,8 +314,15 @@ impl Instance {
     /// The scheduler learns which ranks may get work.
     pub(crate) fn update_scheduler(&mut self, now: Instant) {
         if let Some(lead) = &mut self.lead {
-            let up = lead.resources.up();
-            lead.jobs.set_up(now, &up);
+            lead.up = lead.resources.up();
+            lead.jobs.set_up(now, &lead.up);
         }
+    }
+
+    /// A drain, or its end, is on its way to the scheduler.
+    pub(crate) fn drained(&mut self, now: Instant, drained: bool, draw: &mut dyn Draw) {
+        let latencies = &self.setup.latencies;
+        let later = if drained { latencies.drain } else { latencies.undrain }.draw(draw);
+        self.postpone(now + later, Later::Drained);
     }
 }

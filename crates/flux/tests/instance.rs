@@ -77,6 +77,8 @@ impl Story {
     }
 
     fn ask(&mut self, line: &str) -> (Code, String, String) {
+        // Typing takes longer than a drain on its way to the scheduler.
+        self.now += Duration::from_millis(100);
         let patience = Duration::from_secs(100);
         let ran = command::run(&mut self.instance, self.now, patience, line, &mut Median);
         let (answer, end) = ran.unwrap_or_else(|| panic!("nobody knows {line}"));
@@ -118,11 +120,9 @@ fn a_drain_survives_leaving_coming_back_and_a_restart() {
         story.start(2..3);
         assert!(story.flux("flux resource status").contains("drained ✔ 1 flux-sample-2"));
         story.term(0);
-        assert!(
-            command::run(&mut story.instance, story.now, Duration::ZERO, "flux resource list", &mut Median)
-                .is_none(),
-            "nobody answers"
-        );
+        let (code, _, stderr) = story.ask("flux resource list");
+        assert_eq!(code, Code::Exit(1));
+        assert!(stderr.contains("Unable to connect to Flux"), "{stderr}");
         story.start(0..4);
         assert!(story.flux("flux resource list").contains("down 1 4 0 flux-sample-2"));
         story.flux("flux undrain flux-sample-2");
@@ -159,6 +159,26 @@ fn a_crash_forgets_and_repeats() {
 fn story_id(story: &Story, at: usize) -> String {
     let jobs = story.instance.jobs().expect("the lead answers");
     jobs.jobs().get(at).expect("a job").id().to_string()
+}
+
+/// J 6: the lead's pod is replaced. Its state is gone with it, and the workers leave once another lead answers.
+#[test]
+fn a_replaced_lead_knows_nothing_and_nobody() {
+    let mut story = Story::new(OLD, "sched-simple", 3, 3);
+    story.flux("flux drain 2 sticky");
+    story.term(0);
+    story.instance.wipe_statedir();
+    story.start(0..3);
+    assert!(story.flux("flux resource list").contains("free 3 12"), "the drain was in the statedir");
+    story.kill(0);
+    story.instance.take_exits();
+    story.wait(100);
+    assert_eq!(story.instance.take_exits(), [], "headless workers stay");
+    story.instance.replaced_by_another(story.now, &mut Median);
+    story.wait(20);
+    let exits: Vec<(u32, i32)> =
+        story.instance.take_exits().into_iter().map(|exit| (exit.1, exit.2)).collect();
+    assert_eq!(exits, [(1, 1), (2, 1)]);
 }
 
 /// Part I 3: a lead that waits for its quorum schedules nevertheless.
@@ -331,6 +351,36 @@ fn wrong_targets_are_refused_by_name() {
     );
 }
 
+/// Recording 05: the broker that was asked is part of the id of a job.
+#[test]
+fn commands_are_typed_at_any_rank() {
+    let mut story = Story::new(NEW, "sched-simple", 4, 3);
+    let mut at = |rank, line| {
+        let ran = command::run_at(&mut story.instance, rank, story.now, Duration::ZERO, line, &mut Median);
+        ran.expect("a known command").0
+    };
+    let id: towtank_flux::JobId = at(2, "flux submit hostname").stdout.trim().parse().expect("a job id");
+    assert_eq!((id.0 >> 10) & 0x3fff, 2);
+    assert_eq!(at(1, "flux getattr hostname").stdout, "flux-sample-1\n");
+    assert_eq!(at(3, "flux getattr hostname").code, Code::Exit(1), "that broker is not there");
+}
+
+/// Recordings 07 and 13: what a broker says before it exits with 1.
+#[test]
+fn wrong_configurations_are_refused() {
+    for hosts in ["flux-sample-[0-1],burst-0-[0--1]", "flux-sample-0,flux-sample-[1-0],burst-0-[0-3]"] {
+        let refused = Setup::read_hosts(hosts).expect_err("no hostlist");
+        let said = format!("Config file error [bootstrap]: host value '{hosts}' is not a valid hostlist");
+        assert_eq!(refused.to_string(), said);
+    }
+    assert_eq!(Setup::read_hosts("flux-sample-[0]").expect("maxSize 1").len(), 1);
+    assert!(Setup::read_hosts("n[0-999999]").expect_err("too many").to_string().contains("at most"));
+    let mut instance = Instance::new(Story::setup(NEW, "sched-simple", "flux-sample-[0-1],flux-sample-1"));
+    let refused = instance.host_started(Duration::ZERO, "burst-9-9", &mut Median).expect_err("not a host");
+    assert!(refused.to_string().starts_with("Config file error [bootstrap]: burst-9-9 not found in hosts"));
+    assert_eq!(instance.host_started(Duration::ZERO, "flux-sample-1", &mut Median), Ok(1));
+}
+
 #[test]
 fn force_changes_a_reason_and_update_keeps_it() {
     let mut story = Story::new(OLD, "sched-simple", 4, 4);
@@ -373,7 +423,8 @@ fn deeds() -> impl Strategy<Value = Vec<(u64, Deed)>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// However the story goes: nothing runs on a rank that never was up, the scheduler's view adds up, and the tables can be printed.
+    /// However the story goes: nothing runs on a rank that never was up, the scheduler's view adds up, and
+    /// the tables can be printed.
     #[test]
     fn views_agree_in_any_story(deeds in deeds(), newer in any::<bool>()) {
         let version = if newer { NEW } else { OLD };
@@ -394,12 +445,14 @@ proptest! {
                 Deed::Go => "flux queue start".to_owned(),
             };
             let _ = command::run(&mut story.instance, now, Duration::ZERO, &line, &mut Median);
+            story.now += Duration::from_millis(100);
+            story.instance.advance(story.now, &mut Median);
             let Some(resources) = story.instance.resources() else { continue };
             let busy = story.instance.busy();
-            let up = resources.up();
+            let up = story.instance.up();
             prop_assert!(up.is_subset(resources.online()));
             prop_assert!(up.intersection(&resources.drained()).is_empty());
-            let rows = resources.list(&busy, towtank_flux::resource::ListFilter::DEFAULT);
+            let rows = resources.list(&story.instance.up(), &busy, towtank_flux::resource::ListFilter::DEFAULT);
             let [free, allocated, down] = rows.as_slice() else { panic!("three rows") };
             // Free, used up, or down: every rank is one of them.
             let all = free.ranks.union(&allocated.ranks).union(&down.ranks);

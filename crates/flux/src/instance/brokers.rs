@@ -1,6 +1,6 @@
 //! What happens to brokers, as the caller says.
 
-use super::Instance;
+use super::{ConfigError, Instance};
 use crate::overlay::Refused;
 use crate::time::{Draw, Instant};
 use crate::version::FluxVersion;
@@ -13,7 +13,21 @@ impl Instance {
         Ok(())
     }
 
-    /// When rc1 of a broker that was just started will be done, if the caller knows it better than the latencies do.
+    /// A broker is started on a host: its rank is the first position of the host in the list.
+    pub fn host_started(
+        &mut self,
+        now: Instant,
+        host: &str,
+        draw: &mut dyn Draw,
+    ) -> Result<u32, ConfigError> {
+        let rank = self.setup.rank_of(host)?;
+        // A position in the list is a rank.
+        let _ = self.broker_started(now, rank, draw);
+        Ok(rank)
+    }
+
+    /// When rc1 of a broker that was just started will be done, if the caller knows it better than the
+    /// latencies do.
     pub fn broker_ready_at(&mut self, rank: u32, ready: Instant) {
         self.overlay.ready_at(rank, ready);
     }
@@ -76,8 +90,15 @@ impl Instance {
         Ok(())
     }
 
-    /// A broker of another configuration or version says hello in the name of a rank: whether its parent would have it.
+    /// A broker of another configuration or version says hello in the name of a rank: whether its parent
+    /// would have it.
     pub fn stranger(&mut self, rank: u32, host: &str, version: FluxVersion) -> Result<(), Refused> {
         self.overlay.stranger(rank, host, version)
+    }
+
+    /// Another lead answers where this one did: every worker of a lead that is gone learns that nobody knows
+    /// it, and leaves with exit code 1 (specs/flux.md J 6).
+    pub fn replaced_by_another(&mut self, now: Instant, draw: &mut dyn Draw) {
+        self.overlay.orphan_all(now, draw);
     }
 }

@@ -1,7 +1,8 @@
 //! What is noticed by sending, and by not hearing (specs/flux.md B.5, part I 7).
 //!
-//! A dead child is lost at the next send, at the latest the next heartbeat. Behind a cut network a send fails after the tcp user timeout. A child that
-//! is silent for `torpid_max` is torpid; living children say something every five seconds, and parents look as often.
+//! A dead child is lost at the next send, at the latest the next heartbeat. Behind a cut network a send fails
+//! after the tcp user timeout. A child that is silent for `torpid_max` is torpid; living children say
+//! something every five seconds, and parents look as often.
 
 use std::time::Duration;
 
@@ -53,7 +54,8 @@ impl Overlay {
         self.known(rank)?;
         self.process_mut(rank).ok_or(Refused::NotRunning(rank))?.cut = false;
         if self.link(rank).is_some_and(|link| link.state == LinkState::Lost) {
-            self.leave(now, rank, 1, draw);
+            let orphan = self.latencies.orphan.draw(draw);
+            self.schedule(now + orphan, rank, Timer::Orphan);
         } else {
             self.heard(now, rank);
         }
@@ -125,7 +127,8 @@ impl Overlay {
 
     fn pulse_for(&self, rank: u32) -> Option<Instant> {
         let link = self.link(rank)?;
-        // Heartbeats before its death reached it: the next one does not. They come from the lead, through the parent.
+        // Heartbeats before its death reached it: the next one does not. They come from the lead, through the
+        // parent.
         let silent = link.silent? + Duration::from_nanos(1);
         let awake = |rank| self.process(rank).is_some_and(|process| !process.frozen);
         if !awake(0) || !awake(self.topology.parent(rank)?) {

@@ -1,12 +1,14 @@
-//! Replays the recordings of real Flux (`snapshots/flux/`) on the model: the same deeds at the same times, the same commands, and every
-//! answer compared: exit code, every column, class of message.
+//! Replays the recordings of real Flux (`snapshots/flux/`) on the model: the same deeds at the same times,
+//! the same commands, and every answer compared: exit code, every column, class of message.
 //!
-//! Three numbers per recording: commands that agree, commands that the model covers, commands that were recorded. `FLUX_REPLAY=NAME` prints what
-//! differs in the recordings of that name, `snapshots/flux/replay.txt` lists it with its reasons.
+//! Three numbers per recording: commands that agree, commands that the model covers, commands that were
+//! recorded. `FLUX_REPLAY=NAME` prints what differs in the recordings of that name,
+//! `snapshots/flux/replay.txt` lists it with its reasons.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a fixture that cannot be read fails the test")]
 
 mod compare;
+mod document;
 mod fixture;
 mod normal;
 mod reasons;
@@ -16,6 +18,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use document::Row;
 use fixture::Fixture;
 use world::{Kind, World};
 
@@ -51,6 +54,7 @@ fn recordings_of_real_flux_replay() {
     let (mut agree, mut covered, mut recorded) = (0, 0, 0);
     // Writing to a string cannot fail.
     let (mut approved, mut shown) = (String::new(), String::new());
+    let mut rows = Vec::new();
     for fixture in fixtures() {
         let tally = World::new(&fixture).replay(&fixture);
         let _ = writeln!(
@@ -84,6 +88,13 @@ fn recordings_of_real_flux_replay() {
         agree += tally.agree;
         covered += tally.covered;
         recorded += fixture.recorded();
+        rows.push(Row {
+            name: fixture.name.clone(),
+            agree: tally.agree,
+            covered: tally.covered,
+            recorded: fixture.recorded(),
+            notes: tally.notes,
+        });
     }
     let _ = writeln!(approved, "{agree:>4} / {covered:>4} / {recorded:>4}  agree / covered / recorded");
     println!("{shown}");
@@ -93,11 +104,16 @@ fn recordings_of_real_flux_replay() {
     );
     assert!(agree as f64 >= AGREE_MIN * covered as f64, "{agree} of {covered} covered commands agree");
     assert!(!approved.contains("WITHOUT A REASON"), "no reason is known for some differences:\n{approved}");
-    // The list of what does not agree is reviewed like a snapshot: `FLUX_REPLAY_WRITE=1` writes it anew.
-    let list = folder().join("replay.txt");
-    if std::env::var_os("FLUX_REPLAY_WRITE").is_some() {
-        fs::write(&list, &approved).expect("the list of differences");
+    // The list of what does not agree and the page of it are reviewed like snapshots: `FLUX_REPLAY_WRITE=1`
+    // writes them anew.
+    let page = document::page(&rows);
+    for (file, text) in
+        [(folder().join("replay.txt"), &approved), (folder().join("../../docs/flux-versions.md"), &page)]
+    {
+        if std::env::var_os("FLUX_REPLAY_WRITE").is_some() {
+            fs::write(&file, text).expect("a list of differences");
+        }
+        let known = fs::read_to_string(&file).unwrap_or_default();
+        assert!(known == *text, "the replay is not what {} says:\n{text}", file.display());
     }
-    let known = fs::read_to_string(&list).unwrap_or_default();
-    assert!(known == approved, "the replay is not what snapshots/flux/replay.txt says:\n{approved}");
 }

@@ -145,7 +145,8 @@ impl World {
                     }
                 }
             }
-            // A broker that is gone already cannot be killed: then the recording and the model have parted before.
+            // A broker that is gone already cannot be killed: then the recording and the model have parted
+            // before.
             "kill" => ranks.for_each(|rank| drop(self.instance.broker_killed(now, rank, &mut Median))),
             "term" => ranks.for_each(|rank| drop(self.instance.broker_terminated(now, rank, &mut Median))),
             "stop" => ranks.for_each(|rank| drop(self.instance.broker_frozen(now, rank, true, &mut Median))),
@@ -181,7 +182,8 @@ impl World {
         let cores = value("cores=").and_then(|cores| cores.parse().ok()).expect("cores=N");
         let mut setup = Setup::new(self.version, scheduler.parse().expect("a scheduler"), hosts, cores);
         setup.features.prunes_nodes &= prunes;
-        // The recordings wait until a broker is there, however long that took on their day: here it is always early.
+        // The recordings wait until a broker is there, however long that took on their day: here it is always
+        // early.
         setup.latencies.connect = Spread::fixed(setup.latencies.connect.min);
         setup.latencies.lead_rc1 = Spread::fixed(setup.latencies.lead_rc1.min);
         setup.latencies.rc1 = Spread::fixed(Duration::from_millis(500));
@@ -200,10 +202,10 @@ impl World {
     fn options(&mut self, rank: u32, options: &[&str]) {
         for option in options.iter().filter(|_| rank == 0) {
             match option.split_once('=') {
-                Some(("quorum", size)) => match size.parse() {
-                    Ok(size) => self.instance.set_quorum(Quorum::Size(size)),
-                    Err(_) => self.instance.set_quorum(Quorum::Ranks(size.parse().expect("an idset"))),
-                },
+                Some(("quorum", quorum)) => {
+                    let quorum = Quorum::read(quorum, &self.instance.setup().features).expect("a quorum");
+                    self.instance.set_quorum(quorum);
+                }
                 Some(("torpid", limit)) => {
                     let limit = towtank_flux::duration::parse_fsd(limit).expect("a duration");
                     self.instance.latencies_mut().torpid_max = Duration::from_secs_f64(limit);
