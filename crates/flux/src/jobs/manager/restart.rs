@@ -49,7 +49,6 @@ impl JobManager {
         this.epoch = now.saturating_sub(Duration::from_millis(newest));
         let mut running = Vec::new();
         for mut job in checkpoint.jobs {
-            job.generation += 1;
             if let Ok(request) = job.spec.request(&this.hosts) {
                 job.request = request;
             }
@@ -78,11 +77,17 @@ impl JobManager {
         }
         for (before, slot) in (0..).zip(running) {
             this.reach(now + STEP * before * 4);
+            // What had ended only needs cleaning up.
+            let ended = this.at_slot(slot).is_some_and(|job| job.status.is_some());
             let note = "failed to create guest ns: No such file or directory".to_owned();
-            this.raise(slot, Exception { class: "exec", severity: 0, note });
+            if !ended {
+                this.raise(slot, Exception { class: "exec", severity: 0, note });
+            }
             let failed = this.now;
             for (step, kind) in (1..).zip([EventKind::Release, EventKind::Free, EventKind::Clean]) {
-                this.log(slot, failed + STEP * step, kind);
+                if this.at_slot(slot).is_some_and(|job| job.event(kind.name()).is_none()) {
+                    this.log(slot, failed + STEP * step, kind);
+                }
             }
             this.at(failed + STEP * 3, Timer::Clean(slot));
         }
