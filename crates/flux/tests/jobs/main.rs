@@ -1,6 +1,7 @@
 //! What jobs do, as recordings 03 to 06 and 11 show it.
 
 mod common;
+mod stories;
 
 use std::time::Duration;
 

@@ -1,11 +1,9 @@
 //! Random stories of jobs: whatever happens, cores are held once, events are in order, and everything ends.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::{Lab, setup, spec};
+use crate::common::{Lab, setup, spec};
 use proptest::prelude::*;
 use towtank_flux::jobs::{Job, JobManager, NodeLoss, State};
 use towtank_flux::version::Scheduler;
@@ -143,11 +141,11 @@ proptest! {
                     // Every moment at which something happens.
                     while let Some(next) = lab.manager.next_time().filter(|next| *next <= until) {
                         lab.now = lab.now.max(next);
-                        lab.manager.advance(lab.now, &mut common::Nothing);
+                        lab.manager.advance(lab.now, &mut crate::common::Nothing);
                         check(&lab, &up, &lost)?;
                     }
                     lab.now = until;
-                    lab.manager.advance(lab.now, &mut common::Nothing);
+                    lab.manager.advance(lab.now, &mut crate::common::Nothing);
                 }
             }
             check(&lab, &up, &lost)?;
