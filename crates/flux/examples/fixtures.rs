@@ -4,9 +4,10 @@
 //! cargo run -p towtank-flux --example fixtures -- RECORDINGS snapshots/flux
 //! ```
 //!
-//! A recording says which commands were typed and what they printed. It does not always say what the rig did in between (which broker
-//! was killed, which jobs were submitted unseen): `snapshots/flux/stories.txt` says so, by section of the recording. The fixture holds
-//! both in the order of their times, and of the answers only the facts: columns, exit codes, classes of messages.
+//! A recording says which commands were typed and what they printed. It does not always say what the rig did
+//! in between (which broker was killed, which jobs were submitted unseen): `snapshots/flux/stories.txt` says
+//! so, by section of the recording. The fixture holds both in the order of their times, and of the answers
+//! only the facts: columns, exit codes, classes of messages.
 
 #[path = "../tests/replay/normal.rs"]
 mod normal;
@@ -24,6 +25,22 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Nothing in a recording takes longer than this before the next thing that the rig does.
 const MOMENT: f64 = 0.01;
+
+/// Commands of which no answer is kept: help, files of the rig, settings and modules of Flux.
+const NOT_KEPT: [&str; 12] = [
+    "--help",
+    "--dry-run",
+    "lsattr",
+    "flux module stats",
+    "flux module list",
+    "startlog",
+    "jobspec",
+    "tar tzf",
+    "ls -l",
+    "cat ",
+    "script ",
+    "dump -v",
+];
 
 /// How long a job takes from its end to being inactive.
 const CLEANING: f64 = 0.004;
@@ -85,7 +102,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The stories by experiment. A line is `[experiment …]`, `@ section`, `+N[~SECONDS] deed`, `-N~SECONDS deed`, or `unseen NAME = COMMAND`.
+/// The stories by experiment. A line is `[experiment …]`, `@ section`, `+N[~SECONDS] deed`,
+/// `-N~SECONDS deed`, or `unseen NAME = COMMAND`.
 fn read_stories(text: &str) -> Result<BTreeMap<String, Story>> {
     let mut stories: BTreeMap<String, Story> = BTreeMap::new();
     let (mut current, mut section): (Vec<String>, String) = (Vec::new(), String::new());
@@ -213,8 +231,11 @@ fn fixture(file: &Path, version: &str, experiment: &str, story: &Story) -> Resul
                     write!(text, " {}", job.name)?;
                 }
                 text.push('\n');
-                for answer in normal::stdout(&normal::named(stdout, names), epoch) {
-                    writeln!(text, "  {answer}")?;
+                // Of what says nothing of the model's the fixture keeps that it was asked.
+                if !NOT_KEPT.iter().any(|part| line.contains(part)) {
+                    for answer in normal::stdout(&normal::named(stdout, names), epoch) {
+                        writeln!(text, "  {answer}")?;
+                    }
                 }
                 for class in normal::stderr(&normal::named(stderr, names), epoch) {
                     writeln!(text, "! {class}")?;
@@ -299,8 +320,8 @@ fn deeds(steps: &[(f64, Step)], story: &Story) -> Result<Vec<(f64, String)>> {
     Ok(placed)
 }
 
-/// The recording says to the second when it began. Nothing is printed before it happens, so that it began at the latest so much
-/// after that second that everything printed was true.
+/// The recording says to the second when it began. Nothing is printed before it happens, so that it began at
+/// the latest so much after that second that everything printed was true.
 fn beginning(steps: &[(f64, Step)], whole: f64) -> f64 {
     let mut beginning = whole;
     for (time, step) in steps {
@@ -321,12 +342,12 @@ fn beginning(steps: &[(f64, Step)], whole: f64) -> f64 {
         }
         _ => None,
     });
-    let notes = steps.iter().filter_map(|(_, step)| match step {
+    let mut notes = steps.iter().rev().filter_map(|(_, step)| match step {
         Step::Command { line, stdout, .. } if line.contains("resource.eventlog") => Some(stdout),
         _ => None,
     });
     let drains = notes
-        .last()
+        .next()
         .into_iter()
         .flat_map(|log| log.lines())
         .filter(|line| line.contains(" drain ") && !line.contains("unresponsive"));
@@ -404,20 +425,34 @@ struct Job {
     run_by: Option<f64>,
 }
 
-/// How long a job ran that completed: how long a program takes is not Flux's doing.
+/// How long a job ran that completed: how long a program takes is not Flux's doing. Some tables say it to the
+/// microsecond, others when it ran and was inactive, most in four digits.
 fn took(texts: &[(f64, String)], id: &str) -> Option<String> {
-    let lines = texts.iter().flat_map(|(_, text)| text.lines());
-    lines.filter(|line| line.trim_start().starts_with(&format!("ƒ{id} "))).find_map(|line| {
-        let mut words = line.split_whitespace().skip_while(|word| *word != "CD");
-        let time = |word: &&str| word.ends_with(['s', 'm']) && word.starts_with(|c: char| c.is_ascii_digit());
-        // Some tables say when it was submitted, ran and was inactive instead.
+    let lines: Vec<&str> = texts
+        .iter()
+        .flat_map(|(_, text)| text.lines())
+        .filter(|line| line.trim_start().starts_with(&format!("ƒ{id} ")))
+        .collect();
+    let after = |line: &str, status: &str| -> Vec<String> {
+        line.split_whitespace().skip_while(|word| *word != status).skip(1).map(str::to_owned).collect()
+    };
+    let numbers =
+        |words: &[String]| -> Vec<f64> { words.iter().filter_map(|word| word.parse().ok()).collect() };
+    let exact = lines.iter().find_map(|line| match numbers(&after(line, "COMPLETED")).as_slice() {
+        [runtime, ..] if runtime.fract() != 0.0 => Some(format!("{runtime:.6}s")),
+        _ => None,
+    });
+    let moments = lines.iter().find_map(|line| {
         let moments: Vec<f64> =
-            words.clone().filter_map(|word| word.parse().ok()).filter(|time| *time > 1.7e9).collect();
+            numbers(&after(line, "CD")).into_iter().filter(|time| *time > 1.7e9).collect();
         match moments.as_slice() {
-            [_, ran, inactive] => Some(format!("{:.3}s", inactive - ran - CLEANING)),
-            _ => words.find(time).map(str::to_owned),
+            [_, ran, inactive] => Some(format!("{:.6}s", inactive - ran - CLEANING)),
+            _ => None,
         }
-    })
+    });
+    let time = |word: &String| word.ends_with(['s', 'm']) && word.starts_with(|c: char| c.is_ascii_digit());
+    let short = || lines.iter().find_map(|line| after(line, "CD").into_iter().find(time));
+    exact.or(moments).or_else(short)
 }
 
 /// When a lead was started: the ids of an instance count from there.
@@ -452,7 +487,8 @@ fn jobs(steps: &[(f64, Step)], texts: &[(f64, String)], leads: &[f64]) -> Vec<Jo
             }
         }
     }
-    // The milliseconds of an id count from the start of the instance: how much later that is than the recording, every submission says.
+    // The milliseconds of an id count from the start of the instance: how much later that is than the
+    // recording, every submission says.
     let mut offsets: BTreeMap<usize, f64> = BTreeMap::new();
     for (time, step) in steps {
         let Step::Command { line, stdout, seconds, .. } = step else { continue };

@@ -26,7 +26,8 @@ impl Date {
     /// The date of a point in time, if the caller's epoch is that of Unix.
     pub fn of(time: Instant) -> Self {
         let seconds = time.as_secs();
-        // The Gregorian calendar repeats after 400 years of 146,097 days; years begin in March, so that leap days end them.
+        // The Gregorian calendar repeats after 400 years of 146,097 days; years begin in March, so that leap
+        // days end them.
         let days = seconds / 86_400 + 719_468;
         let (era, of_era) = (days / 146_097, days % 146_097);
         let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;

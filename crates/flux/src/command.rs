@@ -1,7 +1,8 @@
 //! Command lines, as typed in the recordings, and what Flux answers.
 //!
-//! Only what was recorded is known: [`run`] answers `None` to any other line, so that nobody takes silence for an answer. Some commands wait:
-//! they let the instance go on until what they wait for has happened, or until the caller's patience ends.
+//! Only what was recorded is known: [`run`] answers `None` to any other line, so that nobody takes silence
+//! for an answer. Some commands wait: they let the instance go on until what they wait for has happened, or
+//! until the caller's patience ends.
 
 mod admin;
 mod hostlist;
@@ -62,9 +63,10 @@ impl Answer {
     }
 }
 
-/// Somebody at a terminal of the lead.
+/// Somebody at a terminal of a rank.
 struct Session<'a> {
     instance: &'a mut Instance,
+    rank: u32,
     now: Instant,
     deadline: Instant,
     draw: &'a mut dyn Draw,
@@ -94,9 +96,48 @@ impl Session<'_> {
     }
 }
 
-/// Runs a command line at the lead. Answers with what it printed and when it ended, or with `None` if the model does not know the command.
+/// The commands of which the model knows at least some.
+pub const COMMANDS: [&str; 22] = [
+    "alloc",
+    "batch",
+    "cancel",
+    "drain",
+    "dump",
+    "exec",
+    "getattr",
+    "heartbeat",
+    "hostlist",
+    "job",
+    "jobs",
+    "kvs",
+    "module",
+    "overlay",
+    "ping",
+    "queue",
+    "resource",
+    "run",
+    "shutdown",
+    "submit",
+    "undrain",
+    "uptime",
+];
+
+/// Runs a command line at the lead. Answers with what it printed and when it ended, or with `None` if the
+/// model does not know the command.
 pub fn run(
     instance: &mut Instance,
+    now: Instant,
+    patience: Duration,
+    line: &str,
+    draw: &mut dyn Draw,
+) -> Option<(Answer, Instant)> {
+    run_at(instance, 0, now, patience, line, draw)
+}
+
+/// Runs a command line on the host of a rank: the same instance answers, unless its broker is not there.
+pub fn run_at(
+    instance: &mut Instance,
+    rank: u32,
     now: Instant,
     patience: Duration,
     line: &str,
@@ -110,8 +151,15 @@ pub fn run(
     if *command == "hostlist" {
         return Some((hostlist::run(instance, arguments, stdin), now));
     }
-    instance.lead()?;
-    let mut session = Session { instance, now, deadline: now + patience, draw };
+    if !COMMANDS.contains(command) {
+        return None;
+    }
+    if instance.lead().is_none() || !instance.overlay().online().contains(rank) {
+        // Nobody listens there (recording 08).
+        let message = "Unable to connect to Flux: broker socket /run/flux/local was not found";
+        return Some((Answer::error(&format!("flux-{command}"), message), now));
+    }
+    let mut session = Session { instance, rank, now, deadline: now.saturating_add(patience), draw };
     let answer = match *command {
         "resource" => resource::run(&mut session, arguments),
         "drain" | "undrain" => resource::run(&mut session, words.get(1..).unwrap_or_default()),

@@ -199,7 +199,7 @@ impl Idset {
 
 impl fmt::Display for Idset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.bare())
+        f.pad(&self.bare())
     }
 }
 

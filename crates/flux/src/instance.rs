@@ -1,83 +1,38 @@
 //! A Flux instance: brokers, their overlay, resources and jobs, as one state machine (specs/flux.md part B).
 //!
-//! The caller starts brokers, kills them and types commands; [`Instance::next_time`] says when something happens by itself, and
-//! [`Instance::advance`] lets it. What happens to a rank goes the way that it goes in Flux: overlay, group of those online, resource
-//! module, scheduler. Everything but the overlay lives in the lead, and dies with it: what a lead finds when it starts is what it wrote when it
-//! last ended in order, or what an archive holds.
+//! The caller starts brokers, kills them and types commands; [`Instance::next_time`] says when something
+//! happens by itself, and [`Instance::advance`] lets it. What happens to a rank goes the way that it goes in
+//! Flux: overlay, group of those online, resource module, scheduler. Everything but the overlay lives in the
+//! lead, and dies with it: what a lead finds when it starts is what it wrote when it last ended in order, or
+//! what an archive holds.
 
+mod brokers;
+mod setup;
 mod state;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::jobs::{JobLatencies, JobManager, NodeLoss, Program};
+use crate::Idset;
+use crate::jobs::{JobManager, NodeLoss, Program};
 use crate::latency::Latencies;
-use crate::overlay::{Fact, Overlay, Quorum, Reason, Refused, Topology};
+use crate::overlay::{Fact, Overlay, Quorum};
 use crate::resource::{Busy, Resources};
 use crate::time::{Draw, Instant};
-use crate::version::{Features, FluxVersion, Scheduler};
-use crate::{Hostlist, Idset};
 
+pub use setup::{ConfigError, Setup};
 pub use state::Stored;
 
-/// How an instance is configured.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// flux-core.
-    pub version: FluxVersion,
-    /// What differs by version; a caller may change single fields.
-    pub features: Features,
-    /// Scheduler and policy.
-    pub scheduler: Scheduler,
-    /// Rank = position in this list.
-    pub hosts: Hostlist,
-    /// Cores of every rank.
-    pub cores: u32,
-    /// `[resource] exclude`.
-    pub excluded: Idset,
-    /// `tbon.topo`.
-    pub topology: Topology,
-    /// `broker.quorum`.
-    pub quorum: Quorum,
-    /// Brokers, overlay, resources.
-    pub latencies: Latencies,
-    /// Jobs.
-    pub job_latencies: JobLatencies,
-    /// Who runs the instance.
-    pub user: String,
-    /// What time of Unix the caller's epoch is.
-    pub wall: Duration,
-}
-
-impl Setup {
-    /// An instance of this version with the defaults of a MiniCluster.
-    pub fn new(version: FluxVersion, scheduler: Scheduler, hosts: Hostlist, cores: u32) -> Self {
-        Self {
-            version,
-            features: Features::of(version),
-            scheduler,
-            hosts,
-            cores,
-            excluded: Idset::new(),
-            topology: Topology::Kary(256),
-            quorum: Quorum::All,
-            latencies: if version >= FluxVersion::V0_88 {
-                Latencies::slow_start()
-            } else {
-                Latencies::default()
-            },
-            job_latencies: JobLatencies::of(version),
-            user: "root".to_owned(),
-            wall: Duration::ZERO,
-        }
-    }
-}
+/// From an allocation to the first message to the nodes (recording 09).
+const SEND: Duration = Duration::from_millis(4);
 
 /// What lives in the lead's process.
 #[derive(Clone, Debug)]
 pub(crate) struct Lead {
     pub(crate) resources: Resources,
     pub(crate) jobs: JobManager,
+    /// The ranks that the scheduler takes to be up.
+    pub(crate) up: Idset,
     /// `flux queue stop` without `--nocheckpoint`: remembered over a restart.
     pub(crate) stopped: bool,
     /// `flux queue status` says that a restored queue is stopped, though it is not (up to 0.61).
@@ -93,6 +48,8 @@ enum Later {
     Gone(u32),
     /// Everybody is sent a message: who is dead is found out.
     Probe,
+    /// The scheduler learns of a drain or of its end.
+    Drained,
 }
 
 /// A Flux instance.
@@ -109,6 +66,8 @@ pub struct Instance {
     archives: BTreeMap<String, Stored>,
     later: BTreeMap<(Instant, u64), Later>,
     sequence: u64,
+    /// Cores that jobs hold of ranks that are dead without anybody knowing it.
+    held: BTreeMap<u32, u32>,
     exits: Vec<(Instant, u32, i32)>,
     runs: bool,
     /// What the program of the next job does.
@@ -135,6 +94,7 @@ impl Instance {
             archives: BTreeMap::new(),
             later: BTreeMap::new(),
             sequence: 0,
+            held: BTreeMap::new(),
             exits: Vec::new(),
             runs: false,
             program: None,
@@ -203,78 +163,6 @@ impl Instance {
         std::mem::take(&mut self.exits)
     }
 
-    /// A broker is started.
-    pub fn broker_started(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
-        self.overlay.start(now, rank, draw)?;
-        self.settle(now, draw);
-        Ok(())
-    }
-
-    /// When rc1 of a broker that was just started will be done, if the caller knows it better than the latencies do.
-    pub fn broker_ready_at(&mut self, rank: u32, ready: Instant) {
-        self.overlay.ready_at(rank, ready);
-    }
-
-    /// SIGTERM: the broker leaves in order.
-    pub fn broker_terminated(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
-        self.overlay.term(now, rank, draw)?;
-        self.settle(now, draw);
-        Ok(())
-    }
-
-    /// SIGKILL, or the end of its container.
-    pub fn broker_killed(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
-        self.overlay.kill(now, rank, draw)?;
-        self.settle(now, draw);
-        Ok(())
-    }
-
-    /// SIGSTOP, then SIGCONT.
-    pub fn broker_frozen(
-        &mut self,
-        now: Instant,
-        rank: u32,
-        frozen: bool,
-        draw: &mut dyn Draw,
-    ) -> Result<(), Refused> {
-        if frozen {
-            self.overlay.freeze(now, rank, draw)?;
-        } else {
-            self.overlay.thaw(now, rank)?;
-        }
-        self.settle(now, draw);
-        Ok(())
-    }
-
-    /// The network between a rank and its parent fails, then works again.
-    pub fn partitioned(
-        &mut self,
-        now: Instant,
-        rank: u32,
-        cut: bool,
-        draw: &mut dyn Draw,
-    ) -> Result<(), Refused> {
-        if cut {
-            self.overlay.cut(now, rank, draw)?;
-        } else {
-            self.overlay.heal(now, rank, draw)?;
-        }
-        self.settle(now, draw);
-        Ok(())
-    }
-
-    /// `flux overlay disconnect`.
-    pub fn disconnected(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
-        self.overlay.disconnect(now, rank, draw)?;
-        self.settle(now, draw);
-        Ok(())
-    }
-
-    /// A broker of another configuration or version says hello in the name of a rank: whether its parent would have it.
-    pub fn stranger(&mut self, rank: u32, host: &str, version: FluxVersion) -> Result<(), Refused> {
-        self.overlay.stranger(rank, host, version)
-    }
-
     /// Sends a message to a rank: whether it arrives. A dead one is found out.
     pub fn reach(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> bool {
         let arrived = self.overlay.send(now, rank, draw);
@@ -306,11 +194,31 @@ impl Instance {
     fn advance_jobs(&mut self, to: Instant, draw: &mut dyn Draw) {
         let Some(lead) = &mut self.lead else { return };
         lead.jobs.advance(to, draw);
-        // A job that is sent to a rank whose death nobody has noticed yet notices it (recording 09).
-        let dead = self.overlay.dead().filter(|rank| lead.jobs.busy(*rank)).collect::<Vec<_>>();
-        for rank in dead {
-            self.reach(to, rank, draw);
+        // Between a loss and the moment in which the scheduler learns of it, jobs are still sent there.
+        for rank in lead.up.difference(self.overlay.online()).iter() {
+            if lead.jobs.busy(rank) {
+                lead.jobs.node_failed(to, rank, NodeLoss::Lost);
+            }
         }
+        // A job that is sent to a rank whose death nobody has noticed yet notices it a moment later
+        // (recording 09).
+        let dead: Vec<u32> = self.overlay.dead().collect();
+        self.held.retain(|rank, _| dead.contains(rank));
+        let mut sent = false;
+        for rank in dead {
+            let cores = lead.jobs.allocated_cores(rank);
+            let held = self.held.entry(rank).or_insert(cores);
+            sent |= cores > *held;
+            *held = cores;
+        }
+        if sent {
+            self.postpone(to + SEND, Later::Probe);
+        }
+    }
+
+    /// The ranks that the scheduler takes to be up: moments behind what is so.
+    pub fn up(&self) -> Idset {
+        self.lead.as_ref().map(|lead| lead.up.clone()).unwrap_or_default()
     }
 
     /// Ranks that jobs use.
@@ -323,16 +231,20 @@ impl Instance {
     /// Tells the lead what the overlay found out.
     pub(crate) fn settle(&mut self, now: Instant, draw: &mut dyn Draw) {
         // Facts may cause others (a probe finds the dead); each rank is found dead once.
+        let mut learnt = false;
         loop {
             let facts = self.overlay.take_facts();
             if facts.is_empty() {
                 break;
             }
+            learnt = true;
             for (time, fact) in facts {
                 self.learn(time, fact, draw);
             }
         }
-        self.update_scheduler(now);
+        if learnt {
+            self.update_scheduler(now);
+        }
     }
 
     fn learn(&mut self, now: Instant, fact: Fact, draw: &mut dyn Draw) {
@@ -344,8 +256,9 @@ impl Instance {
                     lead.resources.set_online(now, rank);
                 }
             }
-            Fact::Gone(rank, reason) => {
-                if let (Some(lead), true) = (&mut self.lead, reason != Reason::Left) {
+            Fact::Gone(rank, _) => {
+                // Whoever left in order has ended its shells before; what came after that is lost too.
+                if let Some(lead) = &mut self.lead {
                     lead.jobs.node_failed(now, rank, NodeLoss::Lost);
                 }
                 let down = self.setup.latencies.down.draw(draw);
@@ -389,7 +302,7 @@ impl Instance {
                     lead.resources.set_offline(now, rank);
                 }
             }
-            Later::Gone(_) => {}
+            Later::Gone(_) | Later::Drained => {}
             Later::Probe => {
                 for rank in 1..self.overlay.size() {
                     self.overlay.send(now, rank, draw);
@@ -397,6 +310,7 @@ impl Instance {
             }
         }
         self.settle(now, draw);
+        self.update_scheduler(now);
     }
 
     fn postpone(&mut self, at: Instant, later: Later) {
@@ -407,8 +321,15 @@ impl Instance {
     /// The scheduler learns which ranks may get work.
     pub(crate) fn update_scheduler(&mut self, now: Instant) {
         if let Some(lead) = &mut self.lead {
-            let up = lead.resources.up();
-            lead.jobs.set_up(now, &up);
+            lead.up = lead.resources.up();
+            lead.jobs.set_up(now, &lead.up);
         }
+    }
+
+    /// A drain, or its end, is on its way to the scheduler.
+    pub(crate) fn drained(&mut self, now: Instant, drained: bool, draw: &mut dyn Draw) {
+        let latencies = &self.setup.latencies;
+        let later = if drained { latencies.drain } else { latencies.undrain }.draw(draw);
+        self.postpone(now + later, Later::Drained);
     }
 }

@@ -96,7 +96,7 @@ impl JobId {
 impl fmt::Display for JobId {
     /// F58: `ƒ2SP4cFq`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ƒ{}", self.base58())
+        f.pad(&format!("ƒ{}", self.base58()))
     }
 }
 

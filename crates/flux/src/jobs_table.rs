@@ -34,9 +34,9 @@ impl Answer {
     }
 }
 
-/// The columns of `flux jobs -o long` (recording 05), without the times of day.
+/// The columns of `flux jobs -o long` (recording 05).
 const LONG: &str = "{id.f58:>12} {username:<8.8+} {name:<10.10+} {status:>9.9} {ntasks:>6} {nnodes:>6h} \
-                    {contextual_time!F:>8h} {contextual_info}";
+                    {t_submit!d:%b%d %R::>12} {t_remaining!F:>12h} {contextual_time!F:>8h} {contextual_info}";
 
 /// Runs `flux jobs` with these arguments.
 pub fn run(manager: &JobManager, now: Instant, args: &[&str]) -> Answer {
@@ -73,8 +73,7 @@ fn table(manager: &JobManager, now: Instant, options: &Options) -> Result<Answer
     }
     let (jobs, left_out) = listed(manager, options, &mut answer);
     for job in jobs {
-        let put =
-            |field: &Field| field.put(&fields::value(manager, job, &field.name, field.as_duration, now));
+        let put = |field: &Field| field.put(&fields::value(manager, job, &field.name, field.shown_as, now));
         answer.stdout += &line(&pieces, put);
     }
     if left_out && manager.setup().features.tells_truncation {

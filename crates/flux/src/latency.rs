@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::time::Draw;
+use crate::version::FluxVersion;
 
 /// A span of time between two extremes, with a known median: half of the draws fall on either side of it, evenly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,18 +46,22 @@ impl Spread {
             return self.median;
         }
         let unit = draw.unit().clamp(0.0, 1.0);
-        let between = |low: Duration, high: Duration, part: f64| low + high.saturating_sub(low).mul_f64(part);
-        if unit < 0.5 {
-            between(self.min, self.median, unit * 2.0)
+        // In nanoseconds: this is drawn for every step of every job, and arithmetic of `Duration` is slow.
+        let (low, high, part) = if unit < 0.5 {
+            (self.min, self.median, unit * 2.0)
         } else {
-            between(self.median, self.max, unit * 2.0 - 1.0)
-        }
+            (self.median, self.max, unit * 2.0 - 1.0)
+        };
+        let width = high.saturating_sub(low);
+        let nanos = width.as_secs() as f64 * 1e9 + f64::from(width.subsec_nanos());
+        low + Duration::from_nanos((nanos * part) as u64)
     }
 }
 
 /// The latencies of brokers, their overlay network and the resource module.
 ///
-/// The defaults are those of a quiet machine with 0.61.2 and 0.88.0 (recordings 01 to 03, `constants.json`, specs/flux.md part I).
+/// Those of a version are what was recorded of it on one machine (recordings 02, 03, 09, 11, 15;
+/// `constants.json`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Latencies {
     /// Broker start to hello.
@@ -73,11 +78,18 @@ pub struct Latencies {
     pub shells_part: f64,
     /// The cleanup of the lead: stop the queue, cancel running jobs, wait until it is idle.
     pub lead_cleanup: Spread,
-    /// A rank of the overlay goes to the scheduler's `down` after this time.
+    /// `flux overlay disconnect` until the parent has dropped the child.
+    pub disconnect: Spread,
+    /// A rank that left the overlay goes to the scheduler's `down` after this time.
     pub down: Spread,
-    /// A child of a parent that came back notices that nobody knows it.
+    /// A drain, or its end, reaches the scheduler after this time.
+    pub drain: Spread,
+    /// See [`Latencies::drain`].
+    pub undrain: Spread,
+    /// A child of a lead that came back, or that it gave up, notices that nobody knows it.
     pub orphan: Spread,
-    /// How long ago a broker was last heard: it says something at the latest after `torpid_min`, and when its parent looks adds to that.
+    /// How long ago a broker was last heard: it says something at the latest after `torpid_min`, and when its
+    /// parent looks adds to that.
     pub idle: Spread,
     /// Period of the heartbeat.
     pub heartbeat: Duration,
@@ -87,34 +99,41 @@ pub struct Latencies {
     pub torpid_max: Duration,
 }
 
-impl Default for Latencies {
-    fn default() -> Self {
-        Self {
-            connect: Spread::ms(35, 57, 180),
+impl Latencies {
+    /// What was recorded of a version; 0.50 is taken to be as fast as 0.61.
+    pub const fn of(version: FluxVersion) -> Self {
+        let older = Self {
+            connect: Spread::ms(32, 57, 99),
             retry: Spread::ms(0, 50, 100),
-            lead_rc1: Spread::ms(700, 810, 1_450),
-            rc1: Spread::ms(520, 850, 1_300),
-            rc3: Spread::ms(450, 570, 900),
+            lead_rc1: Spread::ms(421, 549, 810),
+            rc1: Spread::ms(700, 870, 1_250),
+            rc3: Spread::ms(510, 580, 775),
             shells_part: 0.6,
-            lead_cleanup: Spread::ms(1_900, 2_400, 2_900),
-            down: Spread::ms(90, 100, 110),
-            orphan: Spread::ms(800, 2_500, 5_000),
+            lead_cleanup: Spread::ms(2_100, 2_600, 3_500),
+            disconnect: Spread::ms(10, 16, 50),
+            down: Spread::ms(90, 98, 120),
+            drain: Spread::micros(2_000, 2_600, 3_100),
+            undrain: Spread::micros(1_800, 2_300, 3_800),
+            orphan: Spread::ms(3_000, 5_000, 9_400),
             idle: Spread::ms(0, 2_500, 5_000),
             heartbeat: Duration::from_secs(2),
             tcp_timeout: Duration::from_secs(20),
             torpid_max: Duration::from_secs(30),
-        }
-    }
-}
-
-impl Latencies {
-    /// The medians of a version where they were measured to differ (`constants.json`).
-    pub fn slow_start() -> Self {
-        Self {
-            connect: Spread::ms(35, 76, 180),
-            rc1: Spread::ms(1_190, 1_650, 2_030),
-            rc3: Spread::ms(950, 1_160, 1_600),
-            ..Self::default()
+        };
+        match version {
+            FluxVersion::V0_50 | FluxVersion::V0_61 => older,
+            FluxVersion::V0_88 => Self {
+                connect: Spread::ms(35, 76, 180),
+                lead_rc1: Spread::ms(789, 829, 1_444),
+                rc1: Spread::ms(1_230, 1_650, 1_940),
+                rc3: Spread::ms(960, 1_170, 1_620),
+                lead_cleanup: Spread::ms(2_600, 3_200, 3_900),
+                disconnect: Spread::ms(17, 28, 95),
+                drain: Spread::micros(3_200, 6_200, 11_600),
+                undrain: Spread::micros(3_900, 8_900, 18_100),
+                orphan: Spread::ms(50, 200, 500),
+                ..older
+            },
         }
     }
 }

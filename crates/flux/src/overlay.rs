@@ -1,8 +1,10 @@
-//! The overlay network: a tree of brokers, who is online, and what each rank's parent believes (specs/flux.md B.2 to B.5, part I).
+//! The overlay network: a tree of brokers, who is online, and what each rank's parent believes (specs/flux.md
+//! B.2 to B.5, part I).
 //!
-//! The caller starts brokers and kills them; the overlay answers with [`Fact`]s: a rank is online, gone, silent, has exited. Rank 0 is the
-//! lead. The tree is fixed for life: rank = position in the list of hosts, parent by topology. What is known of a child lives in its
-//! parent's process and dies with it, so that a restarted parent knows nobody, and its orphans leave with exit code 1.
+//! The caller starts brokers and kills them; the overlay answers with [`Fact`]s: a rank is online, gone,
+//! silent, has exited. Rank 0 is the lead. The tree is fixed for life: rank = position in the list of hosts,
+//! parent by topology. What is known of a child lives in its parent's process and dies with it, so that a
+//! restarted parent knows nobody, and its orphans leave with exit code 1.
 
 mod broker;
 mod departure;
@@ -106,6 +108,8 @@ enum Timer {
     Rc3,
     /// Nobody upstream knows this broker.
     Orphan,
+    /// The parent drops this child, as somebody asked it to.
+    Disconnect,
     /// Time to look whether the rank is torpid.
     Silence,
 }
@@ -147,6 +151,28 @@ pub enum Quorum {
     Ranks(Idset),
     /// All of them: the default.
     All,
+}
+
+/// The text is no quorum.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("broker.quorum: `{text}` is no {wanted}")]
+pub struct InvalidQuorum {
+    /// What was given.
+    pub text: String,
+    /// What this version wants.
+    pub wanted: &'static str,
+}
+
+impl Quorum {
+    /// Reads `-Sbroker.quorum=`: a size, or before 0.51 the idset of the ranks.
+    pub fn read(text: &str, features: &Features) -> Result<Self, InvalidQuorum> {
+        let invalid = |wanted| InvalidQuorum { text: text.to_owned(), wanted };
+        if features.quorum_is_size {
+            text.parse().map(Self::Size).map_err(|_| invalid("number of ranks"))
+        } else {
+            text.parse().map(Self::Ranks).map_err(|_| invalid("idset"))
+        }
+    }
 }
 
 impl Overlay {
@@ -209,7 +235,7 @@ impl Overlay {
 
     /// Ranks that are dead and of which nobody knows it.
     pub fn dead(&self) -> impl Iterator<Item = u32> + '_ {
-        self.suspects.iter().copied().filter(|rank| self.process(*rank).is_none())
+        self.suspects.iter().copied().filter(|rank| self.accepted(*rank).is_none())
     }
 
     /// The state of a broker, if it runs.
@@ -274,6 +300,10 @@ impl Overlay {
             Timer::Shells => self.tell(now, Fact::ShellsEnd(rank)),
             Timer::Rc3 => self.goodbye(now, rank, draw),
             Timer::Orphan => self.leave(now, rank, 1, draw),
+            Timer::Disconnect => {
+                self.lose(now, rank, Reason::Disconnected, draw);
+                self.leave(now, rank, 1, draw);
+            }
             Timer::Silence => {}
         }
     }

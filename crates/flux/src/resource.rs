@@ -1,12 +1,13 @@
 //! The resource module: who may get work, and the administrator's view (specs/flux.md B.6, part I).
 //!
-//! Drained, excluded and offline are different things here, and one to the scheduler: `down`. A drain is sticky: it survives that the rank
-//! leaves and comes back, that the lead restarts, and a restore. Only undrain ends it.
+//! Drained, excluded and offline are different things here, and one to the scheduler: `down`. A drain is
+//! sticky: it survives that the rank leaves and comes back, that the lead restarts, and a restore. Only
+//! undrain ends it.
 
 mod log;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::time::Instant;
@@ -100,7 +101,8 @@ pub struct Resources {
     online: Idset,
     torpid: Idset,
     drains: BTreeMap<u32, Drain>,
-    log: Vec<Entry>,
+    /// Limited: the oldest entries go first.
+    log: VecDeque<Entry>,
     features: Features,
     /// What time of Unix the caller's epoch is.
     wall: Duration,
@@ -125,7 +127,7 @@ impl Resources {
             online: Idset::new(),
             torpid: Idset::new(),
             drains: BTreeMap::new(),
-            log: Vec::new(),
+            log: VecDeque::new(),
             features,
             wall,
         };
@@ -139,7 +141,7 @@ impl Resources {
             drains: BTreeMap::new(),
             online: Idset::new(),
             torpid: Idset::new(),
-            log: Vec::new(),
+            log: VecDeque::new(),
             ..self.clone()
         };
         let size = u32::try_from(self.all.len()).unwrap_or(Idset::MAX);

@@ -5,6 +5,7 @@
 //! is blocked and keep reservations (specs/flux.md B.8, I 1, 2 and 12).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::idset::Idset;
 use crate::job_id::JobId;
@@ -14,6 +15,7 @@ use crate::version::{Features, Policy, Scheduler};
 mod cores;
 mod feasible;
 mod nodes;
+mod order;
 mod placement;
 mod request;
 mod reservation;
@@ -29,7 +31,7 @@ use reservation::{Reservation, earliest, end_of, unpromised};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// It starts on these cores.
-    Allocate(Allocation),
+    Allocate(Arc<Allocation>),
     /// It can never start; the note of its exception.
     Deny(String),
     /// It waits, with cores promised from this time on.
@@ -39,7 +41,7 @@ pub enum Decision {
 /// A job that holds cores.
 #[derive(Clone, Debug)]
 struct Running {
-    allocation: Allocation,
+    allocation: Arc<Allocation>,
     /// When its limit ends it.
     end: Option<Instant>,
 }
@@ -107,14 +109,16 @@ impl Engine {
 
     /// What a job holds.
     pub fn allocation(&self, job: JobId) -> Option<&Allocation> {
-        self.running.get(&job).map(|running| &running.allocation)
+        self.running.get(&job).map(|running| running.allocation.as_ref())
     }
 
-    /// A job gives back what it holds.
-    pub fn release(&mut self, job: JobId) {
-        if let Some(running) = self.running.remove(&job) {
+    /// A job gives back what it holds. Tells whether it held anything.
+    pub fn release(&mut self, job: JobId) -> bool {
+        let running = self.running.remove(&job);
+        if let Some(running) = &running {
             self.nodes.give_back(&running.allocation);
         }
+        running.is_some()
     }
 
     /// Goes over the queue, highest priority first, and decides. What is allocated is taken at once, so that one pass can
@@ -134,12 +138,17 @@ impl Engine {
             }
             if let Some(allocation) = self.fit(request, &reservations, now) {
                 self.nodes.take(&allocation);
-                self.running
-                    .insert(job, Running { allocation: allocation.clone(), end: end_of(now, request.limit) });
+                let allocation = Arc::new(allocation);
+                let end = end_of(now, request.limit);
+                self.running.insert(job, Running { allocation: Arc::clone(&allocation), end });
                 decisions.push((job, Decision::Allocate(allocation)));
             } else if let Some(note) = feasible::denial(&self.nodes, request, self.scheduler, &self.features)
             {
                 decisions.push((job, Decision::Deny(note)));
+                if self.head_blocks() && self.scheduler != Scheduler::Simple && self.features.denial_ends_pass
+                {
+                    break;
+                }
             } else if self.head_blocks() {
                 break;
             } else {

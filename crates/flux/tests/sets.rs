@@ -48,6 +48,8 @@ fn name_set(list: &Hostlist) -> BTreeSet<String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn an_idset_printed_and_read_is_itself(ids in ids()) {
         let set = idset(&ids);

@@ -332,7 +332,7 @@ impl Fleet {
         (script.stage, script.is_told) = (Stage::Broker, false);
         if script.is_lead() && cluster.lead_disk != Some(pod) {
             // The statedir is a directory of the pod.
-            cluster.instance.forget_state();
+            cluster.instance.wipe_statedir();
             cluster.lead_disk = Some(pod);
         }
         let before = cluster.ranks.insert(rank, pod).filter(|before| *before != pod);

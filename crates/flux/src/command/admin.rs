@@ -1,4 +1,5 @@
-//! The rest: `flux uptime`, `getattr`, `exec`, `ping`, `module reload heartbeat`, `dump`, `shutdown`, `kvs` (recordings 01, 06, 09).
+//! The rest: `flux uptime`, `getattr`, `exec`, `ping`, `module reload heartbeat`, `dump`, `shutdown`, `kvs`
+//! (recordings 01, 06, 09).
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ const FIRST_PID: u32 = 1000;
 pub(super) fn run(session: &mut Session<'_>, command: &str, words: &[&str]) -> Option<Answer> {
     Some(match (command, words) {
         ("uptime", []) => Answer::ok(uptime(session)?),
-        ("getattr", [name]) => attribute(session, 0, name)?,
+        ("getattr", [name]) => attribute(session, session.rank, name)?,
         ("exec", ["-r", rank, command @ ..]) => exec(session, rank.parse().ok()?, command)?,
         ("ping", [.., rank]) => {
             let arrived = session.instance.reach(session.now, rank.parse().ok()?, session.draw);

@@ -12,7 +12,9 @@ pub(super) fn run(session: &mut Session<'_>, words: &[&str]) -> Option<Answer> {
     Some(match words {
         ["list", options @ ..] => match list_options(options) {
             Some(Listing { format: Some(format), filter, .. }) => custom(session, &format, filter)?,
-            Some(Listing { ranks, filter, .. }) => Answer::ok(resources.list_text(&busy, filter, ranks)),
+            Some(Listing { ranks, filter, .. }) => {
+                Answer::ok(resources.list_text(&session.instance.up(), &busy, filter, ranks))
+            }
             None => Answer::usage(2, PROGRAM),
         },
         ["status"] => Answer::ok(resources.status_text(&busy, false)),
@@ -34,19 +36,19 @@ pub(super) fn run(session: &mut Session<'_>, words: &[&str]) -> Option<Answer> {
 fn drain(session: &mut Session<'_>, targets: &str, reason: &[&str], overwrite: Overwrite) -> Option<Answer> {
     let now = session.now;
     let result = session.instance.lead_mut()?.resources.drain(now, targets, &reason.join(" "), overwrite);
-    Some(after(session, result))
+    Some(after(session, result, true))
 }
 
 fn undrain(session: &mut Session<'_>, targets: &str) -> Option<Answer> {
     let now = session.now;
     let result = session.instance.lead_mut()?.resources.undrain(now, targets);
-    Some(after(session, result))
+    Some(after(session, result, false))
 }
 
-fn after(session: &mut Session<'_>, result: Result<(), DrainError>) -> Answer {
+fn after(session: &mut Session<'_>, result: Result<(), DrainError>, drained: bool) -> Answer {
     match result {
         Ok(()) => {
-            session.instance.update_scheduler(session.now);
+            session.instance.drained(session.now, drained, session.draw);
             Answer::ok("")
         }
         Err(error) => {
@@ -100,7 +102,7 @@ fn list_options(options: &[&str]) -> Option<Listing> {
 fn custom(session: &Session<'_>, format: &str, filter: ListFilter) -> Option<Answer> {
     let resources = session.instance.resources()?;
     let mut text = String::new();
-    for row in resources.list(&session.instance.busy(), filter) {
+    for row in resources.list(&session.instance.up(), &session.instance.busy(), filter) {
         let hosts = session.instance.setup().hosts.select(&row.ranks).to_string();
         let line = format
             .replace("{state}", &row.state)

@@ -30,8 +30,8 @@ pub(super) fn run(session: &mut Session<'_>, command: &str, words: &[&str]) -> O
         }
     }
     spec.program = session.instance.take_program().or(spec.program);
-    let now = session.now;
-    let id = match session.instance.lead_mut()?.jobs.submit(now, 0, spec) {
+    let (now, rank) = (session.now, session.rank);
+    let id = match session.instance.lead_mut()?.jobs.submit(now, rank, spec) {
         Ok(id) => id,
         Err(error) => return Some(Answer::plain(1, error)),
     };

@@ -1,7 +1,9 @@
-//! What survives the lead: its statedir, and archives (specs/flux.md D.1 to D.4, part I 6, 10, 16, recordings 03b and 06).
+//! What survives the lead: its statedir, and archives (specs/flux.md D.1 to D.4, part I 6, 10, 16, recordings
+//! 03b and 06).
 //!
-//! A lead that ends in order leaves a checkpoint; one that is killed leaves the checkpoint of the last time, and what happened since is gone.
-//! A live dump holds a started queue, whatever it was; a dump at shutdown holds the queue as the user left it.
+//! A lead that ends in order leaves a checkpoint; one that is killed leaves the checkpoint of the last time,
+//! and what happened since is gone. A live dump holds a started queue, whatever it was; a dump at shutdown
+//! holds the queue as the user left it.
 
 use super::{Instance, Lead};
 use crate::Idset;
@@ -27,8 +29,8 @@ impl Instance {
         self.restore = archive;
     }
 
-    /// The lead's statedir is gone: its next start begins with nothing, or with the archive.
-    pub fn forget_state(&mut self) {
+    /// The lead's statedir is gone: its pod was replaced, and the directory lived in the pod (specs/flux.md A.5).
+    pub fn wipe_statedir(&mut self) {
         self.disk = None;
     }
 
@@ -94,6 +96,7 @@ impl Instance {
             self.lead = Some(Lead {
                 resources,
                 jobs: JobManager::new(jobs, now),
+                up: Idset::new(),
                 stopped: false,
                 announced: false,
                 dump: None,
@@ -106,6 +109,7 @@ impl Instance {
         self.lead = Some(Lead {
             resources,
             jobs,
+            up: Idset::new(),
             stopped: stored.stopped,
             announced: stored.stopped && !obeyed,
             dump: None,

@@ -53,6 +53,8 @@ pub enum Annotation {
     Summary(Arc<Allocation>),
     /// Fluxion.
     Immediate,
+    /// Older Fluxion: nothing.
+    None,
 }
 
 impl fmt::Display for Annotation {
@@ -60,6 +62,7 @@ impl fmt::Display for Annotation {
         match self {
             Self::Summary(allocation) => write!(f, r#"{{"sched":{{"resource_summary":"{allocation}"}}}}"#),
             Self::Immediate => f.write_str(r#"{"sched":{"selection_type":"immediate"}}"#),
+            Self::None => f.write_str("{}"),
         }
     }
 }
@@ -104,6 +107,7 @@ impl fmt::Display for EventKind {
             Self::Submit(urgency) => write!(f, " userid=0 urgency={urgency} flags=0 version=1"),
             Self::Priority(priority) => write!(f, " priority={priority}"),
             Self::Urgency(urgency) => write!(f, " userid=0 urgency={urgency}"),
+            Self::Alloc(Annotation::None) => Ok(()),
             Self::Alloc(annotation) => write!(f, " annotations={annotation}"),
             Self::Exception(exception) => {
                 let note = exception.note.replace('\\', "\\\\").replace('"', "\\\"");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{Annotation, Event, EventKind, Exception};
-use super::spec::{Dependency, JobSpec};
+use super::spec::{Dependency, JobSpec, Program};
 use crate::hostlist::Hostlist;
 use crate::job_id::JobId;
 use crate::scheduler::{Allocation, Request};
@@ -82,6 +82,7 @@ pub struct Job {
     pub(super) id: JobId,
     pub(super) spec: Arc<JobSpec>,
     pub(super) request: Request,
+    pub(super) program: Program,
     pub(super) urgency: u32,
     pub(super) state: State,
     /// In order of time; some are written ahead, because nothing can change them any more.
@@ -199,6 +200,11 @@ impl Job {
     /// When an event of this name came first; may lie some milliseconds ahead.
     pub fn event(&self, name: &str) -> Option<Instant> {
         self.events.iter().find(|event| event.kind.name() == name).map(|event| event.time)
+    }
+
+    /// Whether it has started.
+    pub fn has_started(&self, now: Instant) -> bool {
+        self.event("start").is_some_and(|start| start <= now)
     }
 
     /// What the scheduler wrote beside the allocation.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::event::{Event, EventKind};
 use super::job::{Job, State};
 use super::latency::JobLatencies;
-use super::spec::{JobSpec, SubmitError};
+use super::spec::{JobSpec, Program, SubmitError};
 use crate::hostlist::Hostlist;
 use crate::idset::Idset;
 use crate::job_id::JobId;
@@ -40,18 +40,14 @@ pub struct Setup {
 }
 
 /// The position of a job in the table of jobs.
-type Slot = usize;
+type Slot = u32;
 
 /// What is due at some time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 enum Timer {
-    /// The job was submitted: validate it.
-    Accepted(Slot),
     /// The job may have met its dependencies.
     Depend(Slot),
-    /// The job starts, if it is still of this generation.
-    Start(Slot, u32),
-    /// Its program ends.
+    /// Its program ends, if the job is still of this generation.
     Finish(Slot, u32),
     /// Its limit is over.
     Expire(Slot, u32),
@@ -66,6 +62,50 @@ enum Timer {
     /// The scheduler goes over its queue.
     Pass,
 }
+
+/// A timer with its time. Timers of one time go off in the order in which they were set.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    /// Nanoseconds in the upper half, the order in the lower: a heap compares much, and one number compares fast.
+    key: u128,
+    timer: Timer,
+}
+
+impl Due {
+    fn new(time: Instant, order: u64, timer: Timer) -> Self {
+        Self { key: (u128::from(nanos(time)) << 64) | u128::from(order), timer }
+    }
+
+    /// In nanoseconds.
+    const fn time(&self) -> u64 {
+        (self.key >> 64) as u64
+    }
+}
+
+/// An instant in nanoseconds, up to 584 years.
+fn nanos(time: Instant) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Due {}
 
 /// The jobs of an instance and what happens to them.
 #[derive(Clone, Debug)]
@@ -82,7 +122,9 @@ pub struct JobManager {
     dependent: Vec<Slot>,
     /// Jobs with a reservation.
     reserved: Vec<Slot>,
-    timers: BinaryHeap<Reverse<(Instant, u64, Timer)>>,
+    /// Jobs that were submitted since the last advance, with the times.
+    fresh: Vec<(Instant, Slot)>,
+    timers: BinaryHeap<Reverse<Due>>,
     timer_count: u64,
     /// Whether a [`Timer::Wake`] or [`Timer::Pass`] is on its way.
     awake: bool,
@@ -109,6 +151,7 @@ impl JobManager {
             queue: BTreeSet::new(),
             dependent: Vec::new(),
             reserved: Vec::new(),
+            fresh: Vec::new(),
             timers: BinaryHeap::new(),
             timer_count: 0,
             awake: false,
@@ -132,12 +175,20 @@ impl JobManager {
 
     /// A job by its id.
     pub fn job(&self, id: JobId) -> Option<&Job> {
-        self.slot(id).and_then(|slot| self.jobs.get(slot))
+        self.slot(id).and_then(|slot| self.at_slot(slot))
     }
 
     /// Ids of all jobs, newest first (`flux job last`).
     pub fn newest(&self) -> impl Iterator<Item = JobId> + '_ {
         self.index.iter().rev().map(|entry| entry.0)
+    }
+
+    fn at_slot(&self, slot: Slot) -> Option<&Job> {
+        self.jobs.get(slot as usize)
+    }
+
+    fn at_slot_mut(&mut self, slot: Slot) -> Option<&mut Job> {
+        self.jobs.get_mut(slot as usize)
     }
 
     fn slot(&self, id: JobId) -> Option<Slot> {
@@ -208,6 +259,7 @@ impl JobManager {
         let job = Job {
             id,
             unmet: spec.dependencies.clone(),
+            program: spec.program.unwrap_or_else(|| Program::of(&spec.command)),
             spec,
             request,
             urgency,
@@ -224,14 +276,21 @@ impl JobManager {
             generation: 0,
         };
         let slot = self.insert(job);
-        self.after(Instant::ZERO, Timer::Accepted(slot));
+        self.fresh.push((self.now, slot));
         Ok(id)
     }
 
     fn insert(&mut self, job: Job) -> Slot {
-        let slot = self.jobs.len();
-        let at = self.index.partition_point(|entry| entry.0 < job.id);
-        self.index.insert(at, (job.id, slot));
+        // There are fewer jobs than ids in a second.
+        let slot = Slot::try_from(self.jobs.len()).unwrap_or(Slot::MAX);
+        // Ids ascend, but for those of several brokers within a millisecond.
+        match self.index.last() {
+            Some(last) if last.0 > job.id => {
+                let at = self.index.partition_point(|entry| entry.0 < job.id);
+                self.index.insert(at, (job.id, slot));
+            }
+            _ => self.index.push((job.id, slot)),
+        }
         self.jobs.push(job);
         slot
     }
@@ -248,7 +307,8 @@ impl JobManager {
 
     /// When something happens next by itself.
     pub fn next_time(&self) -> Option<Instant> {
-        self.timers.peek().map(|Reverse((time, _, _))| *time)
+        let timer = self.timers.peek().map(|Reverse(due)| Instant::from_nanos(due.time()));
+        self.fresh.first().map(|fresh| fresh.0).into_iter().chain(timer).min()
     }
 
     /// Time does not go back.
@@ -262,7 +322,7 @@ impl JobManager {
 
     fn at(&mut self, time: Instant, timer: Timer) {
         self.timer_count += 1;
-        self.timers.push(Reverse((time, self.timer_count, timer)));
+        self.timers.push(Reverse(Due::new(time, self.timer_count, timer)));
     }
 
     /// Has the scheduler look at its queue soon.

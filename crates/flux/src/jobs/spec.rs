@@ -95,16 +95,17 @@ impl Program {
 
     /// What the commands of the recordings do. Anything else is not found: exit code 127 (recording 05).
     pub fn of(command: &[String]) -> Self {
-        let words: Vec<&str> = command.iter().map(String::as_str).collect();
-        match words.as_slice() {
-            ["sleep", time] => crate::duration::parse_fsd(time).ok().map_or(Self::exits(1), |time| {
+        let Some((program, arguments)) = command.split_first() else { return Self::exits(127) };
+        match (program.as_str(), arguments) {
+            ("sleep", [time]) => crate::duration::parse_fsd(time).ok().map_or(Self::exits(1), |time| {
+                // Sleeping for ever is possible.
                 Self::runs(Duration::try_from_secs_f64(time).unwrap_or(Duration::MAX / 4))
             }),
-            ["true" | "hostname" | "whoami" | "echo" | "date" | "flux" | "printenv" | "pwd" | "id", ..] => {
+            ("true" | "hostname" | "whoami" | "echo" | "date" | "flux" | "printenv" | "pwd" | "id", _) => {
                 Self::exits(0)
             }
-            ["false", ..] => Self::exits(1),
-            ["bash" | "sh", "-c", script] => Self::of_script(script),
+            ("false", _) => Self::exits(1),
+            ("bash" | "sh", [option, script]) if option == "-c" => Self::of_script(script),
             _ => Self::exits(127),
         }
     }

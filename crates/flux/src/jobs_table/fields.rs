@@ -1,5 +1,7 @@
 //! The fields of a job that formats name, with their headings.
 
+use super::format::ShownAs;
+use crate::calendar::Date;
 use crate::duration::fsd;
 use crate::jobs::{Annotation, Dependency, Job, JobManager, State};
 use crate::time::Instant;
@@ -32,6 +34,7 @@ pub(super) fn heading(field: &str) -> Option<&'static str> {
         "t_run" => "T_RUN",
         "t_cleanup" => "T_CLEANUP",
         "t_inactive" => "T_INACTIVE",
+        "t_remaining" => "T_REMAINING",
         "exception.occurred" => "EXCEPTION-OCCURRED",
         "exception.type" => "EXCEPTION-TYPE",
         "exception.severity" => "EXCEPTION-SEVERITY",
@@ -41,9 +44,17 @@ pub(super) fn heading(field: &str) -> Option<&'static str> {
 }
 
 /// The value of a field of a job. The caller has asked for the heading first.
-pub(super) fn value(manager: &JobManager, job: &Job, field: &str, as_duration: bool, now: Instant) -> String {
+pub(super) fn value(manager: &JobManager, job: &Job, field: &str, shown_as: ShownAs, now: Instant) -> String {
     let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
-    let seconds = |seconds: f64| if as_duration { fsd(seconds) } else { python_float(seconds) };
+    let seconds = |seconds: f64| match shown_as {
+        ShownAs::Duration => fsd(seconds),
+        ShownAs::Date => {
+            Date::of(std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default()).short()
+        }
+        ShownAs::Number => python_float(seconds),
+    };
+    let stamp =
+        |time: Option<Instant>| seconds(time.map_or(0.0, |time| time.as_secs_f64() + manager.setup().wall));
     match field {
         "id" | "id.f58" => job.id().to_string(),
         "id.dec" => job.id().0.to_string(),
@@ -68,10 +79,11 @@ pub(super) fn value(manager: &JobManager, job: &Job, field: &str, as_duration: b
         "returncode" => job.returncode().map(|code| code.to_string()).unwrap_or_default(),
         "inactive_reason" => job.inactive_reason(),
         "annotations" => annotations(job),
-        "t_submit" => stamp(manager, Some(job.submitted_at())),
-        "t_run" => stamp(manager, job.allocated_at()),
-        "t_cleanup" => stamp(manager, job.ended_at()),
-        "t_inactive" => stamp(manager, job.inactive_at()),
+        "t_submit" => stamp(Some(job.submitted_at())),
+        "t_run" => stamp(job.allocated_at()),
+        "t_cleanup" => stamp(job.ended_at()),
+        "t_inactive" => stamp(job.inactive_at()),
+        "t_remaining" => seconds(remaining(job, now)),
         "exception.occurred" => if job.exception().is_some() { "True" } else { "" }.to_owned(),
         "exception.type" => text(job.exception().map(|exception| exception.class)),
         "exception.severity" => {
@@ -145,13 +157,18 @@ fn annotations(job: &Job) -> String {
         Some(Annotation::Summary(allocation)) => {
             format!(r#"{{"sched": {{"resource_summary": "{allocation}"}}}}"#)
         }
-        None => String::new(),
+        Some(Annotation::None) | None => String::new(),
     }
 }
 
-/// A time since 1970, or 0.0 for what has not happened.
-fn stamp(manager: &JobManager, time: Option<Instant>) -> String {
-    python_float(time.map_or(0.0, |time| time.as_secs_f64() + manager.setup().wall))
+/// What is left of the limit of a job that runs.
+fn remaining(job: &Job, now: Instant) -> f64 {
+    let left = job
+        .request()
+        .limit
+        .filter(|_| job.state() == State::Run)
+        .map(|limit| limit.saturating_sub(job.runtime(now)));
+    left.unwrap_or_default().as_secs_f64()
 }
 
 fn python_float(value: f64) -> String {

@@ -1,6 +1,6 @@
 //! Format strings of `flux jobs -o`: Python's, with the extensions of Flux.
 //!
-//! `{field!conversion:spec}`. The conversion `F` prints seconds as a duration. In the specification a final `h` prints `-`
+//! `{field!conversion:spec}`. The conversion `F` prints seconds as a duration, `d` as a date. In the specification a final `h` prints `-`
 //! for what is empty or zero, and `+` marks what was cut off (recordings 04 and 05).
 
 use std::fmt;
@@ -16,12 +16,24 @@ pub(super) enum Piece {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Field {
     pub(super) name: String,
-    pub(super) as_duration: bool,
+    pub(super) shown_as: ShownAs,
     align_right: bool,
     width: usize,
     precision: Option<usize>,
     dash_if_empty: bool,
     mark_cut: bool,
+}
+
+/// What a conversion makes of a number of seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum ShownAs {
+    /// The number.
+    #[default]
+    Number,
+    /// `!F`: a duration.
+    Duration,
+    /// `!d` with `%b%d %R`: month, day, hour and minute.
+    Date,
 }
 
 /// Why a format cannot be used.
@@ -61,10 +73,17 @@ impl Field {
     fn parse(text: &str) -> Option<Self> {
         let (name, spec) = text.split_once(':').unwrap_or((text, ""));
         let (name, conversion) = name.split_once('!').unwrap_or((name, ""));
-        let mut field = Self { name: name.to_owned(), as_duration: conversion == "F", ..Self::default() };
-        if !matches!(conversion, "" | "F" | "s") || name.is_empty() {
+        if name.is_empty() {
             return None;
         }
+        // A date has its own format before that of the column.
+        let (shown_as, spec) = match conversion {
+            "" | "s" => (ShownAs::Number, spec),
+            "F" => (ShownAs::Duration, spec),
+            "d" => (ShownAs::Date, spec.strip_prefix("%b%d %R")?.strip_prefix("::").unwrap_or_default()),
+            _ => return None,
+        };
+        let mut field = Self { name: name.to_owned(), shown_as, ..Self::default() };
         let spec = match spec.strip_suffix('h') {
             Some(spec) => {
                 field.dash_if_empty = true;

@@ -77,7 +77,8 @@ pub(super) struct Link {
     pub(super) error: Option<String>,
     /// The first send to a host that does not answer.
     pub(super) unanswered: Option<Instant>,
-    /// Since when the child is silent, and when it was last heard: a heartbeat is one-way, so that may be longer ago.
+    /// Since when the child is silent, and when it was last heard: a heartbeat is one-way, so that may be
+    /// longer ago.
     pub(super) silent: Option<Instant>,
     pub(super) heard: Option<Instant>,
 }
@@ -95,10 +96,12 @@ pub(super) enum LinkState {
 }
 
 impl Overlay {
-    /// A broker is started. One that already runs under this rank loses its place: it is dropped as soon as the new one says hello.
+    /// A broker is started. One that already runs under this rank loses its place: it is dropped as soon as
+    /// the new one says hello.
     pub fn start(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
         self.known(rank)?;
         if self.process(rank).is_some() {
+            self.suspect(now, rank, draw);
             self.end(now, rank, 1);
         }
         self.incarnations += 1;
@@ -134,7 +137,8 @@ impl Overlay {
         Ok(())
     }
 
-    /// A broker of some other configuration says hello in the name of a rank, and whether the parent would have it.
+    /// A broker of some other configuration says hello in the name of a rank, and whether the parent would
+    /// have it.
     pub fn stranger(&mut self, rank: u32, host: &str, version: FluxVersion) -> Result<(), Refused> {
         self.known(rank)?;
         let minor = |version: FluxVersion| version.full().rsplit_once('.').map_or("", |(minor, _)| minor);
@@ -151,7 +155,8 @@ impl Overlay {
         Err(refused)
     }
 
-    /// The parent accepts a child as soon as it is in quorum or run; until then the child waits in join, without end.
+    /// The parent accepts a child as soon as it is in quorum or run; until then the child waits in join,
+    /// without end.
     pub(super) fn hello(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) {
         let Some(parent) = self.topology.parent(rank) else { return };
         let Some((incarnation, cut)) = self.process(rank).map(|process| (process.incarnation, process.cut))
@@ -166,7 +171,8 @@ impl Overlay {
         };
         let upstream = upstream.incarnation;
         if matches!(self.link(rank).map(|link| link.state), Some(LinkState::Up(_))) {
-            // The old process of this rank is still believed in: "reconnected after crash, dropping old connection state".
+            // The old process of this rank is still believed in: "reconnected after crash, dropping old
+            // connection state".
             self.lose(now, rank, Reason::Lost, draw);
         }
         self.set_link(now, rank, Link { state: LinkState::Up(incarnation), ..Link::default() });
@@ -204,6 +210,10 @@ impl Overlay {
         if rank == 0 {
             self.tell(now, Fact::LeadUp);
         }
+        // A parent that nobody upstream knows joins nobody to the group.
+        if self.topology.parent(rank).is_some_and(|parent| !self.online.contains(parent)) {
+            return;
+        }
         self.online.insert(rank);
         self.tell(now, Fact::Online(rank));
         let lead_runs = self.process(0).is_some_and(|lead| lead.state == BrokerState::Run);
@@ -212,6 +222,19 @@ impl Overlay {
         }
         self.admit(now, rank, draw);
         self.check_quorum(now);
+    }
+
+    /// The workers of a lead that is gone meet another one.
+    pub(crate) fn orphan_all(&mut self, now: Instant, draw: &mut dyn Draw) {
+        if self.process(0).is_some() {
+            return;
+        }
+        for child in self.children(0) {
+            if self.process(child).is_some_and(|process| process.parent.is_some() && !process.cut) {
+                let notice = self.latencies.orphan.draw(draw);
+                self.schedule(now + notice, child, Timer::Orphan);
+            }
+        }
     }
 
     /// Children that waited for this parent say hello.
@@ -223,8 +246,9 @@ impl Overlay {
                 self.schedule(now + retry, child, Timer::Hello);
             } else if process.parent.is_some() && !process.frozen && !process.cut {
                 // It belonged to the parent's old process and will learn that nobody knows it.
-                let orphan = self.latencies.orphan.draw(draw);
-                self.schedule(now + orphan, child, Timer::Orphan);
+                // A parent that is a child itself says so at once (recording 03b, section 6).
+                let notice = if parent == 0 { self.latencies.orphan } else { self.latencies.retry };
+                self.schedule(now + notice.draw(draw), child, Timer::Orphan);
             }
         }
     }

@@ -32,14 +32,15 @@ impl Overlay {
         Ok(())
     }
 
-    /// `flux overlay disconnect`: the parent drops the child, which leaves with exit code 1; its children leave in order.
+    /// `flux overlay disconnect`: the parent drops the child, which leaves with exit code 1; its children
+    /// leave in order.
     pub fn disconnect(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> Result<(), Refused> {
         self.known(rank)?;
         if !matches!(self.link(rank).map(|link| link.state), Some(LinkState::Up(_))) || rank == 0 {
             return Err(Refused::NotConnected(rank));
         }
-        self.lose(now, rank, Reason::Disconnected, draw);
-        self.leave(now, rank, 1, draw);
+        let disconnect = self.latencies.disconnect.draw(draw);
+        self.schedule(now + disconnect, rank, Timer::Disconnect);
         Ok(())
     }
 

@@ -1,12 +1,13 @@
 //! What is noticed by sending, and by not hearing (specs/flux.md B.5, part I 7).
 //!
-//! A dead child is lost at the next send, at the latest the next heartbeat. Behind a cut network a send fails after the tcp user timeout. A child that
-//! is silent for `torpid_max` is torpid; living children say something every five seconds, and parents look as often.
+//! A dead child is lost at the next send, at the latest the next heartbeat. Behind a cut network a send fails
+//! after the tcp user timeout. A child that is silent for `torpid_max` is torpid; living children say
+//! something every five seconds, and parents look as often.
 
 use std::time::Duration;
 
-use super::broker::LinkState;
-use super::{Fact, Overlay, Reason, Refused, Timer};
+use super::broker::{LinkState, Process};
+use super::{BrokerState, Fact, Overlay, Reason, Refused, Timer};
 use crate::time::{Draw, Instant};
 
 impl Overlay {
@@ -18,11 +19,25 @@ impl Overlay {
         Ok(())
     }
 
-    /// SIGCONT: heard again.
+    /// SIGCONT: heard again, and it hears again what waits for it.
     pub fn thaw(&mut self, now: Instant, rank: u32) -> Result<(), Refused> {
         self.known(rank)?;
-        self.process_mut(rank).ok_or(Refused::NotRunning(rank))?.frozen = false;
+        let process = self.process_mut(rank).ok_or(Refused::NotRunning(rank))?;
+        if !std::mem::take(&mut process.frozen) {
+            return Ok(());
+        }
         self.heard(now, rank);
+        // No heartbeat passed through here in the meantime.
+        for suspect in &self.suspects {
+            if let Some(link) = self.links.get_mut(*suspect as usize) {
+                link.silent = link.silent.map(|_| now);
+            }
+        }
+        for child in self.children(rank) {
+            if self.process(child).is_some_and(|process| process.state == BrokerState::Join) {
+                self.schedule(now, child, Timer::Hello);
+            }
+        }
         Ok(())
     }
 
@@ -39,7 +54,8 @@ impl Overlay {
         self.known(rank)?;
         self.process_mut(rank).ok_or(Refused::NotRunning(rank))?.cut = false;
         if self.link(rank).is_some_and(|link| link.state == LinkState::Lost) {
-            self.leave(now, rank, 1, draw);
+            let orphan = self.latencies.orphan.draw(draw);
+            self.schedule(now + orphan, rank, Timer::Orphan);
         } else {
             self.heard(now, rank);
         }
@@ -48,11 +64,11 @@ impl Overlay {
 
     /// A message for this rank: if it is dead, that is noticed now. Whether it arrives.
     pub fn send(&mut self, now: Instant, rank: u32, draw: &mut dyn Draw) -> bool {
-        let dead = self.process(rank).is_none();
-        if dead && self.suspects.contains(&rank) {
+        let dead = self.accepted(rank).is_none();
+        if dead && rank > 0 && self.suspects.contains(&rank) {
             self.lose(now, rank, Reason::Lost, draw);
         }
-        !dead && self.online.contains(rank)
+        self.process(rank).is_some() && self.online.contains(rank)
     }
 
     /// The parent has not noticed anything yet.
@@ -70,6 +86,10 @@ impl Overlay {
     }
 
     fn heard(&mut self, now: Instant, rank: u32) {
+        if self.accepted(rank).is_none() {
+            // Whoever speaks here is not the one that the parent waits for.
+            return;
+        }
         self.suspects.remove(&rank);
         if let Some(link) = self.links.get_mut(rank as usize) {
             (link.silent, link.heard, link.unanswered) = (None, None, None);
@@ -83,7 +103,11 @@ impl Overlay {
     pub(super) fn look(&mut self, now: Instant, rank: u32) {
         let Some(heard) = self.link(rank).and_then(|link| link.heard) else { return };
         let due = heard + self.latencies.torpid_max;
-        if self.suspects.contains(&rank) && now >= due && self.torpid.insert(rank) {
+        if self.suspects.contains(&rank)
+            && self.online.contains(rank)
+            && now >= due
+            && self.torpid.insert(rank)
+        {
             self.tell(now, Fact::Torpid(rank));
         }
     }
@@ -103,12 +127,15 @@ impl Overlay {
 
     fn pulse_for(&self, rank: u32) -> Option<Instant> {
         let link = self.link(rank)?;
-        // Heartbeats before its death reached it: the next one does not. They come from the lead, through the parent.
+        // Heartbeats before its death reached it: the next one does not. They come from the lead, through the
+        // parent.
         let silent = link.silent? + Duration::from_nanos(1);
-        self.process(0)?;
-        self.process(self.topology.parent(rank)?)?;
+        let awake = |rank| self.process(rank).is_some_and(|process| !process.frozen);
+        if !awake(0) || !awake(self.topology.parent(rank)?) {
+            return None;
+        }
         let period = self.latencies.heartbeat;
-        match (self.process(rank), link.unanswered) {
+        match (self.accepted(rank), link.unanswered) {
             (Some(process), _) if !process.cut => None,
             (Some(_), Some(first)) => {
                 Some(self.grid(first + self.latencies.tcp_timeout + Duration::from_nanos(1), period))
@@ -117,12 +144,18 @@ impl Overlay {
         }
     }
 
+    /// The process that the parent believes in, if it is still there.
+    pub(super) fn accepted(&self, rank: u32) -> Option<&Process> {
+        let link = self.link(rank)?.state;
+        self.process(rank).filter(|process| link == LinkState::Up(process.incarnation))
+    }
+
     /// A heartbeat goes down the tree.
     pub(super) fn pulse(&mut self, now: Instant, draw: &mut dyn Draw) {
         let suspects: Vec<u32> =
             self.suspects.iter().copied().filter(|rank| self.pulse_for(*rank) == Some(now)).collect();
         for rank in suspects {
-            let cut = self.process(rank).is_some_and(|process| process.cut);
+            let cut = self.accepted(rank).is_some_and(|process| process.cut);
             let first = self.link(rank).and_then(|link| link.unanswered);
             match (cut, first) {
                 (true, None) => {

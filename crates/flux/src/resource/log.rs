@@ -1,4 +1,5 @@
-//! The resource eventlog: `resource.eventlog` in the KVS up to 0.61, `flux resource eventlog` in 0.88 (recordings 01, 04, 06).
+//! The resource eventlog: `resource.eventlog` in the KVS up to 0.61, `flux resource eventlog` in 0.88
+//! (recordings 01, 04, 06).
 
 use super::{Overwrite, Resources};
 use crate::Idset;
@@ -23,9 +24,9 @@ const ENTRIES_MAX: usize = 100_000;
 impl Resources {
     fn note(&mut self, time: Instant, name: &'static str, context: String, kept: bool) {
         if self.log.len() >= ENTRIES_MAX {
-            self.log.remove(0);
+            self.log.pop_front();
         }
-        self.log.push(Entry { time, name, context, kept });
+        self.log.push_back(Entry { time, name, context, kept });
     }
 
     pub(super) fn note_start(&mut self, now: Instant, restart: bool) {
@@ -53,7 +54,7 @@ impl Resources {
     pub(super) fn note_online(&mut self, now: Instant, rank: u32, online: bool) {
         let name = if online { "online" } else { "offline" };
         // Ranks that change at the same time share a line.
-        let last = self.log.last_mut().filter(|last| last.name == name && last.time == now);
+        let last = self.log.back_mut().filter(|last| last.name == name && last.time == now);
         if let Some(last) = last {
             let known = last.context.trim_start_matches("idset=").trim_matches('"').parse::<Idset>();
             if let Ok(mut ranks) = known {

@@ -53,10 +53,10 @@ impl ListFilter {
 const REASON_WIDTH: usize = 30;
 
 impl Resources {
-    /// The scheduler's view. A rank that is partly used is free and allocated, one that is drained and busy is allocated and down.
-    pub fn list(&self, busy: &Busy, filter: ListFilter) -> Vec<Row> {
+    /// The scheduler's view, given which ranks it takes to be up. A rank that is partly used is free and
+    /// allocated, one that is drained and busy is allocated and down.
+    pub fn list(&self, up: &Idset, busy: &Busy, filter: ListFilter) -> Vec<Row> {
         let all = self.all.difference(&self.excluded);
-        let up = self.up();
         let cores_of = |ranks: &Idset| ranks.len() as u64 * u64::from(self.cores);
         let row = |state: &str, up, cores, ranks| Row { state: state.to_owned(), up, cores, ranks };
         let ListFilter::Some { free, allocated, down } = filter else {
@@ -65,7 +65,7 @@ impl Resources {
         let mut rows = Vec::new();
         if free {
             let mut ranks = up.clone();
-            let mut cores = cores_of(&up);
+            let mut cores = cores_of(up);
             for (rank, used) in &busy.cores {
                 if up.contains(*rank) {
                     cores = cores.saturating_sub(u64::from(*used));
@@ -81,15 +81,15 @@ impl Resources {
             rows.push(row("allocated", true, cores, busy.cores.keys().copied().collect()));
         }
         if down {
-            let ranks = all.difference(&up);
+            let ranks = all.difference(up);
             rows.push(row("down", false, cores_of(&ranks), ranks));
         }
         rows
     }
 
     /// `flux resource list`. With `ranks` the last column names cores instead of hosts (`-o rlist`).
-    pub fn list_text(&self, busy: &Busy, filter: ListFilter, ranks: bool) -> String {
-        let rows = self.list(busy, filter);
+    pub fn list_text(&self, up: &Idset, busy: &Busy, filter: ListFilter, ranks: bool) -> String {
+        let rows = self.list(up, busy, filter);
         let gpus = self.features.list_shows_zero_gpus;
         let (narrow, collapsed) = (self.features.narrow_tables, ranks && self.features.narrow_tables);
         let (nodes, cores, gpu_width) = if narrow { (6, 6, 5) } else { (6, 8, 8) };

@@ -1,8 +1,7 @@
 //! The scheduler's view of the nodes: which cores are free, which nodes are up, and in which order nodes are tried.
 
-use std::collections::BTreeSet;
-
 use super::cores::CoreSet;
+use super::order::{Among, Order};
 use super::request::Allocation;
 use crate::hostlist::Hostlist;
 use crate::idset::Idset;
@@ -57,8 +56,8 @@ struct Node {
 pub(super) struct Nodes {
     nodes: Vec<Node>,
     preference: Preference,
-    /// Keys that ascend in the order in which nodes are tried. Excluded nodes are not in it.
-    order: BTreeSet<(u32, u32)>,
+    /// The ranks that are not excluded.
+    order: Order,
     up: usize,
 }
 
@@ -71,39 +70,28 @@ impl Nodes {
             Node { all, free: all, up: false, excluded, key: all.len() }
         };
         let nodes: Vec<Node> = inventory.cores.iter().enumerate().map(node).collect();
-        let mut this = Self { nodes, preference, order: BTreeSet::new(), up: 0 };
-        this.order = (0_u32..)
-            .zip(&this.nodes)
-            .filter(|(_, n)| !n.excluded)
-            .map(|(r, n)| this.place(r, n.key))
-            .collect();
-        this
-    }
-
-    fn place(&self, rank: u32, key: u32) -> (u32, u32) {
-        match self.preference {
-            Preference::Spread => (u32::MAX - key, rank),
-            Preference::Weight => (u32::MAX - key, u32::MAX - rank),
+        let among = match preference {
+            Preference::Spread => Among::LowestFirst,
+            Preference::Weight => Among::HighestFirst,
+        };
+        let mut order = Order::new(nodes.len(), among);
+        for (rank, node) in (0_u32..).zip(&nodes).filter(|(_, node)| !node.excluded) {
+            order.insert(node.key, rank);
         }
+        Self { nodes, preference, order, up: 0 }
     }
 
     fn set_key(&mut self, rank: u32, key: u32) {
-        let Some(old) = self.nodes.get(rank as usize).map(|node| node.key) else { return };
-        if old != key && self.order.remove(&self.place(rank, old)) {
-            self.order.insert(self.place(rank, key));
-        }
-        if let Some(node) = self.nodes.get_mut(rank as usize) {
-            node.key = key;
+        let Some(node) = self.nodes.get_mut(rank as usize) else { return };
+        let old = std::mem::replace(&mut node.key, key);
+        if old != key && self.order.remove(old, rank) {
+            self.order.insert(key, rank);
         }
     }
 
     /// Ranks in the order in which they are tried.
     pub(super) fn in_order(&self) -> impl Iterator<Item = u32> + '_ {
-        let preference = self.preference;
-        self.order.iter().map(move |(_, rank)| match preference {
-            Preference::Spread => *rank,
-            Preference::Weight => u32::MAX - rank,
-        })
+        self.order.iter()
     }
 
     /// Ranks that are not excluded, with all their cores.
@@ -116,8 +104,9 @@ impl Nodes {
         self.up
     }
 
+    /// Whether a rank is up. Excluded ranks are never asked for: they are not in the order.
     pub(super) fn is_up(&self, rank: u32) -> bool {
-        self.nodes.get(rank as usize).is_some_and(|node| node.up && !node.excluded)
+        self.nodes.get(rank as usize).is_some_and(|node| node.up)
     }
 
     pub(super) fn all(&self, rank: u32) -> CoreSet {

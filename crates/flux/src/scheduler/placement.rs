@@ -37,7 +37,7 @@ impl Nodes {
     ) -> Option<Allocation> {
         let whole = matches!(request.shape, Shape::WholeNodes(_));
         let needed = request.cores_per_node()?;
-        let mut chosen = Vec::new();
+        let mut chosen = Vec::with_capacity(1);
         for rank in self.in_order() {
             if chosen.len() >= nodes as usize {
                 break;
@@ -54,7 +54,7 @@ impl Nodes {
     /// sched-simple: each node is filled before the next (recording 10: `-n5` on nodes of four is `3:0-3, 4:0`).
     fn slots_in_order(&self, slots: u32, size: u32, usable: impl Fn(u32) -> CoreSet) -> Option<Allocation> {
         let mut missing = slots;
-        let mut chosen = Vec::new();
+        let mut chosen = Vec::with_capacity(1);
         for rank in self.in_order() {
             if missing == 0 {
                 break;
@@ -90,7 +90,7 @@ impl Nodes {
         }
         visited.sort_unstable_by_key(|node| std::cmp::Reverse(node.0));
         let mut missing = slots;
-        let mut chosen = Vec::new();
+        let mut chosen = Vec::with_capacity(1);
         for (rank, cores, here) in visited {
             let take = here.min(missing);
             if take > 0 {

@@ -80,8 +80,11 @@ struct FreeLater<'a> {
 
 impl<'a> FreeLater<'a> {
     fn new(engine: &'a Engine) -> Self {
-        let mut ends: Vec<(Instant, &Allocation)> =
-            engine.running.values().filter_map(|running| Some((running.end?, &running.allocation))).collect();
+        let mut ends: Vec<(Instant, &Allocation)> = engine
+            .running
+            .values()
+            .filter_map(|running| Some((running.end?, running.allocation.as_ref())))
+            .collect();
         ends.sort_by_key(|end| end.0);
         Self { nodes: &engine.nodes, returned: BTreeMap::new(), ends, next: 0 }
     }

@@ -56,6 +56,8 @@ pub struct Features {
     // State.
     /// A restored queue that was stopped stays stopped; up to 0.61 it only says so (part I, D.4).
     pub restores_stopped_queue: bool,
+    /// Of jobs that ran when the archive was made the oldest fails first, before it was the newest (recording 06).
+    pub restores_oldest_first: bool,
     /// `flux shutdown --dump` says where the dump goes (recording 06).
     pub shutdown_names_dump: bool,
     /// A missing archive is ignored; up to 0.61 the lead exits 1 (part I 16).
@@ -65,6 +67,11 @@ pub struct Features {
     /// Node counts are compared with the nodes that are *up* before matching, because the default prune filter counts
     /// nodes (B.8): under fcfs a request for more is unsatisfiable at once. `prune-filters = "ALL:core"` takes it away.
     pub prunes_nodes: bool,
+    /// Fluxion annotates an allocation with how it was made (recording 04).
+    pub fluxion_annotates: bool,
+    /// A denial ends the pass of the scheduler over its queue; the next job is looked at when something else happens
+    /// (recordings 04 and 07, fcfs of 0.34).
+    pub denial_ends_pass: bool,
 }
 
 impl Features {
@@ -91,9 +98,12 @@ impl Features {
             exception_names_job: since(FluxVersion::V0_88),
             info_names_key: since(FluxVersion::V0_88),
             restores_stopped_queue: since(FluxVersion::V0_88),
+            restores_oldest_first: since(FluxVersion::V0_88),
             shutdown_names_dump: since(FluxVersion::V0_88),
             missing_archive_boots: since(FluxVersion::V0_88),
             prunes_nodes: version.fluxion() == Fluxion::V0_54,
+            fluxion_annotates: version.fluxion() == Fluxion::V0_54,
+            denial_ends_pass: version.fluxion() == Fluxion::V0_34,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Whether an answer agrees with the recorded one: every line, every column.
 //!
-//! Columns that are times agree if they are close: the rig's clock is not the model's. The rig's own name (`vm`), process ids and the order in which
-//! tasks print are nobody's promise.
+//! Columns that are times agree if they are close: the rig's clock is not the model's. The rig's own name
+//! (`vm`), process ids and the order in which tasks print are nobody's promise.
 
 /// Seconds by which two times may differ: one period of the heartbeat, and what a Python program takes to start.
 const SLACK: f64 = 2.6;

@@ -86,18 +86,16 @@ impl Fixture {
 }
 
 fn what(text: &str) -> What {
-    if let Some((seconds, line)) = text.split_once(" $ ") {
-        if let Ok(seconds) = seconds.parse() {
-            let line = line.to_owned();
-            return What::Command(Command {
-                line,
-                seconds,
-                code: String::new(),
-                job: None,
-                stdout: Vec::new(),
-                stderr: Vec::new(),
-            });
-        }
+    let command = text.split_once(" $ ").and_then(|(seconds, line)| Some((seconds.parse().ok()?, line)));
+    if let Some((seconds, line)) = command {
+        return What::Command(Command {
+            line: line.to_owned(),
+            seconds,
+            code: String::new(),
+            job: None,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+        });
     }
     match text.strip_prefix("unseen ").and_then(|rest| rest.split_once(" = ")) {
         Some((name, line)) => What::Unseen { name: name.to_owned(), line: line.to_owned() },

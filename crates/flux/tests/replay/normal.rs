@@ -1,7 +1,8 @@
 //! One spelling for what real Flux printed and for what the model prints, so that both can be compared and kept.
 //!
-//! Columns instead of bytes (blanks are one blank), job ids by their number in the recording (`j1`, `j2`, …), points in time
-//! relative to the start of the recording (`@12.345`), an allocation by its ranks and cores, a usage text by the word `usage`.
+//! Columns instead of bytes (blanks are one blank), job ids by their number in the recording (`j1`, `j2`, …),
+//! points in time relative to the start of the recording (`@12.345`), an allocation by its ranks and cores, a
+//! usage text by the word `usage`.
 
 use std::collections::BTreeMap;
 

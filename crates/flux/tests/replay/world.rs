@@ -1,6 +1,5 @@
 //! One recording, played.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use towtank_flux::command::{self, Code};
@@ -29,7 +28,33 @@ impl Draw for Median {
 pub(crate) struct Tally {
     pub(crate) agree: usize,
     pub(crate) covered: usize,
-    pub(crate) notes: Vec<String>,
+    pub(crate) notes: Vec<Note>,
+}
+
+/// A command that does not agree.
+pub(crate) struct Note {
+    pub(crate) kind: Kind,
+    pub(crate) time: f64,
+    pub(crate) line: String,
+    /// `recorded | model`.
+    pub(crate) differences: Vec<String>,
+}
+
+/// In which way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The model answers something else.
+    Differs,
+    /// The model does not know the command.
+    Unknown,
+    /// The answer was the rig's.
+    Skipped,
+}
+
+impl Tally {
+    fn differ(&mut self, kind: Kind, time: f64, line: &str, differences: &[String]) {
+        self.notes.push(Note { kind, time, line: line.to_owned(), differences: differences.to_vec() });
+    }
 }
 
 /// Whether a command line submits a job.
@@ -45,8 +70,9 @@ pub(crate) struct World {
     now: Duration,
     /// Job ids of the model by their names in the recording.
     names: normal::Names,
-    /// Commands that are the rig's.
+    /// Commands that are the rig's: not run, or run and not compared.
     skip: usize,
+    mute: usize,
 }
 
 impl World {
@@ -60,6 +86,7 @@ impl World {
             now: Duration::ZERO,
             names: normal::Names::new(),
             skip: 0,
+            mute: 0,
         }
     }
 
@@ -105,6 +132,7 @@ impl World {
         let now = self.now;
         match words.first().copied().unwrap_or_default() {
             "cluster" => self.cluster(&options),
+            "mute" => self.mute = words.get(1).and_then(|count| count.parse().ok()).expect("mute COUNT"),
             "skip" => self.skip = words.get(1).and_then(|count| count.parse().ok()).expect("skip COUNT"),
             "start" => {
                 for rank in ranks {
@@ -117,7 +145,8 @@ impl World {
                     }
                 }
             }
-            // A broker that is gone already cannot be killed: then the recording and the model have parted before.
+            // A broker that is gone already cannot be killed: then the recording and the model have parted
+            // before.
             "kill" => ranks.for_each(|rank| drop(self.instance.broker_killed(now, rank, &mut Median))),
             "term" => ranks.for_each(|rank| drop(self.instance.broker_terminated(now, rank, &mut Median))),
             "stop" => ranks.for_each(|rank| drop(self.instance.broker_frozen(now, rank, true, &mut Median))),
@@ -153,7 +182,8 @@ impl World {
         let cores = value("cores=").and_then(|cores| cores.parse().ok()).expect("cores=N");
         let mut setup = Setup::new(self.version, scheduler.parse().expect("a scheduler"), hosts, cores);
         setup.features.prunes_nodes &= prunes;
-        // The recordings wait until a broker is there, however long that took on their day: here it is always early.
+        // The recordings wait until a broker is there, however long that took on their day: here it is always
+        // early.
         setup.latencies.connect = Spread::fixed(setup.latencies.connect.min);
         setup.latencies.lead_rc1 = Spread::fixed(setup.latencies.lead_rc1.min);
         setup.latencies.rc1 = Spread::fixed(Duration::from_millis(500));
@@ -172,10 +202,10 @@ impl World {
     fn options(&mut self, rank: u32, options: &[&str]) {
         for option in options.iter().filter(|_| rank == 0) {
             match option.split_once('=') {
-                Some(("quorum", size)) => match size.parse() {
-                    Ok(size) => self.instance.set_quorum(Quorum::Size(size)),
-                    Err(_) => self.instance.set_quorum(Quorum::Ranks(size.parse().expect("an idset"))),
-                },
+                Some(("quorum", quorum)) => {
+                    let quorum = Quorum::read(quorum, &self.instance.setup().features).expect("a quorum");
+                    self.instance.set_quorum(quorum);
+                }
                 Some(("torpid", limit)) => {
                     let limit = towtank_flux::duration::parse_fsd(limit).expect("a duration");
                     self.instance.latencies_mut().torpid_max = Duration::from_secs_f64(limit);
@@ -205,8 +235,11 @@ impl World {
     fn command(&mut self, time: f64, recorded: &Command, fixture: &Fixture, tally: &mut Tally) {
         if self.skip > 0 {
             self.skip -= 1;
+            tally.differ(Kind::Skipped, time, &recorded.line, &[]);
             return;
         }
+        let mute = self.mute > 0;
+        self.mute = self.mute.saturating_sub(1);
         let waits =
             ["wait-event", "attach", "flux run", "queue idle", "queue drain", "shutdown", "exec", "ping"];
         let waits = waits.iter().any(|word| recorded.line.contains(word));
@@ -224,7 +257,7 @@ impl World {
         let ran =
             command::run(&mut self.instance, self.now, Duration::from_secs_f64(patience), &line, &mut Median);
         let Some((answer, end)) = ran else {
-            tally.notes.push(format!("  not covered: {}\n", recorded.line));
+            tally.differ(Kind::Unknown, time, &recorded.line, &[]);
             return;
         };
         self.now = self.now.max(end);
@@ -236,6 +269,10 @@ impl World {
         if let Some(name) = &recorded.job {
             let new = self.jobs().into_iter().find(|id| !before.contains(id));
             new.into_iter().for_each(|id| drop(self.names.insert(id, name.clone())));
+        }
+        if mute {
+            tally.differ(Kind::Skipped, time, &recorded.line, &[]);
+            return;
         }
         tally.covered += 1;
         let code = match answer.code {
@@ -256,11 +293,7 @@ impl World {
             tally.agree += 1;
             return;
         }
-        let mut note = format!("  @{time:.3} {}\n", recorded.line);
-        for difference in differences {
-            let _ = writeln!(note, "      {difference}");
-        }
-        tally.notes.push(note);
+        tally.differ(Kind::Differs, time, &recorded.line, &differences);
     }
 
     /// The jobs of the instance in F58, without the hook.

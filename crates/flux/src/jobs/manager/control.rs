@@ -47,7 +47,7 @@ impl JobManager {
     pub fn cancel(&mut self, now: Instant, id: JobId) -> Result<(), CancelError> {
         self.reach(now);
         let slot = self.slot(id).ok_or(CancelError::Unknown(id))?;
-        match self.jobs.get(slot).map(super::Job::state) {
+        match self.at_slot(slot).map(super::Job::state) {
             Some(State::Inactive) | None => Err(CancelError::Inactive(id)),
             Some(_) => {
                 self.cancel_slot(slot);
@@ -71,13 +71,16 @@ impl JobManager {
     }
 
     fn cancel_slot(&mut self, slot: Slot) {
-        let Some(state) = self.jobs.get(slot).map(|job| job.state) else { return };
+        let Some(state) = self.at_slot(slot).map(|job| job.state) else { return };
         if state >= State::Cleanup {
             return;
         }
         self.raise(slot, Exception { class: "cancel", severity: 0, note: String::new() });
         if state == State::Run {
             self.kill(slot, TERMINATED);
+        } else {
+            // Another job may be the head of the queue now.
+            self.wake();
         }
     }
 
@@ -87,7 +90,7 @@ impl JobManager {
         let urgency =
             u32::try_from(urgency).ok().filter(|urgency| *urgency <= 31).ok_or(SubmitError::Urgency)?;
         let slot = self.slot(id).ok_or(SubmitError::UnknownJob(id))?;
-        let Some(job) = self.jobs.get_mut(slot) else { return Err(SubmitError::UnknownJob(id)) };
+        let Some(job) = self.at_slot_mut(slot) else { return Err(SubmitError::UnknownJob(id)) };
         if job.state == State::Inactive {
             return Err(SubmitError::UnknownJob(id));
         }
@@ -175,11 +178,12 @@ impl JobManager {
     pub fn node_failed(&mut self, now: Instant, rank: u32, loss: NodeLoss) {
         self.reach(now);
         let host = self.hosts.get(rank as usize).unwrap_or_default();
-        for slot in 0..self.jobs.len() {
-            let Some(job) = self.jobs.get(slot).filter(|job| job.state == State::Run) else { continue };
+        for slot in (0..).zip(&self.jobs).map(|(slot, _)| slot).collect::<Vec<Slot>>() {
+            let Some(job) = self.at_slot(slot).filter(|job| job.state == State::Run) else { continue };
             let Some(allocation) = job.allocation.as_ref() else { continue };
             let Some(shell) = allocation.nodes().iter().position(|node| node.0 == rank) else { continue };
-            let single = allocation.nodes().len() == 1;
+            // Where the only shell was is nothing left to kill.
+            let gone = allocation.nodes().len() == 1 && job.has_started(self.now);
             if job.spec.instance && shell > 0 {
                 let note = if self.setup.features.node_failure_note {
                     format!("node failure on {host} (shell rank {shell})")
@@ -197,7 +201,7 @@ impl JobManager {
                 NodeLoss::Lost => format!("lost contact with job shell on broker {host} (rank {rank})"),
             };
             self.raise(slot, Exception { class: "exec", severity: 0, note });
-            if single {
+            if gone {
                 self.died(slot, 1 << 8);
             } else {
                 self.kill(slot, TERMINATED);

@@ -47,8 +47,8 @@ impl JobManager {
         this.stopped = (!started).then_some(None);
         // Time of ids: `newest` at `now`. The epoch may lie before the caller's time zero, then ids start anew from it.
         this.epoch = now.saturating_sub(Duration::from_millis(newest));
+        let mut running = Vec::new();
         for mut job in checkpoint.jobs {
-            job.generation += 1;
             if let Ok(request) = job.spec.request(&this.hosts) {
                 job.request = request;
             }
@@ -69,15 +69,27 @@ impl JobManager {
                     this.log(slot, now, EventKind::Restart);
                     this.prioritise(slot, STEP);
                 }
-                State::Run | State::Cleanup => {
-                    let note = "failed to create guest ns: No such file or directory".to_owned();
-                    this.raise(slot, Exception { class: "exec", severity: 0, note });
-                    this.log(slot, now + STEP, EventKind::Release);
-                    this.log(slot, now + STEP * 2, EventKind::Free);
-                    this.log(slot, now + STEP * 3, EventKind::Clean);
-                    this.at(now + STEP * 3, Timer::Clean(slot));
+                State::Run | State::Cleanup => running.push(slot),
+            }
+        }
+        if !this.setup.features.restores_oldest_first {
+            running.reverse();
+        }
+        for (before, slot) in (0..).zip(running) {
+            this.reach(now + STEP * before * 4);
+            // What had ended only needs cleaning up.
+            let ended = this.at_slot(slot).is_some_and(|job| job.status.is_some());
+            let note = "failed to create guest ns: No such file or directory".to_owned();
+            if !ended {
+                this.raise(slot, Exception { class: "exec", severity: 0, note });
+            }
+            let failed = this.now;
+            for (step, kind) in (1..).zip([EventKind::Release, EventKind::Free, EventKind::Clean]) {
+                if this.at_slot(slot).is_some_and(|job| job.event(kind.name()).is_none()) {
+                    this.log(slot, failed + STEP * step, kind);
                 }
             }
+            this.at(failed + STEP * 3, Timer::Clean(slot));
         }
         this
     }
