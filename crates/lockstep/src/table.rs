@@ -61,7 +61,10 @@ pub(crate) fn of_flux(command: TableCommand, text: &str) -> Grid {
             let rows = table.rows.into_iter().map(|row| row.cells).collect();
             Grid { columns: table.columns, rows }
         }
-        Err(_) => Grid { columns: command.columns().iter().map(|&column| column.to_owned()).collect(), rows: Vec::new() },
+        Err(_) => Grid {
+            columns: command.columns().iter().map(|&column| column.to_owned()).collect(),
+            rows: Vec::new(),
+        },
     }
 }
 

@@ -29,7 +29,7 @@ pub fn job(name: &str, spec: &MiniClusterSpec) -> JobManifest {
     let mut containers: Vec<_> = spec.containers.iter().enumerate().collect();
     containers.sort_by_key(|(_, container)| !container.runs_flux);
     let pod = PodSpec {
-        restart_policy: spec.restart_policy.clone(),
+        restart_policy: spec.restart_policy,
         containers: containers.into_iter().map(container).collect(),
         init_containers: vec![view],
         ..PodSpec::default()

@@ -86,7 +86,7 @@ fn expectation(result: &ExpectationResult, text: &str) -> Value {
         "heldAtSeconds": at.map(seconds),
         "latencySeconds": latency.map(length),
         "evaluations": result.evaluations,
-        "tables": result.tables.iter().map(|table| table_seen(table)).collect::<Vec<_>>(),
+        "tables": result.tables.iter().map(table_seen).collect::<Vec<_>>(),
     })
 }
 

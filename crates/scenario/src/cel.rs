@@ -90,7 +90,10 @@ impl CelExpression {
             context.add_variable_from_value("events", cel::to_value(&observation.events).map_err(internal)?);
         }
         if is_used("miniclusters") {
-            context.add_variable_from_value("miniclusters", cel::to_value(&observation.miniclusters).map_err(internal)?);
+            context.add_variable_from_value(
+                "miniclusters",
+                cel::to_value(&observation.miniclusters).map_err(internal)?,
+            );
         }
         if let [minicluster] = observation.miniclusters.as_slice() {
             if is_used("minicluster") {

@@ -24,7 +24,8 @@ const SEEDS: std::ops::RangeInclusive<u64> = 1..=20;
 const RANDOM: &str = "stories/";
 
 /// Directories below `scenarios` whose stories must all have been recorded from the reference.
-const RECORDED: [&str; 5] = ["jobs", "folklore", "stories", "track-record", "differences"];
+const RECORDED: [&str; 7] =
+    ["jobs", "folklore", "stories", "track-record", "differences", "downsize", "scaling"];
 
 fn main() {
     let arguments = Arguments::from_args();

@@ -16,8 +16,8 @@ use towtank_model::version::KubernetesVersion;
 use towtank_scenario::ast::{Action, Claim, Clause, Expectation, Scenario, Step, When};
 
 use crate::claim::{self, Memo, Mismatch, Subject};
-use crate::observation_trace::Recorder;
 use crate::kubectl;
+use crate::observation_trace::Recorder;
 use crate::run::{ExpectationResult, Failure, FailureCause, Outcome, Run, SeenTable, StepResult};
 use crate::trace_text;
 use crate::world::{Refusal, World};
@@ -465,8 +465,12 @@ fn speaks_of(expectation: &Expectation, version: KubernetesVersion) -> bool {
 fn unplayed(step: &Step, version: KubernetesVersion) -> StepResult {
     let outcome =
         |e: &Expectation| if speaks_of(e, version) { Outcome::Unsettled } else { Outcome::OtherVersions };
-    let result =
-        |e: &Expectation| ExpectationResult { span: e.span.clone(), outcome: outcome(e), evaluations: 0, tables: Vec::new() };
+    let result = |e: &Expectation| ExpectationResult {
+        span: e.span.clone(),
+        outcome: outcome(e),
+        evaluations: 0,
+        tables: Vec::new(),
+    };
     StepResult {
         name: step.name.value.clone(),
         at: None,

@@ -129,12 +129,16 @@ pub(super) fn perform<C: Controller>(
 
 /// Creates what is not there and updates what is, as `kubectl apply` does: a refused object does not keep the others
 /// from being applied.
-fn apply<C: Controller>(simulation: &mut Simulation<C, Fleet>, manifests: &[Manifest]) -> Result<(), Refusal> {
+fn apply<C: Controller>(
+    simulation: &mut Simulation<C, Fleet>,
+    manifests: &[Manifest],
+) -> Result<(), Refusal> {
     let mut first = Ok(());
     for manifest in manifests {
         let result = match manifest {
             Manifest::MiniCluster(key, spec) => {
-                let applied = simulation.apply_to(|fleet, ctx| fleet.apply(key, MiniClusterSpec::clone(spec), ctx));
+                let applied =
+                    simulation.apply_to(|fleet, ctx| fleet.apply(key, MiniClusterSpec::clone(spec), ctx));
                 if first.is_ok() {
                     first = fleet(applied);
                 }

@@ -12,8 +12,8 @@ use towtank_model::time::Time;
 use towtank_model::version::KubernetesVersion;
 use towtank_scenario::ast::TableCommand;
 use towtank_scenario::observation::{
-    EventView, FluxView, JobConditionView, JobView, MiniClusterSpecView, MiniClusterStatusView, MiniClusterView,
-    NodeView, Observation, PodView,
+    EventView, FluxView, JobConditionView, JobView, MiniClusterSpecView, MiniClusterStatusView,
+    MiniClusterView, NodeView, Observation, PodView,
 };
 
 use super::identity::Identities;

@@ -216,10 +216,7 @@ impl Actions<'_> {
             (None, Some(name)) => {
                 self.scope.minicluster(self.file, &name, self.number)?;
                 let edit = spec.map(|spec| manifest::read_minicluster_patch(self.file.source, spec));
-                Ok(Action::PatchMiniCluster {
-                    name: name.value,
-                    edit: edit.transpose()?.unwrap_or_default(),
-                })
+                Ok(Action::PatchMiniCluster { name: name.value, edit: edit.transpose()?.unwrap_or_default() })
             }
             _ => Err(self.invalid(span, "`patch` needs one of `job` and `minicluster`", "name what changes")),
         }

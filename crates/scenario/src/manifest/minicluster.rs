@@ -134,7 +134,8 @@ struct RawPod {
 
 /// Reads a MiniCluster.
 pub(super) fn read(at: &Place<'_>) -> Result<Manifest, ScenarioError> {
-    let raw: Raw = from_node(at.source, at.node, Strictness::Kubernetes).map_err(|m| m.into_error(at.source))?;
+    let raw: Raw =
+        from_node(at.source, at.node, Strictness::Kubernetes).map_err(|m| m.into_error(at.source))?;
     let key = at.key(&raw.metadata)?;
     let spec = raw.spec.ok_or_else(|| at.missing("spec", "", "a MiniCluster says in `spec` what it runs"))?;
     Ok(Manifest::MiniCluster(key, Box::new(convert(&at.inner("spec"), spec)?)))

@@ -51,9 +51,9 @@ pub(crate) fn read(source: &Arc<SourceFile>, node: &Node) -> Result<Manifest, Sc
         (version, kind) => {
             let problem = Problem::Unknown { what: "kind of object", text: format!("{version} {kind}") };
             let field = if matches!(kind, "Job" | "Pod" | "MiniCluster") { "apiVersion" } else { "kind" };
-            Err(at
-                .error(field, problem, "cannot be applied")
-                .with_help("a step can apply `batch/v1` Job, `v1` Pod and `flux-framework.org/v1alpha2` MiniCluster"))
+            Err(at.error(field, problem, "cannot be applied").with_help(
+                "a step can apply `batch/v1` Job, `v1` Pod and `flux-framework.org/v1alpha2` MiniCluster",
+            ))
         }
     }
 }
