@@ -99,7 +99,7 @@ mod tests {
 
     /// The first three values of every purpose: a change here changes every recorded run. Computed by an independent
     /// implementation of SplitMix64 and PCG XSL 128/64 (MCG).
-    const FIRST_VALUES: [(u64, [[u64; 3]; 6]); 2] = [
+    const FIRST_VALUES: [(u64, [[u64; 3]; 7]); 2] = [
         (
             0,
             [
@@ -109,6 +109,7 @@ mod tests {
                 [0xf920_551c_3586_f0d4, 0x5b8f_abd9_912d_3cfc, 0xaac3_5a2b_9652_79a4],
                 [0xe595_c0a9_b8b5_598e, 0xc240_dcab_c8ef_5bf8, 0xf5bd_94bb_4397_a3c7],
                 [0xdbee_299c_0340_0150, 0x58ee_0b2d_e1ab_d6cc, 0xe56e_b66c_30a4_1a97],
+                [0x993f_1d69_f972_d726, 0x2f60_0aed_3fce_eccf, 0x2cb6_f496_1179_0572],
             ],
         ),
         (
@@ -120,6 +121,7 @@ mod tests {
                 [0xe5af_9466_b79b_b55c, 0x889c_9466_c805_a51a, 0x6649_77e4_4650_d087],
                 [0x48c6_4052_f0cb_26dc, 0x1be0_5a7f_9fa6_1b36, 0x9985_e883_4777_f9e4],
                 [0x8dd8_a2b8_da00_6985, 0xcf20_48a2_889e_f6be, 0x7293_d4b0_4f7b_60a5],
+                [0x62d3_4744_0ffd_48c1, 0xb7f5_b2c4_8f7b_d8c9, 0xaf64_fe44_0450_e249],
             ],
         ),
     ];
@@ -130,7 +132,7 @@ mod tests {
 
     #[test]
     fn purposes_are_numbered_in_order() {
-        assert_eq!(Purpose::ALL.map(|purpose| purpose as usize), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(Purpose::ALL.map(|purpose| purpose as usize), [0, 1, 2, 3, 4, 5, 6]);
     }
 
     #[test]
