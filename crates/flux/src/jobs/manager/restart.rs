@@ -89,7 +89,9 @@ impl JobManager {
                     this.log(slot, failed + STEP * step, kind);
                 }
             }
-            this.at(failed + STEP * 3, Timer::Clean(slot));
+            // A lead that ended in the middle of this has written the end already.
+            let clean = this.at_slot(slot).and_then(|job| job.event(EventKind::Clean.name()));
+            this.at(clean.unwrap_or(failed).max(now), Timer::Clean(slot));
         }
         this
     }
