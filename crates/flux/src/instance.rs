@@ -1,4 +1,4 @@
-//! A Flux instance: brokers, their overlay, resources and jobs, as one state machine (specs/flux.md part B).
+//! A Flux instance: brokers, their overlay, resources and jobs, as one state machine (Flux spec, part B).
 //!
 //! The caller starts brokers, kills them and types commands; [`Instance::next_time`] says when something
 //! happens by itself, and [`Instance::advance`] lets it. What happens to a rank goes the way that it goes in

@@ -1,6 +1,6 @@
 //! The job manager: what becomes of a job from its submission to the event `clean`.
 //!
-//! A job goes DEPEND → SCHED → RUN → CLEANUP → INACTIVE (specs/flux.md B.7). Its events and their distances are those of
+//! A job goes DEPEND → SCHED → RUN → CLEANUP → INACTIVE (Flux spec B.7). Its events and their distances are those of
 //! the recordings; the decisions are the [`crate::scheduler`]'s.
 
 mod event;

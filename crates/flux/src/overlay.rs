@@ -1,4 +1,4 @@
-//! The overlay network: a tree of brokers, who is online, and what each rank's parent believes (specs/flux.md
+//! The overlay network: a tree of brokers, who is online, and what each rank's parent believes (Flux spec
 //! B.2 to B.5, part I).
 //!
 //! The caller starts brokers and kills them; the overlay answers with [`Fact`]s: a rank is online, gone,

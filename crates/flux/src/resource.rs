@@ -1,4 +1,4 @@
-//! The resource module: who may get work, and the administrator's view (specs/flux.md B.6, part I).
+//! The resource module: who may get work, and the administrator's view (Flux spec B.6, part I).
 //!
 //! Drained, excluded and offline are different things here, and one to the scheduler: `down`. A drain is
 //! sticky: it survives that the rank leaves and comes back, that the lead restarts, and a restore. Only
@@ -109,7 +109,7 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// Ranks with the same number of cores each, as a MiniCluster configures them (specs/flux.md A.5).
+    /// Ranks with the same number of cores each, as a MiniCluster configures them (Flux spec A.5).
     pub fn new(
         now: Instant,
         hosts: Hostlist,
@@ -215,7 +215,7 @@ impl Resources {
         }
     }
 
-    /// A rank is silent: up to 0.64 that drains it, and it stays drained (specs/flux.md B.4, part I 7).
+    /// A rank is silent: up to 0.64 that drains it, and it stays drained (Flux spec B.4, part I 7).
     pub fn set_torpid(&mut self, now: Instant, rank: u32) {
         if self.features.torpid_drains {
             self.drains.entry(rank).or_insert_with(|| {

@@ -2,7 +2,7 @@
 //! a reservation. Nothing here knows of job states, events or latencies.
 //!
 //! sched-simple and Fluxion with fcfs look at the head of the queue only; the other policies of Fluxion pass over what
-//! is blocked and keep reservations (specs/flux.md B.8, I 1, 2 and 12).
+//! is blocked and keep reservations (Flux spec B.8, I 1, 2 and 12).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Flux versions as data.
 //!
 //! A version is a value; all that differs between versions is a field of [`Features`], and code asks the field, never
-//! the number. What is known of each version is what was recorded of it (specs/flux.md, part I).
+//! the number. What is known of each version is what was recorded of it (Flux spec, part I).
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! The instance as a whole: what survives what (specs/flux.md part I, recordings 02, 03b, 06, 11, 16).
+//! The instance as a whole: what survives what (Flux spec, part I, recordings 02, 03b, 06, 11, 16).
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a story that cannot be told fails the test")]
 

@@ -1,4 +1,4 @@
-//! The overlay network against what real Flux showed (recordings 02, 03, 03b, 07, 09, 15; specs/flux.md part
+//! The overlay network against what real Flux showed (recordings 02, 03, 03b, 07, 09, 15; Flux spec, part
 //! I), and against a second, slow way to see its health.
 
 #![expect(clippy::expect_used, reason = "a refused deed fails the test")]

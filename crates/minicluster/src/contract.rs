@@ -1,4 +1,4 @@
-//! What the operator of a MiniCluster must do, as functions without a memory (specs of the original, A.4, A.5, A.8).
+//! What the operator of a MiniCluster must do, as functions without a memory (Flux spec A.4, A.5, A.8).
 
 use std::sync::Arc;
 

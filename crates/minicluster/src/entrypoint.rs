@@ -1,4 +1,4 @@
-//! The script that starts a broker in a pod, as the original writes it (specs of the original, A.6 and A.7).
+//! The script that starts a broker in a pod, as the original writes it (Flux spec A.6 and A.7).
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! The MiniCluster resource, `flux-framework.org/v1alpha2`, as far as anything here depends on it, and what it must keep
-//! (specs of the original, A.1 and A.2).
+//! (Flux spec A.1 and A.2).
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! `flux queue …` (recording 11, specs/flux.md B.9).
+//! `flux queue …` (recording 11, Flux spec B.9).
 
 use std::time::Duration;
 

@@ -97,7 +97,7 @@ impl Instance {
     }
 
     /// Another lead answers where this one did: every worker of a lead that is gone learns that nobody knows
-    /// it, and leaves with exit code 1 (specs/flux.md J 6).
+    /// it, and leaves with exit code 1 (Flux spec J 6).
     pub fn replaced_by_another(&mut self, now: Instant, draw: &mut dyn Draw) {
         self.overlay.orphan_all(now, draw);
     }

@@ -1,4 +1,4 @@
-//! What survives the lead: its statedir, and archives (specs/flux.md D.1 to D.4, part I 6, 10, 16, recordings
+//! What survives the lead: its statedir, and archives (Flux spec D.1 to D.4, part I 6, 10, 16, recordings
 //! 03b and 06).
 //!
 //! A lead that ends in order leaves a checkpoint; one that is killed leaves the checkpoint of the last time,
@@ -29,7 +29,7 @@ impl Instance {
         self.restore = archive;
     }
 
-    /// The lead's statedir is gone: its pod was replaced, and the directory lived in the pod (specs/flux.md A.5).
+    /// The lead's statedir is gone: its pod was replaced, and the directory lived in the pod (Flux spec A.5).
     pub fn wipe_statedir(&mut self) {
         self.disk = None;
     }

@@ -10,7 +10,7 @@ use crate::job_id::JobId;
 use crate::scheduler::{Allocation, Request};
 use crate::time::Instant;
 
-/// Where a job is on its way (specs/flux.md B.7).
+/// Where a job is on its way (Flux spec B.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
     /// Waits for dependencies.

@@ -1,4 +1,4 @@
-//! One broker: from its start to RUN (specs/flux.md B.3).
+//! One broker: from its start to RUN (Flux spec B.3).
 
 use super::{Fact, Overlay, Quorum, Refused, Timer};
 use crate::time::{Draw, Instant};

@@ -1,4 +1,4 @@
-//! How each kind of leaving looks (specs/flux.md B.4, part I).
+//! How each kind of leaving looks (Flux spec B.4, part I).
 
 use super::broker::{Link, LinkState};
 use super::{BrokerState, Fact, Overlay, Reason, Refused, Timer};

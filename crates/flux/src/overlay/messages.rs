@@ -1,4 +1,4 @@
-//! What is noticed by sending, and by not hearing (specs/flux.md B.5, part I 7).
+//! What is noticed by sending, and by not hearing (Flux spec B.5, part I 7).
 //!
 //! A dead child is lost at the next send, at the latest the next heartbeat. Behind a cut network a send fails
 //! after the tcp user timeout. A child that is silent for `torpid_max` is torpid; living children say

@@ -1,4 +1,4 @@
-//! `flux overlay status`: the health of the tree (specs/flux.md B.2, recordings 01, 03b).
+//! `flux overlay status`: the health of the tree (Flux spec B.2, recordings 01, 03b).
 //!
 //! A rank is full if everything below it is, partial if something is offline, degraded if something is lost.
 //! Below a rank that cannot be asked everything is as that rank is.

@@ -1,6 +1,6 @@
 //! Requests that can never be met, and what the user is told.
 //!
-//! Feasibility is asked only when a job is considered: behind a blocked head nobody looks (specs/flux.md I 2). Nodes that
+//! Feasibility is asked only when a job is considered: behind a blocked head nobody looks (Flux spec I 2). Nodes that
 //! are down or drained count as if they were up, excluded ones do not (B.6, recording 11), with one exception that
 //! makes two worlds: Fluxion 0.54 prunes by the number of nodes (B.8, I 1).
 

@@ -6,7 +6,7 @@ use super::request::Allocation;
 use crate::hostlist::Hostlist;
 use crate::idset::Idset;
 
-/// The nodes that the instance was configured with; fixed for its life (specs/flux.md B.2).
+/// The nodes that the instance was configured with; fixed for its life (Flux spec B.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
     /// Host names; the position is the rank.

@@ -1,5 +1,5 @@
 //! MiniClusters, `flux-framework.org/v1alpha2`: every field of the resource is known by name, those that decide something in
-//! the model are taken over, and others are left behind, as with Jobs (specs of the original, A.1).
+//! the model are taken over, and others are left behind, as with Jobs (Flux spec A.1).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

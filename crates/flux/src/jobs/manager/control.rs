@@ -11,7 +11,7 @@ use crate::jobs::job::State;
 use crate::jobs::spec::SubmitError;
 use crate::time::Instant;
 
-/// How a node left (specs/flux.md B.4, I 5, J 8).
+/// How a node left (Flux spec B.4, I 5, J 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeLoss {
     /// Its broker died or was cut off.

@@ -1,4 +1,4 @@
-//! What survives the end of an instance: the jobs as they were at a checkpoint (specs/flux.md D.2-D.4, recordings 03b
+//! What survives the end of an instance: the jobs as they were at a checkpoint (Flux spec D.2-D.4, recordings 03b
 //! and 06).
 //!
 //! A clean shutdown or a dump takes a checkpoint. After a crash the last one counts, so later jobs are gone and jobs that
