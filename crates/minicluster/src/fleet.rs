@@ -1,7 +1,7 @@
 //! All MiniClusters of a simulation: their operator, and the brokers in their pods.
 //!
 //! The operator learns of a MiniCluster after the latency of a watch and answers with one call, as real ones do. A pod's first
-//! process is the script of [`crate::entrypoint`]; the broker that it starts is a rank of the MiniCluster's Flux instance, which
+//! process is the script of `entrypoint`; the broker that it starts is a rank of the MiniCluster's Flux instance, which
 //! knows nothing of pods.
 
 use std::collections::BTreeMap;
