@@ -54,17 +54,15 @@ impl Side {
     }
 }
 
-/// A table that Flux has printed; headings alone when it cannot be read, which agrees with no table that is pasted.
+/// A table that Flux has printed; without a single column when no lead has answered, so that it agrees with no table that
+/// is pasted.
 pub(crate) fn of_flux(command: TableCommand, text: &str) -> Grid {
     match Table::parse(command, text) {
         Ok(table) => {
             let rows = table.rows.into_iter().map(|row| row.cells).collect();
             Grid { columns: table.columns, rows }
         }
-        Err(_) => Grid {
-            columns: command.columns().iter().map(|&column| column.to_owned()).collect(),
-            rows: Vec::new(),
-        },
+        Err(_) => Grid { columns: Vec::new(), rows: Vec::new() },
     }
 }
 
@@ -283,6 +281,14 @@ mod tests {
         let actual = grid("NAME\nmy-debug");
         assert!(agrees(&pasted(TableCommand::Pods, "NAME\nmy-debug"), &actual));
         assert!(!agrees(&pasted(TableCommand::Pods, "NAME\nmy-other"), &actual));
+    }
+
+    #[test]
+    fn a_lead_that_does_not_answer_shows_no_table() {
+        let heads = "JOBID USER NAME ST NTASKS NNODES TIME INFO";
+        let pasted = Table::parse(TableCommand::FluxJobs, heads).expect("headings are a table");
+        assert!(agrees(&pasted, &of_flux(TableCommand::FluxJobs, heads)), "no job is a table without rows");
+        assert!(!agrees(&pasted, &of_flux(TableCommand::FluxJobs, "")));
     }
 
     #[test]

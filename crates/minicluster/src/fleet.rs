@@ -74,6 +74,8 @@ pub struct MiniCluster {
     spec: MiniClusterSpec,
     /// `status.maximumSize`: fixed when it was created.
     maximum: i32,
+    /// The size when it was created: the lead's command is made of it once and for all (A.6).
+    first_size: i32,
     instance: Instance,
     /// Its pods with a script, by rank.
     ranks: BTreeMap<u32, Uid>,
@@ -206,6 +208,8 @@ impl Fleet {
             Propagation::Background,
         );
         self.clusters.remove(name);
+        // Its pods are nobody's now, whatever is created under its name.
+        self.scripts.retain(|_, (of, _)| **of != *name);
         Ok(())
     }
 
@@ -282,6 +286,7 @@ impl Fleet {
         }
         MiniCluster {
             key: key.clone(),
+            first_size: spec.size,
             spec,
             maximum,
             instance: Instance::new(setup),
@@ -406,7 +411,7 @@ impl Fleet {
             let draw = &mut Lots(ctx.random);
             match lead.job {
                 None => {
-                    let line = submission(&cluster.spec, &command);
+                    let line = submission(&cluster.spec, cluster.first_size, &command);
                     let answer = command::run(&mut cluster.instance, at, Duration::ZERO, &line, draw);
                     let printed = answer.map(|(answer, _)| answer.stdout).unwrap_or_default();
                     lead.job = printed.trim().parse().ok();
@@ -449,13 +454,23 @@ impl Application for Fleet {
             ProcessStep::Started => {
                 let Some(pod) = ctx.server.pod(uid) else { return };
                 let (Some(owner), Some(rank)) = (&pod.owner, pod.index.get()) else { return };
-                self.scripts
-                    .entry(uid)
-                    .or_insert_with(|| (Arc::clone(&owner.name), Entrypoint::new(uid, rank)));
+                let Some(cluster) = self.clusters.get(&owner.name) else { return };
+                // A pod of an earlier Job of this name belongs to a MiniCluster that is gone.
+                if ctx.server.job_by_key(&cluster.key).is_none_or(|job| job.uid != owner.uid) {
+                    return;
+                }
+                // A container that starts again runs the whole script again.
+                self.scripts.insert(uid, (Arc::clone(&owner.name), Entrypoint::new(uid, rank)));
                 self.start_broker(uid, ctx);
             }
             ProcessStep::Told => {
-                let Some((name, script)) = self.scripts.get_mut(&uid) else { return };
+                let Some((name, script)) = self.scripts.get_mut(&uid) else {
+                    // Its MiniCluster is deleted, and nobody asks any more how its broker leaves.
+                    if self.settings.pid1 == Pid1::Broker {
+                        self.exits.push((uid, 0));
+                    }
+                    return;
+                };
                 script.is_told = true;
                 let Some(cluster) = self.clusters.get_mut(name) else { return };
                 match (self.settings.pid1, script.stage) {
@@ -519,9 +534,8 @@ impl Application for Fleet {
 const TERMINATED: i32 = 143;
 
 /// How the lead submits the command (A.6): one task per node at least, on as many nodes as the MiniCluster had pods when it was made.
-fn submission(spec: &MiniClusterSpec, command: &str) -> String {
-    let (size, tasks) = (spec.size, spec.tasks);
-    match tasks {
+fn submission(spec: &MiniClusterSpec, size: i32, command: &str) -> String {
+    match spec.tasks {
         0 => format!("flux submit -N {size} {command}"),
         tasks if tasks >= size => format!("flux submit -N {size} -n{tasks} {command}"),
         tasks => format!("flux submit -n{tasks} {command}"),

@@ -6,6 +6,9 @@ use std::fmt;
 use towtank_flux::Scheduler;
 use towtank_model::objects::{Labels, RestartPolicy};
 
+/// Ranks of the largest MiniCluster that is played.
+const RANKS_MAX: i32 = 10_000;
+
 /// `spec` of a MiniCluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MiniClusterSpec {
@@ -115,6 +118,9 @@ impl MiniClusterSpec {
                 size.to_string(),
                 "must be at least 1: delete the MiniCluster to have no pods".into(),
             );
+        }
+        if self.maximum() > RANKS_MAX {
+            fault("maxSize", self.maximum().to_string(), format!("must be no more than {RANKS_MAX} here"));
         }
         if let Some(max) = max_size
             && size > max

@@ -141,3 +141,16 @@ fn a_shrink_is_as_slow_as_what_gets_sigterm() {
         assert_eq!(tank.pods().len() == 3, is_gone, "{pid1:?} after {seconds} s: {:?}", tank.pods());
     }
 }
+
+/// Pods of a MiniCluster that was deleted mean nothing to its successor.
+#[test]
+fn a_successor_of_the_same_name_begins_anew() {
+    let mut tank = Tank::new(Pid1::Shell);
+    tank.create();
+    tank.wait(60);
+    tank.0.apply_to(|fleet, ctx| fleet.delete(NAME, ctx)).expect("it is there");
+    tank.create();
+    tank.wait(90);
+    let online = tank.0.application().get(NAME).map(|cluster| cluster.instance().overlay().online().len());
+    assert_eq!((online, tank.pods().len()), (Some(4), 4), "{:?}", tank.pods());
+}

@@ -78,8 +78,9 @@ impl Viewer {
         }
         if let [only] = observation.miniclusters.as_slice() {
             for command in &self.printed {
-                let text = fleet.print(&only.name, command.as_str(), now).unwrap_or_default();
-                observation.printed.push((*command, text));
+                if let Some(text) = fleet.print(&only.name, command.as_str(), now) {
+                    observation.printed.push((*command, text));
+                }
             }
         }
     }

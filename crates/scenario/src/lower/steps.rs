@@ -266,6 +266,14 @@ impl Actions<'_> {
                 let problem = "`delete` needs one of `minicluster`, `job`, `pod` and `pods`";
                 return Err(self.invalid(span, problem, "use two steps"));
             }
+            let grace = delete.grace_period.map(|it| it.span).or(delete.force.map(|it| it.span));
+            if let Some(more) = grace.or(delete.propagation.map(|it| it.span)) {
+                return Err(self.invalid(
+                    more,
+                    "a MiniCluster takes its Job and its pods with it",
+                    "remove this",
+                ));
+            }
             self.scope.minicluster(self.file, &name, self.number)?;
             return Ok(Action::DeleteMiniCluster { name: name.value });
         }

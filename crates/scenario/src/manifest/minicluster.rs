@@ -12,7 +12,7 @@ use towtank_model::objects::RestartPolicy;
 use super::{Place, labels};
 use crate::ast::{Manifest, MiniClusterEdit, SourceFile};
 use crate::error::{Problem, ScenarioError};
-use crate::yaml::de::{Strictness, from_node};
+use crate::yaml::de::{Nullable, Strictness, from_node};
 use crate::yaml::{Kind, Node};
 
 /// The group and version.
@@ -194,23 +194,30 @@ fn convert(at: &Place<'_>, raw: RawSpec) -> Result<MiniClusterSpec, ScenarioErro
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct RawEdit {
+    #[serde(default)]
     size: Option<i32>,
-    max_size: Option<i32>,
-    min_size: Option<i32>,
+    #[serde(default)]
+    max_size: Option<Nullable<i32>>,
+    #[serde(default)]
+    min_size: Option<Nullable<i32>>,
 }
 
 /// Reads a merge patch of a MiniCluster's spec.
 pub(crate) fn read_patch(source: &Arc<SourceFile>, node: &Node) -> Result<MiniClusterEdit, ScenarioError> {
     let help = "sizes are what can change: `spec: {size: 3}`";
-    let Kind::Map(fields) = &node.kind else {
+    if !matches!(node.kind, Kind::Map(_)) {
         let problem = Problem::WrongType { expected: "a mapping".to_owned(), found: node.in_words() };
         return Err(ScenarioError::new(source, node.span.clone(), problem, "here").with_help(help));
-    };
+    }
     let raw: RawEdit = from_node(source, node, Strictness::Scenario).map_err(|m| m.into_error(source))?;
-    let is_given = |name: &str| fields.iter().any(|(key, _)| key.text == name);
-    Ok(MiniClusterEdit {
+    let edit = MiniClusterEdit {
         size: raw.size,
-        max_size: is_given("maxSize").then_some(raw.max_size),
-        min_size: is_given("minSize").then_some(raw.min_size),
-    })
+        max_size: raw.max_size.map(Nullable::into_option),
+        min_size: raw.min_size.map(Nullable::into_option),
+    };
+    if edit == MiniClusterEdit::default() {
+        let problem = Problem::Invalid("the patch changes nothing".to_owned());
+        return Err(ScenarioError::new(source, node.span.clone(), problem, "here").with_help(help));
+    }
+    Ok(edit)
 }
