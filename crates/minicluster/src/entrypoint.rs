@@ -39,8 +39,6 @@ pub(crate) struct Entrypoint {
     pub(crate) stage: Stage,
     /// The lead's command, once it is submitted.
     pub(crate) job: Option<JobId>,
-    /// SIGTERM has come: a script that waits would not hear it, a broker does.
-    pub(crate) is_told: bool,
 }
 
 /// What becomes of the script when its broker has ended.
@@ -54,7 +52,7 @@ pub(crate) enum Next {
 
 impl Entrypoint {
     pub(crate) const fn new(pod: Uid, rank: u32) -> Self {
-        Self { pod, rank, stage: Stage::Stopped, job: None, is_told: false }
+        Self { pod, rank, stage: Stage::Stopped, job: None }
     }
 
     pub(crate) const fn is_lead(&self) -> bool {

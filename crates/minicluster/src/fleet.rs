@@ -334,7 +334,6 @@ impl Fleet {
         let Some(cluster) = self.clusters.get_mut(name) else { return };
         let (rank, at, draw) = (script.rank, instant(ctx.now), &mut Lots(ctx.random));
         cluster.instance.advance(at, draw);
-        (script.stage, script.is_told) = (Stage::Broker, false);
         if script.is_lead() && cluster.lead_disk != Some(pod) {
             // The statedir is a directory of the pod.
             cluster.instance.wipe_statedir();
@@ -346,20 +345,11 @@ impl Fleet {
         let old = before.and_then(|before| self.scripts.get_mut(&before));
         if let Some((_, old)) = old.filter(|(_, old)| old.stage == Stage::Broker) {
             old.stage = Stage::Superseded;
-            // Its end is that of the old process of this rank.
-            self.drop_exits_of(rank, ctx.now);
         }
+        // What has ended of this rank was an older process: this script has no broker until then.
         self.settle(ctx.now);
-    }
-
-    fn drop_exits_of(&mut self, rank: u32, now: Time) {
-        for name in self.clusters.keys().cloned().collect::<Vec<_>>() {
-            let Some(cluster) = self.clusters.get_mut(&name) else { continue };
-            for (_, ended, code) in cluster.instance.take_exits() {
-                if ended != rank {
-                    self.broker_ended(&name, ended, code, now);
-                }
-            }
+        if let Some((_, script)) = self.scripts.get_mut(&pod) {
+            script.stage = Stage::Broker;
         }
     }
 
@@ -471,7 +461,6 @@ impl Application for Fleet {
                     }
                     return;
                 };
-                script.is_told = true;
                 let Some(cluster) = self.clusters.get_mut(name) else { return };
                 match (self.settings.pid1, script.stage) {
                     (Pid1::Broker, Stage::Broker) => {
