@@ -1,0 +1,233 @@
+//! All MiniClusters of a simulation: their operator, and the brokers in their pods.
+//!
+//! The operator learns of a MiniCluster after the latency of a watch and answers with one call, as real ones do. A pod's first
+//! process is the script of `entrypoint`; the broker that it starts is a rank of the MiniCluster's Flux instance, which
+//! knows nothing of pods.
+
+mod commands;
+mod operator;
+mod pods;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use towtank_flux::FluxVersion;
+use towtank_flux::instance::Instance;
+use towtank_flux::time::Draw;
+use towtank_model::cluster::{ProcessFact, ProcessStep, TimingProfile};
+use towtank_model::engine::{Purpose, RandomStreams};
+use towtank_model::objects::{ObjectKey, Pod, Uid};
+use towtank_model::server::{Change, Versions};
+use towtank_model::simulation::{Application, Context};
+use towtank_model::time::Time;
+
+pub use self::commands::has_failed;
+pub use crate::entrypoint::Pid1;
+use crate::entrypoint::{Entrypoint, Stage};
+use crate::spec::{Fault, MiniClusterSpec};
+
+/// What all MiniClusters of a simulation have in common.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// flux-core in the image.
+    pub flux: FluxVersion,
+    /// Cores of every rank: what the lead sees of its node.
+    pub cores: u32,
+    /// What gets SIGTERM in the pods.
+    pub pid1: Pid1,
+    /// How long the operator's watch and calls take.
+    pub timing: &'static TimingProfile,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { flux: FluxVersion::V0_61, cores: 10, pid1: Pid1::Shell, timing: TimingProfile::instant() }
+    }
+}
+
+/// Why something cannot be done to a MiniCluster.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FleetError {
+    /// There is none of this name.
+    #[error("minicluster `{0}` not found")]
+    NotFound(String),
+    /// It breaks rules. Nothing has changed.
+    #[error("minicluster `{name}` is invalid: {}", texts(faults))]
+    Invalid {
+        /// Its name.
+        name: String,
+        /// The rules.
+        faults: Vec<Fault>,
+    },
+    /// Flux has no such rank, or no broker runs there.
+    #[error("{0}")]
+    Flux(String),
+}
+
+fn texts(faults: &[Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// One MiniCluster.
+#[derive(Clone, Debug)]
+pub struct MiniCluster {
+    key: ObjectKey,
+    spec: MiniClusterSpec,
+    /// `status.maximumSize`: fixed when it was created.
+    maximum: i32,
+    /// The size when it was created: the lead's command is made of it once and for all (A.6).
+    first_size: i32,
+    instance: Instance,
+    /// Its pods with a script, by rank.
+    ranks: BTreeMap<u32, Uid>,
+    /// The pod whose statedir the lead has written to.
+    lead_disk: Option<Uid>,
+    /// What the API server last said to the operator, when it refused.
+    refusal: Option<String>,
+}
+
+impl MiniCluster {
+    /// Its name, which is its Job's too.
+    pub const fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
+    /// What is wanted.
+    pub const fn spec(&self) -> &MiniClusterSpec {
+        &self.spec
+    }
+
+    /// Ranks that Flux was told about.
+    pub const fn maximum(&self) -> i32 {
+        self.maximum
+    }
+
+    /// Its Flux.
+    pub const fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    /// What the API server last said to the operator, when it refused.
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Timer {
+    Reconcile(Arc<str>),
+    Retry(Uid),
+}
+
+/// All MiniClusters of a simulation.
+#[derive(Clone, Debug, Default)]
+pub struct Fleet {
+    settings: Settings,
+    clusters: BTreeMap<Arc<str>, MiniCluster>,
+    /// The scripts in pods, and whose they are.
+    scripts: BTreeMap<Uid, (Arc<str>, Entrypoint)>,
+    timers: BTreeMap<(Time, u64), Timer>,
+    sequence: u64,
+    exits: Vec<(Uid, i32)>,
+}
+
+impl Fleet {
+    /// No MiniCluster yet.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, ..Self::default() }
+    }
+
+    /// The MiniCluster of this name.
+    pub fn get(&self, name: &str) -> Option<&MiniCluster> {
+        self.clusters.get(name)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &MiniCluster)> {
+        self.clusters.iter().map(|(name, cluster)| (&**name, cluster))
+    }
+
+    fn schedule(&mut self, at: Time, timer: Timer) {
+        self.sequence += 1;
+        self.timers.insert((at, self.sequence), timer);
+    }
+}
+
+impl Application for Fleet {
+    fn observe(&mut self, change: &Change, ctx: &mut Context<'_>) {
+        match change {
+            Change::Job(Versions { old: Some(job), new: None })
+                if self.clusters.contains_key(&job.key.name) =>
+            {
+                self.reconcile_soon(Arc::clone(&job.key.name), ctx);
+            }
+            Change::Pod(Versions { old: Some(pod), new: None }) => {
+                self.scripts.remove(&pod.uid);
+            }
+            _ => {}
+        }
+    }
+
+    fn drives(&self, pod: &Pod) -> bool {
+        let owner = pod.owner.as_ref().filter(|owner| owner.is_job);
+        owner.is_some_and(|owner| self.clusters.contains_key(&owner.name)) && pod.index.get().is_some()
+    }
+
+    fn process(&mut self, fact: ProcessFact, ctx: &mut Context<'_>) {
+        match fact.step {
+            ProcessStep::Started => self.process_started(fact.pod, ctx),
+            ProcessStep::Told => self.process_told(fact.pod, ctx),
+            ProcessStep::Ended(_) => self.process_ended(fact.pod, ctx),
+        }
+    }
+
+    fn next_time(&self) -> Option<Time> {
+        let timer = self.timers.keys().next().map(|(at, _)| *at);
+        let instances = self.clusters.values().filter_map(|cluster| cluster.instance.next_time()).map(time);
+        instances.chain(timer).min()
+    }
+
+    fn fire(&mut self, ctx: &mut Context<'_>) {
+        for cluster in self.clusters.values_mut() {
+            cluster.instance.advance(instant(ctx.now), &mut Lots(ctx.random));
+        }
+        self.settle(ctx.now);
+        while let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= ctx.now) {
+            match entry.remove() {
+                Timer::Reconcile(name) => self.reconcile(&name, ctx),
+                Timer::Retry(pod) => {
+                    if self.scripts.get(&pod).is_some_and(|(_, script)| script.stage == Stage::Waiting) {
+                        self.start_broker(pod, ctx);
+                    }
+                }
+            }
+        }
+        self.attend_to_leads(ctx);
+        self.settle(ctx.now);
+    }
+
+    fn take_exits(&mut self) -> Vec<(Uid, i32)> {
+        std::mem::take(&mut self.exits)
+    }
+}
+
+/// Flux counts from the beginning of the simulation.
+fn instant(now: Time) -> Duration {
+    now - Time::ZERO
+}
+
+/// The first microsecond at which something is due: an instance may ask for less than that.
+fn time(instant: Duration) -> Time {
+    let micros = instant.as_nanos().div_ceil(1_000);
+    Time::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+}
+
+/// Flux's random numbers come from the simulation's.
+struct Lots<'a>(&'a mut RandomStreams);
+
+impl Draw for Lots<'_> {
+    fn unit(&mut self) -> f64 {
+        self.0.unit(Purpose::Application)
+    }
+}

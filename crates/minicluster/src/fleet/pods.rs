@@ -1,0 +1,171 @@
+//! The pods: their scripts, the brokers that these start, and the lead's command.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use towtank_flux::JobId;
+use towtank_flux::command;
+use towtank_flux::instance::Instance;
+use towtank_model::objects::Uid;
+use towtank_model::simulation::Context;
+use towtank_model::time::Time;
+
+use super::{Fleet, Lots, Timer, instant};
+use crate::entrypoint::{Entrypoint, Next, Pid1, RETRY, Stage};
+use crate::spec::MiniClusterSpec;
+
+impl Fleet {
+    pub(super) fn process_started(&mut self, uid: Uid, ctx: &mut Context<'_>) {
+        let Some(pod) = ctx.server.pod(uid) else { return };
+        let (Some(owner), Some(rank)) = (&pod.owner, pod.index.get()) else { return };
+        let Some(cluster) = self.clusters.get(&owner.name) else { return };
+        // A pod of an earlier Job of this name belongs to a MiniCluster that is gone.
+        if ctx.server.job_by_key(&cluster.key).is_none_or(|job| job.uid != owner.uid) {
+            return;
+        }
+        // A container that starts again runs the whole script again.
+        self.scripts.insert(uid, (Arc::clone(&owner.name), Entrypoint::new(uid, rank)));
+        self.start_broker(uid, ctx);
+    }
+
+    /// SIGTERM.
+    pub(super) fn process_told(&mut self, uid: Uid, ctx: &mut Context<'_>) {
+        let Some((name, script)) = self.scripts.get_mut(&uid) else {
+            // Its MiniCluster is deleted, and nobody asks any more how its broker leaves.
+            if self.settings.pid1 == Pid1::Broker {
+                self.exits.push((uid, 0));
+            }
+            return;
+        };
+        let Some(cluster) = self.clusters.get_mut(name) else { return };
+        match (self.settings.pid1, script.stage) {
+            (Pid1::Broker, Stage::Broker) => {
+                let (at, draw) = (instant(ctx.now), &mut Lots(ctx.random));
+                cluster.instance.advance(at, draw);
+                // It runs: its stage says so.
+                let _ = cluster.instance.broker_terminated(at, script.rank, draw);
+            }
+            (Pid1::Broker, _) => self.exits.push((uid, TERMINATED)),
+            (Pid1::Shell, _) => {}
+        }
+        self.settle(ctx.now);
+    }
+
+    pub(super) fn process_ended(&mut self, uid: Uid, ctx: &mut Context<'_>) {
+        let Some((name, script)) = self.scripts.get_mut(&uid) else { return };
+        let had_broker = std::mem::replace(&mut script.stage, Stage::Stopped) == Stage::Broker;
+        let Some(cluster) = self.clusters.get_mut(name) else { return };
+        if had_broker {
+            let (at, draw) = (instant(ctx.now), &mut Lots(ctx.random));
+            cluster.instance.advance(at, draw);
+            // It may have ended by itself at this very instant.
+            let _ = cluster.instance.broker_killed(at, script.rank, draw);
+        }
+        self.settle(ctx.now);
+    }
+
+    pub(super) fn start_broker(&mut self, pod: Uid, ctx: &mut Context<'_>) {
+        let Some((name, script)) = self.scripts.get_mut(&pod) else { return };
+        let Some(cluster) = self.clusters.get_mut(name) else { return };
+        let (rank, at, draw) = (script.rank, instant(ctx.now), &mut Lots(ctx.random));
+        cluster.instance.advance(at, draw);
+        if script.is_lead() && cluster.lead_disk != Some(pod) {
+            // The statedir is a directory of the pod.
+            cluster.instance.wipe_statedir();
+            cluster.lead_disk = Some(pod);
+        }
+        let before = cluster.ranks.insert(rank, pod).filter(|before| *before != pod);
+        // A rank that is not in the list cannot be: pods have indexes below the maximum.
+        let _ = cluster.instance.broker_started(at, rank, draw);
+        let old = before.and_then(|before| self.scripts.get_mut(&before));
+        if let Some((_, old)) = old.filter(|(_, old)| old.stage == Stage::Broker) {
+            old.stage = Stage::Superseded;
+        }
+        // What has ended of this rank was an older process: this script has no broker until then.
+        self.settle(ctx.now);
+        if let Some((_, script)) = self.scripts.get_mut(&pod) {
+            script.stage = Stage::Broker;
+        }
+    }
+
+    /// What the instances have come to: brokers that have ended, and leads whose command can be submitted or is done.
+    pub(super) fn settle(&mut self, now: Time) {
+        for name in self.clusters.keys().cloned().collect::<Vec<_>>() {
+            let Some(cluster) = self.clusters.get_mut(&name) else { continue };
+            for (_, rank, code) in cluster.instance.take_exits() {
+                self.broker_ended(&name, rank, code, now);
+            }
+        }
+    }
+
+    fn broker_ended(&mut self, name: &str, rank: u32, code: i32, now: Time) {
+        let Some(cluster) = self.clusters.get(name) else { return };
+        let Some((_, script)) = cluster.ranks.get(&rank).and_then(|pod| self.scripts.get_mut(pod)) else {
+            return;
+        };
+        if script.stage != Stage::Broker {
+            return;
+        }
+        let pod = script.pod;
+        match script.after(code, cluster.spec.completes_workers) {
+            Next::Exit(code) => {
+                script.stage = Stage::Stopped;
+                self.exits.push((pod, code));
+            }
+            Next::Retry => {
+                script.stage = Stage::Waiting;
+                self.schedule(now + RETRY, Timer::Retry(pod));
+            }
+        }
+    }
+
+    /// Submits the lead's command when Flux runs, and shuts Flux down when it is done.
+    pub(super) fn attend_to_leads(&mut self, ctx: &mut Context<'_>) {
+        let at = instant(ctx.now);
+        for (name, cluster) in &mut self.clusters {
+            let Some((_, lead)) = cluster.ranks.get(&0).and_then(|pod| self.scripts.get_mut(pod)) else {
+                continue;
+            };
+            let Some(command) = cluster.spec.flux_container().and_then(|container| container.command.clone())
+            else {
+                continue;
+            };
+            if lead.stage != Stage::Broker || cluster.spec.is_interactive || !cluster.instance.runs() {
+                continue;
+            }
+            let draw = &mut Lots(ctx.random);
+            match lead.job {
+                None => {
+                    let line = submission(&cluster.spec, cluster.first_size, &command);
+                    let answer = command::run(&mut cluster.instance, at, Duration::ZERO, &line, draw);
+                    let printed = answer.map(|(answer, _)| answer.stdout).unwrap_or_default();
+                    lead.job = printed.trim().parse().ok();
+                    cluster.refusal =
+                        lead.job.is_none().then(|| format!("`{line}` of `{name}` was not understood"));
+                }
+                Some(job) if is_inactive(&cluster.instance, job, at) => {
+                    // The lead was running a moment ago.
+                    let _ = cluster.instance.broker_terminated(at, 0, draw);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// Exit code of a process that SIGTERM ended.
+const TERMINATED: i32 = 143;
+
+/// How the lead submits the command (A.6): one task per node at least, on as many nodes as the MiniCluster had pods when it was made.
+fn submission(spec: &MiniClusterSpec, size: i32, command: &str) -> String {
+    match spec.tasks {
+        0 => format!("flux submit -N {size} {command}"),
+        tasks if tasks >= size => format!("flux submit -N {size} -n{tasks} {command}"),
+        tasks => format!("flux submit -n{tasks} {command}"),
+    }
+}
+
+fn is_inactive(instance: &Instance, job: JobId, at: Duration) -> bool {
+    let job = instance.jobs().and_then(|jobs| jobs.job(job));
+    job.is_none_or(|job| job.event("clean").is_some_and(|clean| clean <= at))
+}
