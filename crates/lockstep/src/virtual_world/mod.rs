@@ -158,7 +158,7 @@ fn configuration(
 /// No MiniCluster yet.
 fn fleet(cluster: &ClusterSpec, timing: &'static TimingProfile) -> Fleet {
     let FluxSpec { version: flux, pid1 } = cluster.flux;
-    Fleet::new(Settings { flux, cores: cluster.cores_per_node, pid1, timing })
+    Fleet::new(Settings { flux, cores: cluster.cores_per_node, pid1, timing, operator: cluster.operator })
 }
 
 /// The commands of Flux that the scenario pastes tables of.
