@@ -105,7 +105,9 @@ impl Scope {
                 let (_, namespace) = self.miniclusters.entry(key.name.to_string()).or_insert(first);
                 if *namespace != key.namespace {
                     let problem = Problem::Duplicate { what: "MiniCluster", name: key.name.to_string() };
-                    let help = format!("one of this name is in namespace `{namespace}`: steps know it by its name alone");
+                    let help = format!(
+                        "one of this name is in namespace `{namespace}`: steps know it by its name alone"
+                    );
                     return Err((problem, help));
                 }
                 // Its Job has its name, and at most so many indexes.

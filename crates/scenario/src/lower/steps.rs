@@ -10,8 +10,8 @@ use super::scope::Scope;
 use super::{Source, expect};
 use crate::FileLoader;
 use crate::ast::{
-    Action, ControllerChange, Manifest, NodeChange, Operator, PodRef, Signal, SourceFile, Spanned, Step, VersionRange,
-    WatchKind,
+    Action, ControllerChange, Manifest, NodeChange, Operator, PodRef, Signal, SourceFile, Spanned, Step,
+    VersionRange, WatchKind,
 };
 use crate::error::{Problem, ScenarioError};
 use crate::yaml::{Kind, Node};

@@ -341,7 +341,8 @@ fn convert(at: &Place<'_>, raw: RawSpec) -> Result<MiniClusterSpec, ScenarioErro
         return Err(not_played(at, &format!("containers.{position}"), "launchers and batches", help));
     }
     let is_only = containers.len() == 1;
-    let only = |container: ContainerSpec| ContainerSpec { runs_flux: is_only || container.runs_flux, ..container };
+    let only =
+        |container: ContainerSpec| ContainerSpec { runs_flux: is_only || container.runs_flux, ..container };
     let restart_policy = match filled(raw.pod.restart_policy).as_deref() {
         None => RestartPolicy::OnFailure,
         Some(text) => at.word("pod.restartPolicy", "restart policy", text, POLICIES)?,
@@ -419,11 +420,7 @@ fn volume(raw: RawVolume) -> Volume {
     if filled(raw.secret_name).is_some() || filled(raw.config_map_name).is_some() {
         return Volume::default();
     }
-    Volume {
-        path: filled(raw.path),
-        host_path: filled(raw.host_path),
-        claim_name: filled(raw.claim_name),
-    }
+    Volume { path: filled(raw.path), host_path: filled(raw.host_path), claim_name: filled(raw.claim_name) }
 }
 
 /// What is written in fields that the model does not take over, by path. Empty values are left out: a field that is not there
@@ -433,7 +430,9 @@ fn others(spec: &Node) -> BTreeMap<String, String> {
         use serde_json::Value;
         let inner = |part: &str| if path.is_empty() { part.to_owned() } else { format!("{path}.{part}") };
         match value {
-            Value::Object(fields) => fields.iter().for_each(|(name, value)| collect(&inner(name), value, found)),
+            Value::Object(fields) => {
+                fields.iter().for_each(|(name, value)| collect(&inner(name), value, found))
+            }
             Value::Array(items) => {
                 let items = items.iter().enumerate();
                 items.for_each(|(position, value)| collect(&inner(&position.to_string()), value, found));
