@@ -109,16 +109,6 @@ impl Operator {
         u32::try_from(ranks).unwrap_or(1).max(1)
     }
 
-    /// What the container of the lead ends with when its command ended with `code`.
-    pub const fn exit_code(self, is_strict: bool, code: i32) -> i32 {
-        match self {
-            Self::Contract => code,
-            // Only a strict script ends with its command; any other ends with `touch` (A.6).
-            Self::Upstream if is_strict => code,
-            Self::Upstream => 0,
-        }
-    }
-
     /// A MiniCluster in whose namespace another has the same headless service: whether it is taken.
     pub const fn shares_services(self) -> bool {
         matches!(self, Self::Upstream)

@@ -134,3 +134,34 @@ fn a_cluster_that_cleans_up_goes_with_its_lead() {
     assert!(tank.application().get(NAME).is_none());
     assert_eq!(parallelism(&tank), None);
 }
+
+/// The original's lead would wait for the first size for ever (Flux spec A.8, quorum trap).
+#[test]
+fn a_lead_that_restarts_in_a_smaller_cluster_runs() {
+    let mut tank = tank();
+    let four = MiniClusterSpec { size: 4, ..spec(None) };
+    apply(&mut tank, &key("default", NAME), four).expect("it keeps all rules");
+    wait(&mut tank, 60);
+    tank.apply_to(|fleet, ctx| fleet.edit(NAME, |spec| spec.size = 3, ctx)).expect("three of four");
+    wait(&mut tank, 60);
+    let lead = tank.server().pods().find(|pod| pod.index.get() == Some(0)).map(|pod| pod.uid);
+    tank.delete_pod(lead.expect("a lead"), None).expect("it is there");
+    wait(&mut tank, 180);
+    let cluster = tank.application().get(NAME).expect("it is there");
+    assert_eq!(cluster.instance().overlay().online().len(), 3);
+    assert!(cluster.instance().runs());
+    assert_eq!(cluster.conditions(), ["Ready"]);
+}
+
+/// The Job is Complete either way, because the script ends with 0 (Flux spec A.6).
+#[test]
+fn a_command_that_fails_is_told_of() {
+    for (command, conditions) in [("true", &[][..]), ("false", &["WorkloadFailed"])] {
+        let mut tank = tank();
+        apply(&mut tank, &key("default", NAME), spec(Some(command))).expect("it keeps all rules");
+        wait(&mut tank, 120);
+        assert!(tank.server().job_by_key(&key("default", NAME)).is_some_and(|job| job.is_finished()));
+        let cluster = tank.application().get(NAME).expect("it is there");
+        assert_eq!(cluster.conditions(), conditions, "{command}");
+    }
+}

@@ -105,6 +105,8 @@ pub struct MiniCluster {
     refusal: Option<String>,
     /// Why the lead cannot run its command.
     lead_refusal: Option<String>,
+    /// What the lead's command ended with.
+    outcome: Option<i32>,
 }
 
 impl MiniCluster {
@@ -135,15 +137,20 @@ impl MiniCluster {
     }
 
     /// Conditions that are True. By the contract: `Ready` when as many brokers are online as pods are wanted and the lead has
-    /// its quorum; `Rejected` when something cannot be done.
+    /// its quorum; `Rejected` when something cannot be done; `WorkloadFailed` when the lead's command has failed, whatever its
+    /// container ended with.
     pub fn conditions(&self) -> Vec<&'static str> {
         if self.operator == Operator::Upstream {
             return self.status.conditions.clone();
         }
         let wanted = usize::try_from(self.spec.size).unwrap_or(0);
         let is_ready = self.instance.runs() && self.instance.overlay().online().len() >= wanted;
-        let rejected = self.refusal().is_some().then_some("Rejected");
-        is_ready.then_some("Ready").into_iter().chain(rejected).collect()
+        let is_rejected = self.refusal().is_some();
+        let has_failed = self.outcome.is_some_and(|code| code != 0);
+        [(is_ready, "Ready"), (is_rejected, "Rejected"), (has_failed, "WorkloadFailed")]
+            .into_iter()
+            .filter_map(|(is_true, kind)| is_true.then_some(kind))
+            .collect()
     }
 
     /// Its Flux.

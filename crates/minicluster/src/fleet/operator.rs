@@ -130,6 +130,7 @@ impl Fleet {
             lead_disk: None,
             refusal: None,
             lead_refusal: None,
+            outcome: None,
         }
     }
 

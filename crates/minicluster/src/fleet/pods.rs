@@ -154,6 +154,7 @@ impl Fleet {
                         lead.job.is_none().then(|| format!("`{line}` of `{name}` was not understood"));
                 }
                 Some(job) if is_inactive(&cluster.instance, job, at) => {
+                    cluster.outcome = Some(exit_code(&cluster.instance, job));
                     // The lead was running a moment ago.
                     let _ = cluster.instance.broker_terminated(at, 0, draw);
                 }
@@ -174,6 +175,12 @@ fn submission(spec: &MiniClusterSpec, command: &str) -> String {
         tasks if tasks >= size => format!("flux submit -N {size} -n{tasks} {command}"),
         tasks => format!("flux submit -n{tasks} {command}"),
     }
+}
+
+/// What `flux submit --watch` ends with; a job that cannot be asked for has failed.
+fn exit_code(instance: &Instance, job: JobId) -> i32 {
+    let code = instance.jobs().and_then(|jobs| jobs.job(job)).and_then(|job| job.returncode());
+    code.and_then(|code| i32::try_from(code).ok()).unwrap_or(1)
 }
 
 fn is_inactive(instance: &Instance, job: JobId, at: Duration) -> bool {
