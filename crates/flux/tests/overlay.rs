@@ -27,7 +27,7 @@ const fn s(seconds: u64) -> Duration {
 fn overlay(version: FluxVersion, size: u32, topology: &str) -> Overlay {
     let hosts: Hostlist = format!("flux-sample-[0-{}]", size - 1).parse().expect("a hostlist");
     let topology: Topology = topology.parse().expect("a topology");
-    Overlay::new(hosts, version, Features::of(version), topology, Latencies::of(version))
+    Overlay::new(hosts, version, Features::of(version), topology, Latencies::of(version, Place::Rig))
 }
 
 /// An overlay of which all ranks run since long.

@@ -11,8 +11,8 @@ use crate::spec::{ContainerSpec, MiniClusterSpec};
 /// The Job's back-off limit when none is given.
 const BACKOFF_LIMIT: i32 = 100;
 
-/// The Job of a MiniCluster: Indexed, as many completions and pods as its size.
-pub fn job(name: &str, spec: &MiniClusterSpec) -> JobManifest {
+/// The Job of a MiniCluster: Indexed, as many completions and pods as its size. Without a view, Flux is in the image.
+pub fn job(name: &str, spec: &MiniClusterSpec, has_view: bool) -> JobManifest {
     let mut labels = Labels::from([
         ("app".into(), "flux-operator".into()),
         ("app.kubernetes.io/name".into(), name.into()),
@@ -24,14 +24,14 @@ pub fn job(name: &str, spec: &MiniClusterSpec) -> JobManifest {
         named(container.name.clone().unwrap_or_else(|| format!("{name}-{position}")))
     };
     // It copies Flux into the pod.
-    let view = named("flux-view".to_owned());
+    let view = has_view.then(|| named("flux-view".to_owned()));
     // The container with Flux comes first: its process decides.
     let mut containers: Vec<_> = spec.containers.iter().enumerate().collect();
     containers.sort_by_key(|(_, container)| !container.runs_flux);
     let pod = PodSpec {
         restart_policy: spec.restart_policy,
         containers: containers.into_iter().map(container).collect(),
-        init_containers: vec![view],
+        init_containers: view.into_iter().collect(),
         ..PodSpec::default()
     };
     let template = PodTemplate { labels: Arc::new(labels), spec: Arc::new(pod), ..PodTemplate::default() };

@@ -157,8 +157,8 @@ fn configuration(
 
 /// No MiniCluster yet.
 fn fleet(cluster: &ClusterSpec, timing: &'static TimingProfile) -> Fleet {
-    let FluxSpec { version: flux, pid1 } = cluster.flux;
-    Fleet::new(Settings { flux, cores: cluster.cores_per_node, pid1, timing })
+    let FluxSpec { version: flux, pid1, has_view } = cluster.flux;
+    Fleet::new(Settings { flux, cores: cluster.cores_per_node, pid1, timing, has_view })
 }
 
 /// The commands of Flux that the scenario pastes tables of.

@@ -36,13 +36,21 @@ pub struct Settings {
     pub cores: u32,
     /// What gets SIGTERM in the pods.
     pub pid1: Pid1,
-    /// How long the operator's watch and calls take.
+    /// How long the operator's watch and calls take, and how fast the brokers are.
     pub timing: &'static TimingProfile,
+    /// Pods have the init container that copies Flux into them; without it, Flux is in the image (recordings/kind).
+    pub has_view: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { flux: FluxVersion::V0_61, cores: 10, pid1: Pid1::Shell, timing: TimingProfile::instant() }
+        Self {
+            flux: FluxVersion::V0_61,
+            cores: 10,
+            pid1: Pid1::Shell,
+            timing: TimingProfile::instant(),
+            has_view: true,
+        }
     }
 }
 

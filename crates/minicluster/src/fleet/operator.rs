@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use towtank_flux::Scheduler;
 use towtank_flux::instance::{Instance, Setup};
+use towtank_flux::latency::{Latencies, Place};
 use towtank_flux::overlay::Quorum;
+use towtank_model::cluster::TimingProfile;
 use towtank_model::engine::{Distribution, Purpose};
 use towtank_model::objects::ObjectKey;
 use towtank_model::server::{Actor, ApiError, Propagation};
@@ -90,6 +92,7 @@ impl Fleet {
         let scheduler = spec.scheduler().unwrap_or(Scheduler::Simple);
         let hosts = contract::hosts(&key.name, maximum);
         let mut setup = Setup::new(version, scheduler, hosts, self.settings.cores);
+        setup.latencies = Latencies::of(version, place(self.settings.timing));
         setup.quorum = Quorum::Size(contract::quorum(&spec));
         if let Some(topology) = spec.topology.as_deref().and_then(|topology| topology.parse().ok()) {
             setup.topology = topology;
@@ -118,7 +121,7 @@ impl Fleet {
         let size = cluster.spec.size;
         let written = match &job {
             None => {
-                let manifest = contract::job(name, &cluster.spec);
+                let manifest = contract::job(name, &cluster.spec, self.settings.has_view);
                 ctx.server.create_job(ctx.now, Actor::Operator, cluster.key.clone(), &manifest).map(drop)
             }
             Some(job) if job.spec.parallelism != size || job.spec.completions != Some(size) => {
@@ -129,4 +132,9 @@ impl Fleet {
         };
         cluster.refusal = written.err().map(|error: ApiError| error.to_string());
     }
+}
+
+/// Where the brokers run: the recordings of `instant` are those of the rig, the others were made in pods.
+fn place(timing: &TimingProfile) -> Place {
+    if timing == TimingProfile::instant() { Place::Rig } else { Place::Pods }
 }
