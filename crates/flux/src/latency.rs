@@ -177,6 +177,9 @@ impl Latencies {
                 rc1: Spread::ms(375, 458, 642),
                 // Deletion to offline took 291 [161-432], n = 11, less 30 until SIGTERM.
                 rc3: Spread::ms(131, 260, 402),
+                // From the old lead's SIGKILL, or from the start of a pod that has its rank, to the disconnect: 3.7, 3.8 and
+                // some 4 s.
+                orphan: Spread::ms(3_500, 3_750, 4_000),
                 // A lead with one running job, n = 1.
                 lead_cleanup: Spread::fixed(Duration::from_millis(950)),
                 ..rig

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use towtank_flux::latency::{Latencies, Spread};
+use towtank_flux::latency::{Latencies, Place, Spread};
 use towtank_flux::overlay::{BrokerState, Fact, Overlay, Quorum, Reason, Refused, Status, Topology};
 use towtank_flux::time::{Draw, Instant};
 use towtank_flux::{Features, FluxVersion, Hostlist};

@@ -27,7 +27,7 @@ pub(crate) enum Stage {
     Broker,
     /// It waits before it starts the broker again.
     Waiting,
-    /// A newer pod has taken its rank over; its broker is of no more consequence.
+    /// A newer pod has taken its rank over; its broker runs on until it learns that.
     Superseded,
 }
 
@@ -39,6 +39,8 @@ pub(crate) struct Entrypoint {
     pub(crate) stage: Stage,
     /// The lead's command, once it is submitted.
     pub(crate) job: Option<JobId>,
+    /// The former instance that its broker is of, if it is not the MiniCluster's own.
+    pub(crate) former: Option<u64>,
 }
 
 /// What becomes of the script when its broker has ended.
@@ -52,7 +54,7 @@ pub(crate) enum Next {
 
 impl Entrypoint {
     pub(crate) const fn new(pod: Uid, rank: u32) -> Self {
-        Self { pod, rank, stage: Stage::Stopped, job: None }
+        Self { pod, rank, stage: Stage::Stopped, job: None, former: None }
     }
 
     pub(crate) const fn is_lead(&self) -> bool {

@@ -5,6 +5,7 @@
 //! knows nothing of pods.
 
 mod commands;
+mod former;
 mod operator;
 mod pods;
 
@@ -23,6 +24,7 @@ use towtank_model::simulation::{Application, Context};
 use towtank_model::time::Time;
 
 pub use self::commands::has_failed;
+use self::former::Former;
 pub use crate::entrypoint::Pid1;
 use crate::entrypoint::{Entrypoint, Stage};
 use crate::spec::{Fault, MiniClusterSpec};
@@ -91,6 +93,8 @@ pub struct MiniCluster {
     ranks: BTreeMap<u32, Uid>,
     /// The pod whose statedir the lead has written to.
     lead_disk: Option<Uid>,
+    /// The Job whose pods the instance is made of.
+    served: Option<Uid>,
     /// What the API server last said to the operator, when it refused.
     refusal: Option<String>,
 }
@@ -126,6 +130,8 @@ impl MiniCluster {
 enum Timer {
     Reconcile(Arc<str>),
     Retry(Uid),
+    /// The broker of a pod learns that a newer one has its rank.
+    Dropped(Uid),
 }
 
 /// All MiniClusters of a simulation.
@@ -135,6 +141,8 @@ pub struct Fleet {
     clusters: BTreeMap<Arc<str>, MiniCluster>,
     /// The scripts in pods, and whose they are.
     scripts: BTreeMap<Uid, (Arc<str>, Entrypoint)>,
+    /// Instances that others have taken the place of.
+    former: BTreeMap<u64, Former>,
     timers: BTreeMap<(Time, u64), Timer>,
     sequence: u64,
     exits: Vec<(Uid, i32)>,
@@ -192,13 +200,17 @@ impl Application for Fleet {
 
     fn next_time(&self) -> Option<Time> {
         let timer = self.timers.keys().next().map(|(at, _)| *at);
-        let instances = self.clusters.values().filter_map(|cluster| cluster.instance.next_time()).map(time);
-        instances.chain(timer).min()
+        let instances = self.clusters.values().map(|cluster| &cluster.instance);
+        let instances = instances.chain(self.former.values().map(|former| &former.instance));
+        instances.filter_map(Instance::next_time).map(time).chain(timer).min()
     }
 
     fn fire(&mut self, ctx: &mut Context<'_>) {
         for cluster in self.clusters.values_mut() {
             cluster.instance.advance(instant(ctx.now), &mut Lots(ctx.random));
+        }
+        for former in self.former.values_mut() {
+            former.instance.advance(instant(ctx.now), &mut Lots(ctx.random));
         }
         self.settle(ctx.now);
         while let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= ctx.now) {
@@ -209,6 +221,7 @@ impl Application for Fleet {
                         self.start_broker(pod, ctx);
                     }
                 }
+                Timer::Dropped(pod) => self.broker_dropped(pod, ctx.now),
             }
         }
         self.attend_to_leads(ctx);

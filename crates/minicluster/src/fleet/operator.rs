@@ -79,9 +79,11 @@ impl Fleet {
             &cluster.key.clone(),
             Propagation::Background,
         );
+        // Its brokers go on until their pods are gone, whatever is created under its name.
+        self.retire(name);
         self.clusters.remove(name);
-        // Its pods are nobody's now, whatever is created under its name.
-        self.scripts.retain(|_, (of, _)| **of != *name);
+        // Scripts without a broker are nobody's now.
+        self.scripts.retain(|_, (of, script)| **of != *name || script.former.is_some());
         Ok(())
     }
 
@@ -105,6 +107,7 @@ impl Fleet {
             instance: Instance::new(setup),
             ranks: BTreeMap::new(),
             lead_disk: None,
+            served: None,
             refusal: None,
         }
     }
