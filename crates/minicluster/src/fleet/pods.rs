@@ -136,7 +136,8 @@ impl Fleet {
         let Some((name, script)) = self.scripts.get_mut(&pod) else { return };
         if script.stage == Stage::Superseded {
             script.stage = Stage::Broker;
-            let completes_workers = self.clusters.get(name).is_some_and(|cluster| cluster.spec.completes_workers);
+            let completes_workers =
+                self.clusters.get(name).is_some_and(|cluster| cluster.spec.completes_workers);
             self.broker_of_pod_ended(pod, 1, completes_workers, now);
         }
     }
