@@ -169,10 +169,10 @@ fn pick(candidates: &mut Vec<Candidate>, seen: &mut BTreeSet<String>, count: usi
 
 /// Whether model and original tell these stories alike in every version.
 fn confirm(candidates: Vec<Candidate>, threads: usize) -> Result<Vec<(Candidate, bool)>, DifferentialError> {
-    let task = |scenario: &Arc<Scenario>, world, version| Task {
+    let task = |scenario: &Arc<Scenario>, world, version: KubernetesVersion| Task {
         scenario: Arc::clone(scenario),
         world,
-        version,
+        stack: version.into(),
         seed: recording::SEED,
     };
     let tasks: Vec<Task> = candidates

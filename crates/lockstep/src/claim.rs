@@ -120,7 +120,7 @@ fn reads_clock(expression: &CelExpression) -> bool {
 pub fn holds(claim: &Claim, subject: &Subject<'_>) -> bool {
     match claim {
         Claim::Table(expected) => {
-            table::agrees(expected, &kubectl::grid(expected.command, subject.observation, subject.version))
+            table::agrees(expected, &kubectl::grid_of(expected, subject.observation, subject.version))
         }
         Claim::Job { name, fields } => named_job(name.as_deref(), subject).is_some_and(|job| {
             job.exists && fields.iter().all(|field| compared(&field.value, job).is_none())
@@ -137,7 +137,7 @@ pub fn mismatch(clause: &Clause, subject: &Subject<'_>) -> Option<Mismatch> {
     }
     let difference = match &clause.claim {
         Claim::Table(expected) => {
-            let actual = kubectl::grid(expected.command, subject.observation, subject.version);
+            let actual = kubectl::grid_of(expected, subject.observation, subject.version);
             Difference::Table { command: expected.command.as_str(), lines: table::diff(expected, &actual) }
         }
         Claim::Job { name, fields } => match named_job(name.as_deref(), subject) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use towtank_model::objects::{ConditionStatus, Container, ContainerState, ContainerStatus, Pod, Termination};
 use towtank_model::version::KubernetesVersion;
-use towtank_scenario::ast::TableCommand;
+use towtank_scenario::ast::{Table, TableCommand};
 use towtank_scenario::observation::{EventView, JobView, NodeView, Observation, PodView};
 
 use crate::table::Grid;
@@ -219,12 +219,18 @@ pub fn node_status(node: &NodeView) -> String {
     if node.unschedulable { format!("{ready},SchedulingDisabled") } else { ready.to_owned() }
 }
 
-/// The table that `command` prints of an observation in this version, generated suffixes of names masked.
+/// What is to be seen in the place of a pasted table.
+pub fn grid_of(table: &Table, observation: &Observation, version: KubernetesVersion) -> Grid {
+    let Some(minicluster) = &table.minicluster else { return grid(table.command, observation, version) };
+    let is_meant = |(name, command, _): &&(String, TableCommand, String)| {
+        name == minicluster && *command == table.command
+    };
+    let printed = observation.printed.iter().find(is_meant);
+    crate::table::of_flux(table.command, printed.map_or("", |(.., text)| text))
+}
+
+/// The table that a `command` of kubectl prints of an observation in this version, generated suffixes of names masked.
 pub fn grid(command: TableCommand, observation: &Observation, version: KubernetesVersion) -> Grid {
-    if command.is_of_flux() {
-        let printed = observation.printed.iter().find(|(known, _)| *known == command);
-        return crate::table::of_flux(command, printed.map_or("", |(_, text)| text));
-    }
     let printers = PrinterFeatures::of(version);
     let owned = |cells: &[&str]| cells.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>();
     let (columns, rows): (Vec<String>, Vec<Vec<String>>) = match command {

@@ -15,6 +15,7 @@ use std::fmt;
 
 use towtank_model::index_set::IndexSet;
 use towtank_model::time::Time;
+use towtank_scenario::ast::Stack;
 use towtank_scenario::observation::{EventView, JobConditionView, JobView, NodeView, Observation, PodView};
 
 use crate::changes::Changes;
@@ -347,19 +348,26 @@ fn event_lines(old: &[EventView], new: &[EventView], texts: &mut Vec<String>) {
 }
 
 /// Traces of several versions as one text: versions that show the same share a block.
-pub fn by_version<'a, V: fmt::Display>(
-    traces: impl IntoIterator<Item = (V, &'a ObservationTrace)>,
-) -> String {
-    let mut blocks: Vec<(Vec<String>, &ObservationTrace)> = Vec::new();
-    for (version, trace) in traces {
+pub fn by_version<'a>(traces: impl IntoIterator<Item = (Stack, &'a ObservationTrace)>) -> String {
+    let mut blocks: Vec<(Vec<Stack>, &ObservationTrace)> = Vec::new();
+    for (stack, trace) in traces {
         match blocks.iter_mut().find(|(_, known)| *known == trace) {
-            Some((versions, _)) => versions.push(version.to_string()),
-            None => blocks.push((vec![version.to_string()], trace)),
+            Some((stacks, _)) => stacks.push(stack),
+            None => blocks.push((vec![stack], trace)),
         }
     }
     let mut text = String::new();
-    for (versions, trace) in blocks {
-        text.push_str(&format!("=== Kubernetes {}\n{trace}\n", versions.join(", ")));
+    for (stacks, trace) in blocks {
+        let of_one_flux = stacks.chunk_by(|one, other| one.flux == other.flux).map(heading);
+        let heading = of_one_flux.collect::<Vec<_>>().join("; ");
+        text.push_str(&format!("=== Kubernetes {heading}\n{trace}\n"));
     }
     text
+}
+
+/// `1.28, 1.29 with Flux 0.61.2`, of stacks with the same Flux.
+fn heading(stacks: &[Stack]) -> String {
+    let kubernetes: Vec<String> = stacks.iter().map(|stack| stack.kubernetes.to_string()).collect();
+    let flux = stacks.first().and_then(|stack| stack.flux);
+    format!("{}{}", kubernetes.join(", "), flux.map_or_else(String::new, |flux| format!(" with Flux {flux}")))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use towtank_model::server::TraceEntry;
 use towtank_model::time::Time;
-use towtank_model::version::KubernetesVersion;
+use towtank_scenario::ast::Stack;
 
 use crate::claim::Mismatch;
 use crate::observation_trace::ObservationTrace;
@@ -22,8 +22,8 @@ pub struct Run {
     pub path: String,
     /// Where it was played.
     pub world: WorldKind,
-    /// As which version of Kubernetes.
-    pub version: KubernetesVersion,
+    /// As which versions.
+    pub stack: Stack,
     /// With which random numbers.
     pub seed: u64,
     /// Every step of the scenario, in order.
@@ -48,11 +48,12 @@ impl Run {
 
     /// The command that plays exactly this run again.
     pub fn replay_line(&self) -> String {
+        let Stack { kubernetes, flux } = self.stack;
+        let flux = flux.map_or_else(String::new, |flux| format!(" --flux {flux}"));
         format!(
-            "towtank run {} --world {} --kubernetes {} --seed {}",
+            "towtank run {} --world {} --kubernetes {kubernetes}{flux} --seed {}",
             quoted(&self.path),
             self.world,
-            self.version,
             self.seed
         )
     }

@@ -6,9 +6,8 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
-use towtank_model::version::KubernetesVersion;
 use towtank_reference::drivers::Drivers;
-use towtank_scenario::ast::{Scenario, VersionRange};
+use towtank_scenario::ast::{Scenario, Stack};
 
 use crate::run::Run;
 use crate::runner::{self, Limits, Setting};
@@ -20,9 +19,10 @@ use crate::world::WorldKind;
 /// # Errors
 ///
 /// The model cannot be set up as the scenario wants it in this version.
-pub fn play_model(scenario: &Scenario, version: KubernetesVersion, seed: u64) -> Result<Run, SetupError> {
-    let mut world = ModelWorld::new(scenario, version, seed)?;
-    Ok(runner::play(scenario, &mut world, Setting { version, seed }, Limits::default()))
+pub fn play_model(scenario: &Scenario, stack: impl Into<Stack>, seed: u64) -> Result<Run, SetupError> {
+    let stack = stack.into();
+    let mut world = ModelWorld::new(scenario, stack, seed)?;
+    Ok(runner::play(scenario, &mut world, Setting { stack, seed }, Limits::default()))
 }
 
 /// Plays `scenario` once in the reference.
@@ -32,41 +32,32 @@ pub fn play_model(scenario: &Scenario, version: KubernetesVersion, seed: u64) ->
 /// There is no driver of this version, it cannot be set up as the scenario wants it, or it fails on the way.
 pub fn play_reference(
     scenario: &Scenario,
-    version: KubernetesVersion,
+    stack: impl Into<Stack>,
     seed: u64,
     drivers: &mut Drivers,
 ) -> Result<Run, SetupError> {
+    let stack = stack.into();
     let failed = |why: &dyn Display| {
         let name = &scenario.name;
         SetupError::Driver(format!(
-            "the reference failed in `{name}` (Kubernetes {version}, seed {seed}): {why}"
+            "the reference failed in `{name}` (Kubernetes {stack}, seed {seed}): {why}"
         ))
     };
-    let driver = drivers.get(version).map_err(|error| match error.is_of_the_build() {
+    let driver = drivers.get(stack.kubernetes).map_err(|error| match error.is_of_the_build() {
         true => SetupError::Driver(error.to_string()),
         false => failed(&error),
     })?;
-    let mut world = ReferenceWorld::begin(scenario, version, seed, &driver).map_err(|error| match error {
+    let mut world = ReferenceWorld::begin(scenario, stack, seed, &driver).map_err(|error| match error {
         SetupError::Driver(why) => failed(&why),
         error => error,
     })?;
-    let run = runner::play(scenario, &mut world, Setting { version, seed }, Limits::default());
+    let run = runner::play(scenario, &mut world, Setting { stack, seed }, Limits::default());
     // Whatever the run has come to: it was not the real controller that brought it there.
     if let Some(why) = world.simulation().failure() {
-        drivers.discard(version);
+        drivers.discard(stack.kubernetes);
         return Err(failed(&why));
     }
     Ok(run)
-}
-
-/// The versions of `wanted` that `scenario` is true of, oldest first.
-pub fn versions(
-    scenario: &Scenario,
-    wanted: VersionRange,
-) -> impl DoubleEndedIterator<Item = KubernetesVersion> + Clone + use<> {
-    let first = scenario.versions.first.max(wanted.first);
-    let last = scenario.versions.last.min(wanted.last);
-    KubernetesVersion::all().filter(move |version| (first..=last).contains(version))
 }
 
 /// One run that is to be made.
@@ -76,8 +67,8 @@ pub struct Task {
     pub scenario: Arc<Scenario>,
     /// Where.
     pub world: WorldKind,
-    /// As which version.
-    pub version: KubernetesVersion,
+    /// As which versions.
+    pub stack: Stack,
     /// With which random numbers.
     pub seed: u64,
 }
@@ -125,8 +116,8 @@ pub fn play_tasks(
 
 fn play(task: &Task, drivers: &mut Drivers) -> Result<Run, SetupError> {
     match task.world {
-        WorldKind::Reference => play_reference(&task.scenario, task.version, task.seed, drivers),
-        _ => play_model(&task.scenario, task.version, task.seed),
+        WorldKind::Reference => play_reference(&task.scenario, task.stack, task.seed, drivers),
+        _ => play_model(&task.scenario, task.stack, task.seed),
     }
 }
 

@@ -111,12 +111,12 @@ fn masked(expected: &Table, actual: &Grid) -> Grid {
                 .collect()
         })
         .collect();
-    rows.sort_by(|a, b| natural_order(a, b));
+    sort(expected.command, &mut rows);
     Grid { columns: compared.into_iter().map(|column| expected.columns[column].clone()).collect(), rows }
 }
 
 /// The actual table cut down to the columns that were pasted, in their order; a column that this version does not have
-/// is empty in every row and its head says so.
+/// is empty in every row and its head says so, unless it is one that is hidden when it says nothing.
 fn projected(expected: &Table, actual: &Grid) -> Grid {
     let columns: Vec<&String> = expected.columns.iter().filter(|column| is_compared(column)).collect();
     let position = |column: &String| actual.columns.iter().position(|known| known == column);
@@ -124,16 +124,24 @@ fn projected(expected: &Table, actual: &Grid) -> Grid {
         .rows
         .iter()
         .map(|row| {
-            let cell = |column: &String| position(column).and_then(|at| row.get(at)).cloned();
-            columns.iter().map(|column| cell(column).unwrap_or_default()).collect()
+            let cell = |column: &String| match position(column) {
+                Some(at) => row.get(at).cloned().unwrap_or_default(),
+                None => hidden(column).unwrap_or_default().to_owned(),
+            };
+            columns.iter().map(|column| cell(column)).collect()
         })
         .collect();
-    rows.sort_by(|a, b| natural_order(a, b));
+    sort(expected.command, &mut rows);
     let head = |column: &String| match position(column) {
-        Some(_) => column.clone(),
-        None => format!("(no {column})"),
+        None if hidden(column).is_none() => format!("(no {column})"),
+        _ => column.clone(),
     };
     Grid { columns: columns.into_iter().map(head).collect(), rows }
+}
+
+/// What a column says in every row when it is not printed: Flux up to 0.50 leaves out what is zero everywhere.
+fn hidden(column: &str) -> Option<&'static str> {
+    (column == "NGPUS").then_some("0")
 }
 
 /// Every word of the actual table: what a masked word of the pasted one may stand for.
@@ -182,6 +190,13 @@ pub fn masked_name(name: &str, known: &[&str]) -> String {
             format!("{stem}-*")
         }
         _ => name.to_owned(),
+    }
+}
+
+/// The order of rows says nothing, but where they are lines of a text.
+fn sort(command: TableCommand, rows: &mut [Vec<String>]) {
+    if !command.is_text() {
+        rows.sort_by(|a, b| natural_order(a, b));
     }
 }
 
@@ -240,7 +255,12 @@ mod tests {
         let mut lines =
             text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
         let columns = lines.next().unwrap_or_default();
-        Table { command, columns, rows: lines.map(|cells| TableRow { cells, span: 0..0 }).collect() }
+        Table {
+            command,
+            minicluster: None,
+            columns,
+            rows: lines.map(|cells| TableRow { cells, span: 0..0 }).collect(),
+        }
     }
 
     fn grid(text: &str) -> Grid {
@@ -308,5 +328,25 @@ mod tests {
                 "+flux-10-*   Completed",
             ]
         );
+    }
+
+    #[test]
+    fn a_column_of_zeros_may_be_hidden() {
+        let text = "STATE NNODES NCORES NODELIST\nfree 3 30 a-[0-2]";
+        let seen = of_flux(TableCommand::FluxResourceList, text);
+        let with = |gpus: &str| {
+            let text = format!("STATE NNODES NCORES NGPUS NODELIST\nfree 3 30 {gpus} a-[0-2]");
+            Table::parse(TableCommand::FluxResourceList, &text).expect("a table")
+        };
+        assert!(agrees(&with("0"), &seen));
+        assert!(!agrees(&with("1"), &seen));
+    }
+
+    #[test]
+    fn the_order_of_lines_counts_where_they_are_a_text() {
+        let pasted = |text: &str| Table::parse(TableCommand::FluxOverlayStatus, text).expect("a tree");
+        let seen = of_flux(TableCommand::FluxOverlayStatus, "0 a-0: full\n└─ 1 a-1: full\n");
+        assert!(agrees(&pasted("0 a-0: full\n└─ 1 a-1: full"), &seen));
+        assert!(!agrees(&pasted("└─ 1 a-1: full\n0 a-0: full"), &seen));
     }
 }

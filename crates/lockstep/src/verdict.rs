@@ -4,7 +4,7 @@
 //! [`crate::trace_text`], in which generated names and uids have been replaced by what a pod is known as.
 
 use towtank_model::time::Time;
-use towtank_model::version::KubernetesVersion;
+use towtank_scenario::ast::Stack;
 
 use crate::run::Run;
 use crate::trace_text::{self, TraceLine};
@@ -15,18 +15,18 @@ use crate::world::WorldKind;
 pub struct Party {
     /// The world.
     pub world: WorldKind,
-    /// The version that it played.
-    pub version: KubernetesVersion,
+    /// The versions that it played.
+    pub stack: Stack,
     /// Not played now: recorded once, see [`crate::recording`].
     pub is_recorded: bool,
 }
 
 impl std::fmt::Display for Party {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { world, version, is_recorded } = self;
+        let Self { world, stack, is_recorded } = self;
         match is_recorded {
-            true => write!(f, "the recording of Kubernetes {}", version.full()),
-            false => write!(f, "{world} {version}"),
+            true => write!(f, "the recording of Kubernetes {}", stack.kubernetes.full()),
+            false => write!(f, "{world} {stack}"),
         }
     }
 }
@@ -34,12 +34,12 @@ impl std::fmt::Display for Party {
 impl Party {
     /// The party that `run` speaks for.
     pub const fn of(run: &Run) -> Self {
-        Self { world: run.world, version: run.version, is_recorded: false }
+        Self { world: run.world, stack: run.stack, is_recorded: false }
     }
 
-    /// The reference of `version`, as it was recorded.
-    pub(crate) const fn recorded(version: KubernetesVersion) -> Self {
-        Self { world: WorldKind::Reference, version, is_recorded: true }
+    /// The reference, as it was recorded.
+    pub(crate) const fn recorded(stack: Stack) -> Self {
+        Self { world: WorldKind::Reference, stack, is_recorded: true }
     }
 }
 

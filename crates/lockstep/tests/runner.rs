@@ -138,7 +138,7 @@ fn active(value: i32) -> Clause {
 }
 
 fn expect(when: When, clauses: Vec<Clause>) -> Expectation {
-    Expectation { span: 2..10, versions: None, when, clauses }
+    Expectation { span: 2..10, versions: None, flux: None, when, clauses }
 }
 
 fn step(name: &str, action: Action, expect: Vec<Expectation>) -> Step {
@@ -155,7 +155,7 @@ fn scenario(steps: Vec<Step>) -> Scenario {
         source: Arc::new(SourceFile { path: "by hand.yaml".into(), text: TEXT.into() }),
         about: String::new(),
         origin: String::new(),
-        versions: VersionRange { first: KubernetesVersion::OLDEST, last: KubernetesVersion::NEWEST },
+        versions: VersionRange::ALL,
         cluster: ClusterSpec {
             nodes: 1,
             cores_per_node: 1,
@@ -166,7 +166,7 @@ fn scenario(steps: Vec<Step>) -> Scenario {
             controller_burst: 0,
             faults: FaultPlan::default(),
             flux: towtank_scenario::ast::FluxSpec {
-                version: towtank_scenario::ast::FluxVersion::V0_61,
+                versions: VersionRange::only(towtank_scenario::ast::FluxVersion::V0_61),
                 pid1: towtank_scenario::ast::Pid1::Shell,
                 has_view: true,
             },
@@ -178,7 +178,7 @@ fn scenario(steps: Vec<Step>) -> Scenario {
 }
 
 fn play_in(world: &mut Scripted, scenario: &Scenario) -> Run {
-    let setting = Setting { version: KubernetesVersion::NEWEST, seed: 7 };
+    let setting = Setting { stack: KubernetesVersion::NEWEST.into(), seed: 7 };
     runner::play(scenario, world, setting, Limits::default())
 }
 
@@ -353,7 +353,7 @@ fn a_world_that_does_not_come_to_rest_is_stopped() {
     let story =
         scenario(vec![step("only", Action::Observe, vec![expect(When::Within(S(1)), vec![active(7)])])]);
     let limits = Limits { instants_max: 100, ..Limits::default() };
-    let setting = Setting { version: KubernetesVersion::NEWEST, seed: 7 };
+    let setting = Setting { stack: KubernetesVersion::NEWEST.into(), seed: 7 };
     let run = runner::play(&story, &mut Scripted::new(&script), setting, limits);
     assert_eq!(code(&run), "too-many-instants");
 }

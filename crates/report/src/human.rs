@@ -13,6 +13,7 @@ use towtank_lockstep::table::Side;
 use towtank_lockstep::trace_text::TraceLine;
 use towtank_lockstep::verdict::{Judgement, PairVerdict};
 use towtank_model::version::KubernetesVersion;
+use towtank_scenario::ast::{FluxVersion, Stack};
 use towtank_scenario::ast::{Scenario, SourceFile};
 
 use crate::style::{EXTRA, FAIL, FAINT, MISSING, PASS, STRONG, Styled};
@@ -70,6 +71,7 @@ pub fn summary(summary: Summary) -> String {
 #[derive(PartialEq)]
 struct GroupKey {
     world: &'static str,
+    flux: Option<FluxVersion>,
     seed: u64,
     /// Place and kind of the failure.
     failure: Option<(usize, Option<usize>, String)>,
@@ -82,7 +84,7 @@ fn grouped(runs: &[Run]) -> Vec<(GroupKey, Vec<&Run>)> {
             .failure
             .as_ref()
             .map(|f| (f.step_index, f.expectation_index, format!("{:?}", f.cause.mismatches())));
-        let key = GroupKey { world: run.world.as_str(), seed: run.seed, failure };
+        let key = GroupKey { world: run.world.as_str(), flux: run.stack.flux, seed: run.seed, failure };
         match groups.iter_mut().find(|(known, _)| *known == key) {
             Some((_, members)) => members.push(run),
             None => groups.push((key, vec![run])),
@@ -92,7 +94,7 @@ fn grouped(runs: &[Run]) -> Vec<(GroupKey, Vec<&Run>)> {
 }
 
 fn heading(out: &mut String, mark: impl std::fmt::Display, runs: &[&Run], run: &Run) {
-    let versions = versions(&runs.iter().map(|run| run.version).collect::<Vec<_>>());
+    let versions = versions(&runs.iter().map(|run| run.stack).collect::<Vec<_>>());
     let setting = format!("{} {versions} seed {}", run.world, run.seed);
     line(out, &format!("{mark} {}  {}", Styled(STRONG, &run.scenario), Styled(FAINT, setting)));
 }
@@ -145,7 +147,7 @@ pub fn failure(scenario: &Scenario, run: &Run, failure: &Failure) -> String {
 fn place(source: &Arc<SourceFile>, run: &Run, failure: &Failure) -> String {
     let since = failure.at - failure.since;
     let label =
-        format!("t={} in {} {}, {} after the action", failure.at, run.world, run.version, length(since));
+        format!("t={} in {} {}, {} after the action", failure.at, run.world, run.stack, length(since));
     let message = format!("step `{}`: {}", failure.step, failure.cause);
     let start = failure.span.start.min(source.text.len());
     let end = failure.span.end.clamp(start, source.text.len());
@@ -212,7 +214,9 @@ fn difference(out: &mut String, mismatch: &Mismatch) {
 
 /// Pairs that come to the same are shown as one.
 fn grouped_pairs(pairs: &[PairVerdict]) -> Vec<Vec<&PairVerdict>> {
-    let worlds = |pair: &PairVerdict| (pair.left.world, pair.right.world, pair.right.is_recorded);
+    let worlds = |pair: &PairVerdict| {
+        (pair.left.world, pair.left.stack.flux, pair.right.world, pair.right.is_recorded)
+    };
     let alike = |one: &PairVerdict, other: &PairVerdict| {
         let judgements = (&one.judgement, &other.judgement);
         worlds(one) == worlds(other)
@@ -240,7 +244,7 @@ pub(crate) fn verdicts(pairs: &[&PairVerdict]) -> String {
     let parties = match pairs {
         [_] => format!("{} and {}", first.left, first.right),
         _ => {
-            let versions = versions(&pairs.iter().map(|pair| pair.left.version).collect::<Vec<_>>());
+            let versions = versions(&pairs.iter().map(|pair| pair.left.stack).collect::<Vec<_>>());
             match first.right.is_recorded {
                 true => format!("{} {versions} and the recordings of these versions", first.left.world),
                 false => format!("{} {versions} and {} {versions}", first.left.world, first.right.world),
@@ -277,10 +281,10 @@ pub(crate) fn verdicts(pairs: &[&PairVerdict]) -> String {
     text
 }
 
-/// `1.28–1.30, 1.36`: runs of versions that follow each other as ranges.
-pub fn versions(versions: &[KubernetesVersion]) -> String {
+/// `1.28..1.30, 1.36`: versions of Kubernetes that follow each other as ranges; with one version of Flux, what is beside them.
+pub fn versions(stacks: &[Stack]) -> String {
     let mut ranges: Vec<(KubernetesVersion, KubernetesVersion)> = Vec::new();
-    for &version in versions {
+    for &Stack { kubernetes: version, .. } in stacks {
         match ranges.last_mut() {
             Some((_, last)) if last.minor() + 1 == version.minor() => *last = version,
             _ => ranges.push((version, version)),
@@ -290,7 +294,11 @@ pub fn versions(versions: &[KubernetesVersion]) -> String {
         true => first.to_string(),
         false => format!("{first}..{last}"),
     };
-    ranges.iter().map(range).collect::<Vec<_>>().join(", ")
+    let mut text = ranges.iter().map(range).collect::<Vec<_>>().join(", ");
+    if let Some(flux) = stacks.first().and_then(|stack| stack.flux) {
+        text.push_str(&format!(" with Flux {flux}"));
+    }
+    text
 }
 
 /// `4.1s`, or `2s to 2.5s` when versions differ; nothing when there is none.

@@ -9,6 +9,7 @@ use towtank_lockstep::claim::{Difference, Mismatch};
 use towtank_lockstep::run::{ExpectationResult, Failure, Outcome, Run, SeenTable, StepOutcome, StepResult};
 use towtank_lockstep::verdict::{Judgement, PairVerdict, Party};
 use towtank_model::time::Time;
+use towtank_scenario::ast::FluxVersion;
 
 use crate::{ScenarioReport, Summary, position};
 
@@ -44,7 +45,8 @@ fn run(run: &Run, text: &str) -> Value {
         "scenario": run.scenario,
         "path": run.path,
         "world": run.world.as_str(),
-        "kubernetes": run.version.to_string(),
+        "kubernetes": run.stack.kubernetes.to_string(),
+        "flux": run.stack.flux.map(FluxVersion::full),
         "seed": run.seed,
         "passed": run.passed(),
         "endedSeconds": seconds(run.ended),
@@ -148,8 +150,12 @@ fn comparisons(report: &ScenarioReport) -> impl Iterator<Item = Value> {
 
 fn comparison(scenario: &str, pair: &PairVerdict) -> Value {
     let party = |party: Party| {
-        let (world, version) = (party.world.as_str(), party.version.to_string());
-        json!({ "world": world, "kubernetes": version, "recorded": party.is_recorded })
+        json!({
+            "world": party.world.as_str(),
+            "kubernetes": party.stack.kubernetes.to_string(),
+            "flux": party.stack.flux.map(FluxVersion::full),
+            "recorded": party.is_recorded,
+        })
     };
     let (verdict, detail) = match &pair.judgement {
         Judgement::Agrees { writes } => ("agrees", json!({ "writes": writes })),

@@ -33,7 +33,7 @@ fn case(report: &ScenarioReport, run: &Run) -> TestCase {
             status
         }
     };
-    let name = format!("{} {} seed {}", run.world, run.version, run.seed);
+    let name = format!("{} {} seed {}", run.world, run.stack, run.seed);
     let mut case = TestCase::new(name, status);
     case.set_classname(report.scenario.name.as_str());
     // Virtual time, not the machine's: how long the story lasts.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use towtank_lockstep::run::Run;
 use towtank_lockstep::verdict::{Judgement, PairVerdict};
-use towtank_model::version::KubernetesVersion;
 use towtank_scenario::ast::Scenario;
+use towtank_scenario::ast::Stack;
 
 pub mod human;
 pub mod json;
@@ -35,10 +35,10 @@ impl ScenarioReport {
     }
 
     /// Two worlds tell different things of a version.
-    pub fn diverges(&self, version: KubernetesVersion) -> bool {
+    pub fn diverges(&self, stack: Stack) -> bool {
         self.pairs
             .iter()
-            .any(|pair| pair.right.version == version && matches!(pair.judgement, Judgement::Diverges(_)))
+            .any(|pair| pair.right.stack == stack && matches!(pair.judgement, Judgement::Diverges(_)))
     }
 }
 

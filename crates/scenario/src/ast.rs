@@ -12,7 +12,8 @@ pub use towtank_model::cluster::{NodeChange, Signal};
 pub use towtank_model::job::{FaultPlan, WatchKind};
 use towtank_model::objects::{ConditionStatus, ObjectKey, PodPhase};
 use towtank_model::server::{JobManifest, PodManifest, Propagation};
-use towtank_model::version::KubernetesVersion;
+
+pub use crate::release::{Release, Stack, VersionRange};
 
 /// A value and the bytes of the source that it came from.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +45,38 @@ pub struct Scenario {
     pub steps: Vec<Step>,
 }
 
+impl Scenario {
+    /// All that it is to be played with, of the versions that are wanted: by version of Flux, then of Kubernetes, oldest first.
+    pub fn stacks(&self, kubernetes: VersionRange, flux: VersionRange<FluxVersion>) -> Vec<Stack> {
+        let of_flux: Vec<Option<FluxVersion>> = match self.has_miniclusters() {
+            true => {
+                let told = self.cluster.flux.versions.versions().into_iter();
+                told.filter(|version| flux.contains(*version)).map(Some).collect()
+            }
+            false => vec![None],
+        };
+        let told: Vec<_> = self.versions.versions();
+        let kubernetes = told.into_iter().filter(|version| kubernetes.contains(*version));
+        let beside = |flux| kubernetes.clone().map(move |kubernetes| Stack { kubernetes, flux });
+        of_flux.into_iter().flat_map(beside).collect()
+    }
+
+    /// What the reference is recorded with: all versions of Kubernetes, and the oldest Flux that it is true of.
+    pub fn recorded_stacks(&self) -> Vec<Stack> {
+        self.stacks(VersionRange::ALL, VersionRange::only(self.cluster.flux.versions.first))
+    }
+
+    /// Some step applies a MiniCluster.
+    pub fn has_miniclusters(&self) -> bool {
+        self.steps.iter().any(|step| match &step.action.value {
+            Action::Apply(manifests) => {
+                manifests.iter().any(|manifest| matches!(manifest, Manifest::MiniCluster(..)))
+            }
+            _ => false,
+        })
+    }
+}
+
 /// A scenario file's name and text.
 #[derive(Debug)]
 pub struct SourceFile {
@@ -51,15 +84,6 @@ pub struct SourceFile {
     pub path: String,
     /// The text.
     pub text: String,
-}
-
-/// Versions between two bounds, both included: `>=1.31`, `<1.31`, `1.28..1.30`, `1.36`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VersionRange {
-    /// Oldest version.
-    pub first: KubernetesVersion,
-    /// Newest version.
-    pub last: KubernetesVersion,
 }
 
 /// `spec.cluster`.
@@ -91,8 +115,8 @@ pub struct ClusterSpec {
 /// `spec.cluster.flux`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FluxSpec {
-    /// Version of flux-core.
-    pub version: FluxVersion,
+    /// Versions of flux-core that it is true of.
+    pub versions: VersionRange<FluxVersion>,
     /// What gets SIGTERM in the pods.
     pub pid1: Pid1,
     /// An init container copies Flux into the pods; without it, Flux is in their image.
@@ -323,6 +347,8 @@ pub struct Expectation {
     pub span: Range<usize>,
     /// Versions it speaks of; all of the scenario's when absent.
     pub versions: Option<VersionRange>,
+    /// Versions of flux-core it speaks of; all of the scenario's when absent.
+    pub flux: Option<VersionRange<FluxVersion>>,
     /// When it must hold.
     pub when: When,
     /// What must hold.
@@ -422,6 +448,8 @@ pub struct CelExpression {
 pub struct Table {
     /// The command whose output it is.
     pub command: TableCommand,
+    /// The MiniCluster at whose lead it is typed, for commands of Flux.
+    pub minicluster: Option<String>,
     /// Column heads, upper case.
     pub columns: Vec<String>,
     /// Rows, one cell per column.
@@ -452,6 +480,12 @@ pub enum TableCommand {
     FluxResourceList,
     /// `flux resource status`: STATE, UP, NNODES, NODELIST.
     FluxResourceStatus,
+    /// `flux resource drain`: TIME, STATE, REASON, NODELIST.
+    FluxResourceDrain,
     /// `flux jobs -a`: JOBID, USER, NAME, ST, NTASKS, NNODES, TIME, INFO.
     FluxJobs,
+    /// `flux overlay status`: a tree of ranks and their states, compared line by line.
+    FluxOverlayStatus,
+    /// `flux hostlist`: the hosts of the instance, compared line by line.
+    FluxHostlist,
 }

@@ -47,7 +47,8 @@ impl CelExpression {
     ///
     /// What is wrong, and what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
-        compile(text, true).map_err(|error| format!("`{text}`: {}; {}", error.problem, error.help))
+        compile(text, Known { only_job: true, only_minicluster: true })
+            .map_err(|error| format!("`{text}`: {}; {}", error.problem, error.help))
     }
 
     /// Whether the condition is true of `observation`. The variable `job` is the only Job of the observation.
@@ -90,10 +91,8 @@ impl CelExpression {
             context.add_variable_from_value("events", cel::to_value(&observation.events).map_err(internal)?);
         }
         if is_used("miniclusters") {
-            context.add_variable_from_value(
-                "miniclusters",
-                cel::to_value(&observation.miniclusters).map_err(internal)?,
-            );
+            let there: Vec<_> = observation.miniclusters.iter().filter(|it| it.exists).collect();
+            context.add_variable_from_value("miniclusters", cel::to_value(there).map_err(internal)?);
         }
         if let [minicluster] = observation.miniclusters.as_slice() {
             if is_used("minicluster") {
@@ -112,8 +111,17 @@ impl CelExpression {
     }
 }
 
-/// Compiles and checks a condition. With `has_job` the variable `job` exists.
-pub(crate) fn compile(text: &str, has_job: bool) -> Result<CelExpression, CelError> {
+/// Which variables there are that speak of the only one of its kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    /// `job`.
+    pub(crate) only_job: bool,
+    /// `minicluster` and `flux`.
+    pub(crate) only_minicluster: bool,
+}
+
+/// Compiles and checks a condition.
+pub(crate) fn compile(text: &str, known: Known) -> Result<CelExpression, CelError> {
     if text.len() > TEXT_MAX {
         return Err(CelError {
             span: TEXT_MAX..TEXT_MAX + 1,
@@ -123,7 +131,7 @@ pub(crate) fn compile(text: &str, has_job: bool) -> Result<CelExpression, CelErr
     }
     check_nesting(text)?;
     let program = Program::compile(text).map_err(|errors| syntax_error(text, &errors))?;
-    types::check(&program, text, has_job)?;
+    types::check(&program, text, known)?;
     let expression = CelExpression { text: text.to_owned(), program: Arc::new(program) };
     match expression.execute(&Observation::sample()) {
         Ok(Value::Bool(_)) => Ok(expression),

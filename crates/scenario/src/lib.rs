@@ -123,6 +123,7 @@ mod lower;
 mod manifest;
 pub mod observation;
 mod raw;
+mod release;
 mod schema;
 pub mod table;
 mod text;

@@ -25,9 +25,9 @@ pub struct Observation {
     pub events: Vec<EventView>,
     /// MiniClusters, by name.
     pub miniclusters: Vec<MiniClusterView>,
-    /// What the commands print that the scenario pastes tables of, at the only MiniCluster.
+    /// What the commands of Flux print that the scenario pastes tables of, and at the lead of which MiniCluster.
     #[serde(skip)]
-    pub printed: Vec<(TableCommand, String)>,
+    pub printed: Vec<(String, TableCommand, String)>,
 }
 
 /// A MiniCluster.
@@ -36,6 +36,9 @@ pub struct Observation {
 pub struct MiniClusterView {
     /// Its name.
     pub name: String,
+    /// It exists. A MiniCluster that the scenario names and that does not exist (not yet, or no longer) has false here and nothing
+    /// else.
+    pub exists: bool,
     /// What is wanted.
     pub spec: MiniClusterSpecView,
     /// What there is.
@@ -256,7 +259,7 @@ impl Observation {
             }],
             nodes: vec![NodeView { taints: vec![String::new()], ..NodeView::default() }],
             events: vec![EventView::default()],
-            miniclusters: vec![MiniClusterView::default()],
+            miniclusters: vec![MiniClusterView { exists: true, ..MiniClusterView::default() }],
             printed: Vec::new(),
             now: 0.0,
         }
@@ -272,6 +275,9 @@ impl Observation {
         };
         if let Some(serde_json::Value::Array(jobs)) = variables.get_mut("jobs") {
             jobs.retain(|job| job["exists"] == true);
+        }
+        if let Some(serde_json::Value::Array(miniclusters)) = variables.get_mut("miniclusters") {
+            miniclusters.retain(|minicluster| minicluster["exists"] == true);
         }
         if let [minicluster] = self.miniclusters.as_slice()
             && let (Ok(view), Ok(flux)) =

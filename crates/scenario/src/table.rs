@@ -9,6 +9,9 @@ use std::ops::Range;
 use crate::ast::{Table, TableCommand, TableRow};
 use crate::error::{Problem, suggest};
 
+/// The only column of what has no headings.
+const LINE: &str = "LINE";
+
 /// A table that cannot be read: the place, what is wrong, what would be right.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TableError {
@@ -30,7 +33,10 @@ impl TableCommand {
             Self::Events => "kubectl get events",
             Self::FluxResourceList => "flux resource list",
             Self::FluxResourceStatus => "flux resource status",
+            Self::FluxResourceDrain => "flux resource drain",
             Self::FluxJobs => "flux jobs -a",
+            Self::FluxOverlayStatus => "flux overlay status",
+            Self::FluxHostlist => "flux hostlist",
         }
     }
 
@@ -43,6 +49,8 @@ impl TableCommand {
             Self::Events => &["REASON", "TYPE", "OBJECT", "MESSAGE", "COUNT"],
             Self::FluxResourceList => &["STATE", "NNODES", "NCORES", "NGPUS", "NODELIST"],
             Self::FluxResourceStatus => &["STATE", "UP", "NNODES", "NODELIST"],
+            Self::FluxResourceDrain => &["TIME", "STATE", "REASON", "NODELIST"],
+            Self::FluxOverlayStatus | Self::FluxHostlist => &[LINE],
             Self::FluxJobs => &["JOBID", "USER", "NAME", "ST", "NTASKS", "NNODES", "TIME", "INFO"],
         }
     }
@@ -52,14 +60,31 @@ impl TableCommand {
         match self {
             Self::Events => "REASON",
             Self::Pods | Self::Jobs | Self::Nodes => "NAME",
-            Self::FluxResourceList | Self::FluxResourceStatus => "STATE",
+            Self::FluxResourceList | Self::FluxResourceStatus | Self::FluxResourceDrain => "STATE",
             Self::FluxJobs => "ST",
+            Self::FluxOverlayStatus | Self::FluxHostlist => LINE,
         }
     }
 
-    /// Whether Flux prints it, and not kubectl. Flux pads its columns to the left, and the last one may be empty.
+    /// Whether Flux prints it, and not kubectl.
     pub const fn is_of_flux(self) -> bool {
+        !matches!(self, Self::Pods | Self::Jobs | Self::Nodes | Self::Events)
+    }
+
+    /// Whether it prints lines without headings, whose order counts.
+    pub const fn is_text(self) -> bool {
+        matches!(self, Self::FluxOverlayStatus | Self::FluxHostlist)
+    }
+
+    /// Whether its columns are padded to the left; the last one may be empty, and no cell has blanks.
+    const fn is_padded_left(self) -> bool {
         matches!(self, Self::FluxResourceList | Self::FluxResourceStatus | Self::FluxJobs)
+    }
+
+    /// Whether a cell of this column may be empty.
+    fn may_be_empty(self, column: &str) -> bool {
+        // kubectl leaves the duration of a Job that has not started empty; people leave out ages. Nodes are drained without a reason.
+        matches!(column, "AGE" | "DURATION") || (self == Self::FluxResourceDrain && column == "REASON")
     }
 }
 
@@ -71,7 +96,10 @@ impl Table {
     /// There are no headings, a heading is unknown or repeated, the key column is missing, or a row does not have one
     /// cell per column.
     pub fn parse(command: TableCommand, text: &str) -> Result<Self, TableError> {
-        let mut lines = lines(text);
+        let mut lines = lines(text).peekable();
+        if command.is_text() && lines.peek().is_some() {
+            return Ok(Self::of_lines(command, lines));
+        }
         let Some((at, heading)) = lines.next() else {
             return Err(TableError {
                 span: 0..text.len(),
@@ -81,19 +109,28 @@ impl Table {
         };
         let heads = headings(command, heading, at)?;
         let columns: Vec<String> = heads.iter().map(|(_, name)| (*name).to_owned()).collect();
-        let starts: Vec<usize> = heads.iter().map(|(start, _)| heading[..*start].chars().count()).collect();
+        let starts: Vec<usize> =
+            heads.iter().map(|(start, _)| heading.get(..*start).unwrap_or(heading).chars().count()).collect();
         let mut rows = Vec::new();
         for (at, line) in lines {
             let span = at..at + line.len();
             let trimmed = at + (line.len() - line.trim_start().len())..at + line.len();
-            let cells = match command.is_of_flux() {
+            let cells = match command.is_padded_left() {
                 true => flux_cells(line, columns.len()),
-                false => cells(line, &starts, &columns),
+                false => cells(command, line, &starts, &columns),
             };
             let cells = cells.ok_or_else(|| ragged(trimmed.clone(), line, &columns))?;
             rows.push(TableRow { cells, span: trimmed.start..span.end });
         }
-        Ok(Self { command, columns, rows })
+        Ok(Self { command, minicluster: None, columns, rows })
+    }
+
+    fn of_lines<'a>(command: TableCommand, lines: impl Iterator<Item = (usize, &'a str)>) -> Self {
+        let row = |(at, line): (usize, &str)| {
+            let start = at + (line.len() - line.trim_start().len());
+            TableRow { cells: vec![line.trim().to_owned()], span: start..at + line.len() }
+        };
+        Self { command, minicluster: None, columns: vec![LINE.to_owned()], rows: lines.map(row).collect() }
     }
 
     /// Position of a column, when the table has it.
@@ -120,9 +157,12 @@ fn headings(
     line_start: usize,
 ) -> Result<Vec<(usize, &'static str)>, TableError> {
     let mut found: Vec<(usize, &'static str)> = Vec::new();
-    for word in line.split_whitespace() {
-        // `split_whitespace` hands out parts of `line`, so the difference of the addresses is the offset.
-        let start = word.as_ptr() as usize - line.as_ptr() as usize;
+    // Flux 0.88 prints two headings without a blank between.
+    let joined = (command == TableCommand::FluxResourceStatus).then(|| line.replace("STATEUP", "STATE UP"));
+    let joined = joined.as_deref().unwrap_or(line);
+    for word in joined.split_whitespace() {
+        // `split_whitespace` hands out parts of the line, so the difference of the addresses is the offset.
+        let start = word.as_ptr() as usize - joined.as_ptr() as usize;
         let span = line_start + start..line_start + start + word.len();
         let Some(name) = command.columns().iter().find(|name| **name == word.to_uppercase()) else {
             let problem = Problem::Unknown { what: "column", text: word.to_owned() };
@@ -155,14 +195,15 @@ fn flux_cells(line: &str, columns: usize) -> Option<Vec<String>> {
 }
 
 /// One cell per column, or nothing.
-fn cells(line: &str, starts: &[usize], columns: &[String]) -> Option<Vec<String>> {
+fn cells(command: TableCommand, line: &str, starts: &[usize], columns: &[String]) -> Option<Vec<String>> {
     let parts: Vec<String> =
         line.split("  ").map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect();
     if parts.len() == starts.len() {
         return Some(parts);
     }
     let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-    if words.len() == starts.len() {
+    // A time of Flux is two words, and a reason any number.
+    if words.len() == starts.len() && command != TableCommand::FluxResourceDrain {
         return Some(words);
     }
     // By position: every cut must fall on a blank or on the line's end.
@@ -186,10 +227,7 @@ fn cells(line: &str, starts: &[usize], columns: &[String]) -> Option<Vec<String>
     };
     let lead: String = characters.iter().take(*starts.first()?).collect();
     let cells: Vec<String> = starts.iter().zip(ends).map(cut).collect();
-    // kubectl leaves the duration of a Job that has not started empty; people leave out ages. Nothing else is empty.
-    let is_filled = |(cell, column): (&String, &String)| {
-        !cell.is_empty() || matches!(column.as_str(), "AGE" | "DURATION")
-    };
+    let is_filled = |(cell, column): (&String, &String)| !cell.is_empty() || command.may_be_empty(column);
     (lead.trim().is_empty() && cells.iter().zip(columns).all(is_filled)).then_some(cells)
 }
 
@@ -242,5 +280,28 @@ mod tests {
         assert_eq!(problem("").1, "malformed table: there are no headings");
         let ragged = problem("NAME  READY  STATUS\nwork-0  1/1\nwork-1\n");
         assert_eq!(ragged.0, "work-0  1/1");
+    }
+
+    #[test]
+    fn tables_of_flux_are_read_as_it_prints_them() {
+        let rows = |command, text: &str| {
+            let table = Table::parse(command, text).expect("a table");
+            table.rows.iter().map(|row| row.cells.join("|")).collect::<Vec<_>>()
+        };
+        // 0.88 prints two headings as one word.
+        let status =
+            "       STATEUP NNODES NODELIST\n       avail ✔      3 a-[0-2]\n     drained ✗      0 \n";
+        assert_eq!(rows(TableCommand::FluxResourceStatus, status), ["avail|✔|3|a-[0-2]", "drained|✗|0|"]);
+        let drain = "TIME         STATE    REASON                         NODELIST\n\
+                     Nov22 00:14  drained  Goodbye rank 2                 a-2\n\
+                     Nov22 00:14  drained*                                a-7\n";
+        let expected = ["Nov22 00:14|drained|Goodbye rank 2|a-2", "Nov22 00:14|drained*||a-7"];
+        assert_eq!(rows(TableCommand::FluxResourceDrain, drain), expected);
+        let tree = "0 a-0: partial\n├─ 1 a-1: full\n└─ 2 a-2: lost\n";
+        assert_eq!(
+            rows(TableCommand::FluxOverlayStatus, tree),
+            ["0 a-0: partial", "├─ 1 a-1: full", "└─ 2 a-2: lost"]
+        );
+        assert!(Table::parse(TableCommand::FluxHostlist, "\n").is_err(), "no line at all");
     }
 }

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use towtank_model::index_set::{IndexSet, IndexSetError};
-use towtank_model::version::KubernetesVersion;
 
-use crate::ast::VersionRange;
+use crate::ast::{Release, VersionRange};
 use crate::error::Problem;
 
 /// Longer than anything that a scenario waits for.
@@ -54,44 +53,42 @@ pub(crate) fn duration(text: &str) -> Result<Duration, TextError> {
     exact.map(|exact| Duration::from_micros((exact.as_secs_f64() * 1e6).round() as u64)).ok_or_else(too_long)
 }
 
-/// Reads `>=1.31`, `<1.31`, `>1.30`, `<=1.33`, `1.28..1.30` (both included), `1.36`, or several with blanks between.
-pub(crate) fn versions(text: &str) -> Result<VersionRange, TextError> {
-    let mut range = VersionRange { first: KubernetesVersion::OLDEST, last: KubernetesVersion::NEWEST };
+/// Reads `>=1.31`, `<1.31`, `>1.30`, `<=1.33`, `1.28..1.30` (both included), `1.36`, `all`, or several with blanks between.
+pub(crate) fn versions<V: Release>(text: &str) -> Result<VersionRange<V>, TextError> {
+    let mut range = VersionRange::<V>::ALL;
     let empty = || {
-        let known = format!("known are {} to {}", KubernetesVersion::OLDEST, KubernetesVersion::NEWEST);
-        (Problem::Invalid(format!("no Kubernetes version satisfies `{text}`")), known)
+        let known = format!("known are {}", VersionRange::<V>::ALL);
+        (Problem::Invalid(format!("no {} satisfies `{text}`", V::WHAT)), known)
     };
     if text.trim().is_empty() {
         return Err(empty());
     }
     for word in text.split_whitespace() {
-        let (first, last) = bounds(word)?;
-        if let Some(first) = first {
-            range.first = range.first.max(first.ok_or_else(empty)?);
-        }
-        if let Some(last) = last {
-            range.last = range.last.min(last.ok_or_else(empty)?);
-        }
+        let (first, last) = bounds::<V>(word)?.ok_or_else(empty)?;
+        range.first = range.first.max(first);
+        range.last = range.last.min(last);
     }
     if range.first > range.last { Err(empty()) } else { Ok(range) }
 }
 
-/// A bound that one word sets: absent when it sets none, `Some(None)` when nothing lies within it.
-type Bound = Option<Option<KubernetesVersion>>;
-
-fn bounds(word: &str) -> Result<(Bound, Bound), TextError> {
+/// The bounds that one word sets; nothing when no version lies within them.
+fn bounds<V: Release>(word: &str) -> Result<Option<(V, V)>, TextError> {
+    if word == "all" {
+        return Ok(Some((V::OLDEST, V::NEWEST)));
+    }
     if let Some((first, last)) = word.split_once("..") {
-        return Ok((Some(Some(version(first)?)), Some(Some(version(last.trim_start_matches('='))?))));
+        return Ok(Some((version(first)?, version(last.trim_start_matches('='))?)));
     }
     let digits = word.find(|c: char| !matches!(c, '<' | '>' | '=')).unwrap_or(word.len());
     let (operator, number) = word.split_at(digits);
-    let version = version(number)?;
+    let version: V = version(number)?;
+    let all = V::all();
     Ok(match operator {
-        ">=" => (Some(Some(version)), None),
-        "<=" => (None, Some(Some(version))),
-        ">" => (Some(KubernetesVersion::from_minor(version.minor() + 1)), None),
-        "<" => (None, Some(KubernetesVersion::from_minor(version.minor() - 1))),
-        "" | "=" | "==" => (Some(Some(version)), Some(Some(version))),
+        ">=" => Some((version, V::NEWEST)),
+        "<=" => Some((V::OLDEST, version)),
+        ">" => all.into_iter().find(|other| *other > version).map(|next| (next, V::NEWEST)),
+        "<" => all.into_iter().rfind(|other| *other < version).map(|last| (V::OLDEST, last)),
+        "" | "=" | "==" => Some((version, version)),
         _ => {
             let help = "known are `>=`, `<=`, `>`, `<`, and `..` between two versions".to_owned();
             return Err((Problem::Unknown { what: "comparison", text: operator.to_owned() }, help));
@@ -99,14 +96,16 @@ fn bounds(word: &str) -> Result<(Bound, Bound), TextError> {
     })
 }
 
-fn version(text: &str) -> Result<KubernetesVersion, TextError> {
+fn version<V: Release>(text: &str) -> Result<V, TextError> {
     text.parse().map_err(|_| {
+        let all = V::all();
+        let example = |position: usize| all.get(position).copied().unwrap_or(V::NEWEST);
+        let (some, other) = (example(1), example(2));
         let help = format!(
-            "known are {} to {}; write `>=1.31`, `<1.31`, `1.28..1.30` or `1.36`",
-            KubernetesVersion::OLDEST,
-            KubernetesVersion::NEWEST
+            "known are {}; write `>={some}`, `<{some}`, `{some}..{other}`, `{other}` or `all`",
+            VersionRange::<V>::ALL
         );
-        (Problem::Unknown { what: "Kubernetes version", text: text.to_owned() }, help)
+        (Problem::Unknown { what: V::WHAT, text: text.to_owned() }, help)
     })
 }
 
@@ -138,6 +137,8 @@ pub(crate) fn last_index(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use towtank_model::version::KubernetesVersion;
+
     use super::*;
 
     #[test]
@@ -173,13 +174,14 @@ mod tests {
             ("1.36", "1.36..1.36"),
             (">=1.29 <1.33", "1.29..1.32"),
         ] {
-            let range = versions(text).map(|range| format!("{}..{}", range.first, range.last));
+            let range =
+                versions::<KubernetesVersion>(text).map(|range| format!("{}..{}", range.first, range.last));
             assert_eq!(range, Ok(expected.to_owned()), "{text}");
         }
         for text in
             ["", "1.27", "1.38", ">1.37", "<1.28", "1.33..1.30", "v1.30", "~1.30", "1.3", ">=1.31 <1.30"]
         {
-            assert!(versions(text).is_err(), "{text}");
+            assert!(versions::<KubernetesVersion>(text).is_err(), "{text}");
         }
     }
 

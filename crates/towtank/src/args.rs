@@ -1,13 +1,13 @@
 //! Arguments of the command line.
 
+use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use towtank_lockstep::world::WorldKind;
-use towtank_model::version::{KubernetesVersion, UnknownVersion};
-use towtank_scenario::ast::VersionRange;
+use towtank_model::version::KubernetesVersion;
+use towtank_scenario::ast::{FluxVersion, Release, VersionRange};
 
 /// Plays stories of elastic Kubernetes Jobs on virtual time and says what is true of them, version by version.
 #[derive(Debug, Parser)]
@@ -43,8 +43,11 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "WORLD", default_value = "model")]
     pub(crate) world: Vec<WorldKind>,
     /// Versions to play, of those that a scenario is true of: 1.36, 1.28..1.37 or all
-    #[arg(long, value_name = "VERSIONS", default_value = "all", value_parser = parse_versions)]
+    #[arg(long, value_name = "VERSIONS", default_value = "all", value_parser = parse_versions::<KubernetesVersion>)]
     pub(crate) kubernetes: VersionRange,
+    /// Versions of Flux to play MiniClusters with, of those that a scenario is true of: 0.61.2, 0.50.0..0.61.2 or all
+    #[arg(long, value_name = "VERSIONS", default_value = "all", value_parser = parse_versions::<FluxVersion>)]
+    pub(crate) flux: VersionRange<FluxVersion>,
     /// Seed of all random numbers
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
@@ -68,7 +71,7 @@ pub(crate) struct RecordArguments {
     #[arg(value_name = "PATH", default_value = "scenarios")]
     pub(crate) paths: Vec<PathBuf>,
     /// Versions to play: 1.36, 1.28..1.37 or all; can be repeated; others stay as they are recorded
-    #[arg(long, value_name = "VERSIONS", default_value = "all", value_parser = parse_versions)]
+    #[arg(long, value_name = "VERSIONS", default_value = "all", value_parser = parse_versions::<KubernetesVersion>)]
     pub(crate) kubernetes: Vec<VersionRange>,
     /// Write nothing; show what would change, and exit with 1 if anything would
     #[arg(long)]
@@ -96,6 +99,9 @@ pub(crate) struct ExplainArguments {
     /// The version to play; the newest that the scenario is true of when absent
     #[arg(long, value_name = "VERSION")]
     pub(crate) kubernetes: Option<KubernetesVersion>,
+    /// The version of Flux to play MiniClusters with; the oldest that the scenario is true of when absent
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) flux: Option<FluxVersion>,
     /// Seed of all random numbers
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
@@ -113,13 +119,13 @@ pub(crate) enum Format {
 }
 
 /// Reads `1.36`, `1.28..1.37` or `all`.
-fn parse_versions(text: &str) -> Result<VersionRange, String> {
+fn parse_versions<V: Release<Err: Display>>(text: &str) -> Result<VersionRange<V>, String> {
     if text == "all" {
-        return Ok(VersionRange { first: KubernetesVersion::OLDEST, last: KubernetesVersion::NEWEST });
+        return Ok(VersionRange::ALL);
     }
     let version = |text: &str| {
-        KubernetesVersion::from_str(text)
-            .map_err(|error: UnknownVersion| format!("{error}; give one, a range such as 1.28..1.37, or all"))
+        let range = format!("{}..{}", V::OLDEST, V::NEWEST);
+        V::from_str(text).map_err(|error| format!("{error}; give one, a range such as {range}, or all"))
     };
     let (first, last) = text.split_once("..").unwrap_or((text, text));
     let range = VersionRange { first: version(first)?, last: version(last)? };
@@ -141,7 +147,9 @@ mod tests {
 
     #[test]
     fn versions_are_one_a_range_or_all() {
-        let range = |text| parse_versions(text).map(|range| (range.first.minor(), range.last.minor()));
+        let range = |text| {
+            parse_versions::<KubernetesVersion>(text).map(|range| (range.first.minor(), range.last.minor()))
+        };
         assert_eq!(range("1.36"), Ok((36, 36)));
         assert_eq!(range("1.28..1.30"), Ok((28, 30)));
         assert_eq!(range("all"), Ok((28, 37)));

@@ -161,8 +161,8 @@ fn recorded(project: &Project) -> String {
     let scenario =
         towtank_scenario::load(&project.directory.join("scenarios/three.yaml")).expect("it is valid");
     let mut recording = Recording::new(&scenario.name);
-    for version in session::versions(&scenario, scenario.versions) {
-        recording.take(&session::play_model(&scenario, version, recording::SEED).expect("it can be played"));
+    for stack in scenario.recorded_stacks() {
+        recording.take(&session::play_model(&scenario, stack, recording::SEED).expect("it can be played"));
     }
     recording.to_string()
 }

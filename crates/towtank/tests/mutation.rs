@@ -14,9 +14,8 @@ use std::time::Duration;
 
 use towtank_lockstep::run::Outcome;
 use towtank_lockstep::{session, table};
-use towtank_model::version::KubernetesVersion;
 use towtank_scenario::Directory;
-use towtank_scenario::ast::{Claim, Expectation, Scenario, Table, TableCommand, VersionRange, When};
+use towtank_scenario::ast::{Claim, Expectation, Scenario, Stack, Table, TableCommand, VersionRange, When};
 
 /// Share of the edits that must be noticed.
 const SCORE_MIN: f64 = 0.98;
@@ -99,36 +98,35 @@ impl Subject {
             .zip(&self.scenario.steps)
             .flat_map(|(step, it)| (0..).zip(&it.expect).map(move |e| (step, e)));
         for (step, (position, expectation)) in expectations {
-            let versions = self.ends_of(expectation);
+            let stacks = self.ends_of(expectation);
             for digit in self.digits_of(expectation) {
                 let edited = self.with_digit_edited(digit);
-                let is_noticed = versions.iter().any(|version| !self.passes(&edited, *version));
+                let is_noticed = stacks.iter().any(|stack| !self.passes(&edited, *stack));
                 tally.count(is_noticed, || self.place(digit));
             }
             if let When::Within(_) = expectation.when {
-                for version in versions {
-                    self.try_bound(step, position, expectation, version, &mut tally);
+                for stack in stacks {
+                    self.try_bound(step, position, expectation, stack, &mut tally);
                 }
             }
         }
         tally
     }
 
-    /// The oldest and the newest version that an expectation speaks of.
-    fn ends_of(&self, expectation: &Expectation) -> Vec<KubernetesVersion> {
-        let range: VersionRange = expectation.versions.unwrap_or(self.scenario.versions);
-        let versions = session::versions(&self.scenario, range);
-        let mut ends: Vec<KubernetesVersion> =
-            versions.clone().next().into_iter().chain(versions.last()).collect();
+    /// The first and the last versions that an expectation speaks of.
+    fn ends_of(&self, expectation: &Expectation) -> Vec<Stack> {
+        let kubernetes = expectation.versions.unwrap_or(VersionRange::ALL);
+        let stacks = self.scenario.stacks(kubernetes, expectation.flux.unwrap_or(VersionRange::ALL));
+        let mut ends: Vec<Stack> = stacks.first().into_iter().chain(stacks.last()).copied().collect();
         ends.dedup();
         ends
     }
 
-    fn passes(&self, text: &str, version: KubernetesVersion) -> bool {
+    fn passes(&self, text: &str, stack: Stack) -> bool {
         let directory = self.path.parent().unwrap_or(Path::new("")).to_path_buf();
         let name = self.path.display().to_string();
         let Ok(scenario) = towtank_scenario::parse(&name, text, &Directory(directory)) else { return false };
-        session::play_model(&scenario, version, SEED).is_ok_and(|run| run.passed())
+        session::play_model(&scenario, stack, SEED).is_ok_and(|run| run.passed())
     }
 
     /// Checks that a bound is one: what was observed passes, a millisecond less does not.
@@ -137,15 +135,15 @@ impl Subject {
         step: usize,
         position: usize,
         expectation: &Expectation,
-        version: KubernetesVersion,
+        stack: Stack,
         tally: &mut Tally,
     ) {
         const LESS: Duration = Duration::from_millis(1);
-        let run = session::play_model(&self.scenario, version, SEED).expect("the scenario can be set up");
+        let run = session::play_model(&self.scenario, stack, SEED).expect("the scenario can be set up");
         let outcome = run.steps[step].expectations[position].outcome;
         let Outcome::Held { latency: Some(latency), .. } = outcome else {
             tally.count(false, || {
-                format!("{}: does not pass unedited in {version}", self.place(expectation.span.start))
+                format!("{}: does not pass unedited in {stack}", self.place(expectation.span.start))
             });
             return;
         };
@@ -162,10 +160,8 @@ impl Subject {
             text
         };
         let is_exact =
-            self.passes(&with_bound(latency), version) && !self.passes(&with_bound(latency - LESS), version);
-        tally.count(is_exact, || {
-            format!("{}: bound is not {latency:?} in {version}", self.place(bound.start))
-        });
+            self.passes(&with_bound(latency), stack) && !self.passes(&with_bound(latency - LESS), stack);
+        tally.count(is_exact, || format!("{}: bound is not {latency:?} in {stack}", self.place(bound.start)));
     }
 
     /// The value after `key` within `span`, a plain scalar.

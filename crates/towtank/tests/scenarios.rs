@@ -15,7 +15,7 @@ use towtank_lockstep::run::Run;
 use towtank_lockstep::session;
 use towtank_lockstep::trace_text::TraceLine;
 use towtank_lockstep::verdict::Judgement;
-use towtank_scenario::ast::Scenario;
+use towtank_scenario::ast::{Scenario, VersionRange};
 
 /// Seeds that every scenario must pass with; the first is the one whose observations are kept.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=20;
@@ -102,9 +102,9 @@ fn no_orphans(recordings: &BTreeSet<PathBuf>) -> Result<(), Failed> {
 }
 
 /// Write by write, in every version.
-fn compare(recording: &Recording, run: &Run) -> Result<(), Failed> {
-    let version = run.version;
-    let Some(pair) = recording.judge(run) else {
+fn compare(recording: &Recording, scenario: &Scenario, run: &Run) -> Result<(), Failed> {
+    let version = run.stack.kubernetes;
+    let Some(pair) = recording.judge(scenario, run) else {
         return Err(format!("Kubernetes {version} has not been recorded from the reference: {REMAKE}").into());
     };
     let Judgement::Diverges(divergence) = &pair.judgement else { return Ok(()) };
@@ -125,18 +125,19 @@ fn compare(recording: &Recording, run: &Run) -> Result<(), Failed> {
 
 fn play(name: &str, scenario: &Scenario, recording: Option<&Recording>, seed: u64) -> Result<(), Failed> {
     let mut traces = Vec::new();
-    for version in session::versions(scenario, scenario.versions) {
-        let run = session::play_model(scenario, version, seed)?;
+    let recorded = scenario.recorded_stacks();
+    for stack in scenario.stacks(VersionRange::ALL, VersionRange::ALL) {
+        let run = session::play_model(scenario, stack, seed)?;
         if let Some(failure) = &run.failure {
             return Err(towtank_report::human::failure(scenario, &run, failure).into());
         }
-        if let Some(recording) = recording.filter(|_| seed == recording::SEED) {
-            compare(recording, &run)?;
+        if let Some(recording) = recording.filter(|_| seed == recording::SEED && recorded.contains(&stack)) {
+            compare(recording, scenario, &run)?;
         }
-        traces.push((version, run.observations));
+        traces.push((stack, run.observations));
     }
     if seed == *SEEDS.start() && !name.starts_with(RANDOM) {
-        let text = observation_trace::by_version(traces.iter().map(|(version, trace)| (*version, trace)));
+        let text = observation_trace::by_version(traces.iter().map(|(stack, trace)| (*stack, trace)));
         insta::with_settings!({
             snapshot_path => root().join("snapshots/scenarios"),
             prepend_module_to_snapshot => false,

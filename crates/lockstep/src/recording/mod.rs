@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use similar::TextDiff;
 use towtank_model::version::KubernetesVersion;
+use towtank_scenario::ast::{Scenario, VersionRange};
 
 use crate::run::Run;
 use crate::trace_text::TraceLine;
@@ -73,12 +74,12 @@ impl Recording {
 
     /// Takes up what `run` wrote, in the place of what was recorded of its version.
     pub fn take(&mut self, run: &Run) {
-        self.versions.insert(run.version, abridged(verdict::canonical_lines(run)).into());
+        self.versions.insert(run.stack.kubernetes, abridged(verdict::canonical_lines(run)).into());
     }
 
     /// Keeps these versions only.
-    pub fn keep(&mut self, versions: impl Iterator<Item = KubernetesVersion> + Clone) {
-        self.versions.retain(|version, _| versions.clone().any(|kept| kept == *version));
+    pub fn keep(&mut self, versions: &VersionRange) {
+        self.versions.retain(|version, _| versions.contains(*version));
     }
 
     /// The versions recorded, oldest first.
@@ -124,15 +125,16 @@ impl Recording {
 
     /// Compares a run with what was recorded of its version, write by write; `None` when there is nothing to compare
     /// with: another seed, a version that was not recorded, or a run that failed before anything was different.
-    pub fn judge(&self, run: &Run) -> Option<PairVerdict> {
-        let recorded = self.versions.get(&run.version).filter(|_| run.seed == SEED)?;
+    pub fn judge(&self, scenario: &Scenario, run: &Run) -> Option<PairVerdict> {
+        let is_recorded = run.seed == SEED && scenario.recorded_stacks().contains(&run.stack);
+        let recorded = self.versions.get(&run.stack.kubernetes).filter(|_| is_recorded)?;
         let lines = verdict::canonical_lines(run);
         let judgement = if run.passed() {
             compare(&abridged(lines), recorded)
         } else {
             judge_beginning(lines, recorded)?
         };
-        Some(PairVerdict { left: Party::of(run), right: Party::recorded(run.version), judgement })
+        Some(PairVerdict { left: Party::of(run), right: Party::recorded(run.stack), judgement })
     }
 }
 

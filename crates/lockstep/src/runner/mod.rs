@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use towtank_model::server::TraceEntry;
 use towtank_model::time::Time;
-use towtank_model::version::KubernetesVersion;
-use towtank_scenario::ast::{Action, Claim, Clause, Expectation, Scenario, Step, When};
+use towtank_scenario::ast::{
+    Action, Claim, Clause, Expectation, FluxVersion, Scenario, Stack, Step, VersionRange, When,
+};
 
 use crate::claim::{self, Memo, Mismatch, Subject};
 use crate::kubectl;
@@ -43,15 +44,15 @@ impl Default for Limits {
 /// How a scenario is played, besides where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// Version of Kubernetes that the world was built for.
-    pub version: KubernetesVersion,
+    /// Versions that the world was built for.
+    pub stack: Stack,
     /// Seed that it was built with.
     pub seed: u64,
 }
 
 /// Plays all of `scenario` in `world`, which must be fresh.
 pub fn play(scenario: &Scenario, world: &mut dyn World, setting: Setting, limits: Limits) -> Run {
-    let mut player = Player::new(scenario, world, setting.version, limits);
+    let mut player = Player::new(scenario, world, setting.stack, limits);
     let stop = player.play_all().err();
     player.finish(stop, setting, Vec::new())
 }
@@ -65,7 +66,7 @@ pub fn play_step(
     limits: Limits,
     step_index: usize,
 ) -> (Run, usize) {
-    let mut player = Player::new(scenario, world, setting.version, limits);
+    let mut player = Player::new(scenario, world, setting.stack, limits);
     let mut stop = (0..step_index).try_for_each(|index| player.play_step(index)).err();
     let earlier = player.world.take_trace();
     let before = earlier.len();
@@ -88,7 +89,7 @@ type Played<T = ()> = Result<T, Box<Stop>>;
 struct Player<'a> {
     scenario: &'a Scenario,
     world: &'a mut dyn World,
-    version: KubernetesVersion,
+    stack: Stack,
     limits: Limits,
     /// What became of each step, in order; filled in as the play goes on.
     steps: Vec<StepResult>,
@@ -106,18 +107,13 @@ struct Player<'a> {
 }
 
 impl<'a> Player<'a> {
-    fn new(
-        scenario: &'a Scenario,
-        world: &'a mut dyn World,
-        version: KubernetesVersion,
-        limits: Limits,
-    ) -> Self {
+    fn new(scenario: &'a Scenario, world: &'a mut dyn World, stack: Stack, limits: Limits) -> Self {
         let since = world.now();
-        let steps = scenario.steps.iter().map(|step| unplayed(step, version)).collect();
+        let steps = scenario.steps.iter().map(|step| unplayed(step, stack)).collect();
         Self {
             scenario,
             world,
-            version,
+            stack,
             limits,
             steps,
             monitors: Vec::new(),
@@ -144,11 +140,9 @@ impl<'a> Player<'a> {
         let mut speaks = false;
         for (step_index, step) in self.scenario.steps.iter().enumerate() {
             for (expectation_index, expectation) in step.expect.iter().enumerate() {
-                speaks |= speaks_of(expectation, self.version);
-                let range = self.scenario.versions;
-                let overlaps = expectation
-                    .versions
-                    .is_none_or(|versions| versions.first <= range.last && range.first <= versions.last);
+                speaks |= speaks_of(expectation, self.stack);
+                let overlaps =
+                    expectation.versions.is_none_or(|versions| versions.overlaps(&self.scenario.versions));
                 if !overlaps {
                     return Err(Box::new(Stop {
                         step_index,
@@ -187,7 +181,7 @@ impl<'a> Player<'a> {
         self.refuse_unexpected_refusal(index, step)?;
         for (position, expectation) in step.expect.iter().enumerate() {
             let monitored = matches!(expectation.when, When::Never | When::Before);
-            if !monitored && speaks_of(expectation, self.version) {
+            if !monitored && speaks_of(expectation, self.stack) {
                 let outcome = self.settle(index, position, expectation)?;
                 self.steps[index].expectations[position].outcome = outcome;
             }
@@ -201,7 +195,7 @@ impl<'a> Player<'a> {
         let expected = step
             .expect
             .iter()
-            .filter(|expectation| speaks_of(expectation, self.version))
+            .filter(|expectation| speaks_of(expectation, self.stack))
             .flat_map(|expectation| &expectation.clauses)
             .any(|clause| matches!(clause.claim, Claim::Refused(_)));
         if expected {
@@ -213,7 +207,7 @@ impl<'a> Player<'a> {
 
     fn arm_monitors(&mut self, step_index: usize) {
         for (expectation_index, expectation) in self.scenario.steps[step_index].expect.iter().enumerate() {
-            if speaks_of(expectation, self.version) {
+            if speaks_of(expectation, self.stack) {
                 self.monitors.extend(Monitor::new(step_index, expectation_index, expectation));
             }
         }
@@ -246,10 +240,10 @@ impl<'a> Player<'a> {
 
     /// The tables that an expectation is about, as they are now.
     fn tables(&mut self, expectation: &Expectation) -> Vec<SeenTable> {
-        let (version, observation) = (self.version, self.world.observe());
+        let (version, observation) = (self.stack.kubernetes, self.world.observe());
         let seen = |clause: &Clause| match &clause.claim {
             Claim::Table(table) => {
-                let grid = kubectl::grid(table.command, observation, version);
+                let grid = kubectl::grid_of(table, observation, version);
                 Some(SeenTable { command: table.command.as_str(), grid })
             }
             _ => None,
@@ -332,14 +326,14 @@ impl<'a> Player<'a> {
     fn holds(&mut self, expectation: &Expectation, memo: &mut Memo) -> bool {
         let generation = self.world.generation();
         let refusal = self.refusal.as_ref();
-        let subject = Subject { observation: self.world.observe(), refusal, version: self.version };
+        let subject = Subject { observation: self.world.observe(), refusal, version: self.stack.kubernetes };
         memo.holds(&expectation.clauses, generation, &subject)
     }
 
     /// What is different now, clause by clause.
     fn mismatches(&mut self, expectation: &Expectation) -> Vec<Mismatch> {
         let refusal = self.refusal.as_ref();
-        let subject = Subject { observation: self.world.observe(), refusal, version: self.version };
+        let subject = Subject { observation: self.world.observe(), refusal, version: self.stack.kubernetes };
         expectation.clauses.iter().filter_map(|clause| claim::mismatch(clause, &subject)).collect()
     }
 
@@ -390,7 +384,7 @@ impl<'a> Player<'a> {
             self.recorder.record(now, observation);
             self.recorded = Some(generation);
         }
-        let subject = Subject { observation, refusal: self.refusal.as_ref(), version: self.version };
+        let subject = Subject { observation, refusal: self.refusal.as_ref(), version: self.stack.kubernetes };
         for monitor in &mut self.monitors {
             if let Err(cause) = monitor.look(now, generation, &subject) {
                 let stop = monitor.stop(cause);
@@ -445,7 +439,7 @@ impl<'a> Player<'a> {
             scenario: self.scenario.name.clone(),
             path: self.scenario.source.path.clone(),
             world: self.world.kind(),
-            version: setting.version,
+            stack: setting.stack,
             seed: setting.seed,
             steps: self.steps,
             ended: self.world.now(),
@@ -457,14 +451,16 @@ impl<'a> Player<'a> {
     }
 }
 
-/// Whether `expectation` speaks of `version`.
-fn speaks_of(expectation: &Expectation, version: KubernetesVersion) -> bool {
-    expectation.versions.is_none_or(|versions| versions.first <= version && version <= versions.last)
+/// Whether `expectation` speaks of these versions.
+fn speaks_of(expectation: &Expectation, stack: Stack) -> bool {
+    let flux = |range: VersionRange<FluxVersion>| stack.flux.is_some_and(|flux| range.contains(flux));
+    expectation.versions.is_none_or(|versions| versions.contains(stack.kubernetes))
+        && expectation.flux.is_none_or(flux)
 }
 
-fn unplayed(step: &Step, version: KubernetesVersion) -> StepResult {
+fn unplayed(step: &Step, stack: Stack) -> StepResult {
     let outcome =
-        |e: &Expectation| if speaks_of(e, version) { Outcome::Unsettled } else { Outcome::OtherVersions };
+        |e: &Expectation| if speaks_of(e, stack) { Outcome::Unsettled } else { Outcome::OtherVersions };
     let result = |e: &Expectation| ExpectationResult {
         span: e.span.clone(),
         outcome: outcome(e),

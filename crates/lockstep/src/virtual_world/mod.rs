@@ -20,9 +20,7 @@ use towtank_model::time::Time;
 use towtank_model::version::{Features, GateError, KubernetesVersion};
 use towtank_reference::controller::RemoteController;
 use towtank_reference::driver::Driver;
-use towtank_scenario::ast::{
-    Action, Claim, Clause, ClusterSpec, FluxSpec, Manifest, Scenario, TableCommand, WorkloadRule,
-};
+use towtank_scenario::ast::{Action, ClusterSpec, FluxSpec, Scenario, Stack, WorkloadRule};
 use towtank_scenario::observation::Observation;
 
 use crate::world::{Refusal, World, WorldError, WorldKind};
@@ -69,37 +67,37 @@ impl ModelWorld {
     /// # Errors
     ///
     /// A feature gate of the scenario that `version` does not have, or has locked.
-    pub fn new(scenario: &Scenario, version: KubernetesVersion, seed: u64) -> Result<Self, SetupError> {
-        let config = configuration(scenario, version, seed)?;
+    pub fn new(scenario: &Scenario, stack: Stack, seed: u64) -> Result<Self, SetupError> {
+        let config = configuration(scenario, stack.kubernetes, seed)?;
         let controller = JobController::new(config.controller.clone(), config.features, config.explains);
-        let fleet = fleet(&scenario.cluster, config.cluster.timing);
+        let fleet = fleet(&scenario.cluster, stack, config.cluster.timing);
         let simulation = Simulation::with_application(config, controller, None, fleet);
-        Ok(Self::around(WorldKind::Model, scenario, version, simulation))
+        Ok(Self::around(WorldKind::Model, scenario, stack.kubernetes, simulation))
     }
 }
 
 impl ReferenceWorld {
-    /// A fresh world for `scenario` in a driver, which must carry `version`.
+    /// A fresh world for `scenario` in a driver, which must carry the stack's Kubernetes.
     ///
     /// # Errors
     ///
     /// As for the model, or the driver cannot begin a run.
     pub fn begin(
         scenario: &Scenario,
-        version: KubernetesVersion,
+        stack: Stack,
         seed: u64,
         driver: &Rc<RefCell<Driver>>,
     ) -> Result<Self, SetupError> {
-        let mut config = configuration(scenario, version, seed)?;
+        let mut config = configuration(scenario, stack.kubernetes, seed)?;
         // Decisions are the real controller's own.
         config.explains = false;
         let gates = scenario.cluster.feature_gates.iter().map(|(name, value)| (name.clone(), *value));
         let (controller, registry) =
             RemoteController::begin(driver, &config.controller, seed, gates.collect())
                 .map_err(|error| SetupError::Driver(error.to_string()))?;
-        let fleet = fleet(&scenario.cluster, config.cluster.timing);
+        let fleet = fleet(&scenario.cluster, stack, config.cluster.timing);
         let simulation = Simulation::with_application(config, controller, Some(registry), fleet);
-        Ok(Self::around(WorldKind::Reference, scenario, version, simulation))
+        Ok(Self::around(WorldKind::Reference, scenario, stack.kubernetes, simulation))
     }
 }
 
@@ -115,7 +113,7 @@ impl<C> VirtualWorld<C> {
             kind,
             simulation,
             identities: Identities::default(),
-            viewer: Viewer::new(version, named_jobs(scenario), printed(scenario)),
+            viewer: Viewer::new(scenario, version),
             observation: Observation::default(),
             manual_pods: scenario.cluster.manual_pods,
             observed: None,
@@ -156,22 +154,10 @@ fn configuration(
 }
 
 /// No MiniCluster yet.
-fn fleet(cluster: &ClusterSpec, timing: &'static TimingProfile) -> Fleet {
-    let FluxSpec { version: flux, pid1, has_view } = cluster.flux;
+fn fleet(cluster: &ClusterSpec, stack: Stack, timing: &'static TimingProfile) -> Fleet {
+    let FluxSpec { versions, pid1, has_view } = cluster.flux;
+    let flux = stack.flux.unwrap_or(versions.first);
     Fleet::new(Settings { flux, cores: cluster.cores_per_node, pid1, timing, has_view })
-}
-
-/// The commands of Flux that the scenario pastes tables of.
-fn printed(scenario: &Scenario) -> Vec<TableCommand> {
-    let clauses = scenario.steps.iter().flat_map(|step| &step.expect).flat_map(|expect| &expect.clauses);
-    let command = |clause: &Clause| match &clause.claim {
-        Claim::Table(table) => Some(table.command).filter(|command| command.is_of_flux()),
-        _ => None,
-    };
-    let mut commands: Vec<TableCommand> = clauses.filter_map(command).collect();
-    commands.sort_unstable();
-    commands.dedup();
-    commands
 }
 
 fn controller_config(cluster: &ClusterSpec, timing: &TimingProfile) -> ControllerConfig {
@@ -206,22 +192,6 @@ fn workload_rule(rule: &WorkloadRule) -> cluster::WorkloadRule {
         incarnation: rule.incarnation,
         behaviour: rule.behaviour.clone(),
     }
-}
-
-/// The Jobs that the scenario applies: they are shown from the start, as not existing yet.
-fn named_jobs(scenario: &Scenario) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for step in &scenario.steps {
-        let Action::Apply(manifests) = &step.action.value else { continue };
-        for manifest in manifests {
-            if let Manifest::Job(key, _) | Manifest::MiniCluster(key, _) = manifest
-                && !names.iter().any(|name| **name == *key.name)
-            {
-                names.push(key.name.to_string());
-            }
-        }
-    }
-    names
 }
 
 impl<C: Controller> World for VirtualWorld<C> {

@@ -1,5 +1,6 @@
 //! From the model's stored state to an observation.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use towtank_minicluster::fleet::{Fleet, MiniCluster};
@@ -10,7 +11,7 @@ use towtank_model::objects::{
 use towtank_model::server::{EventRecord, Server};
 use towtank_model::time::Time;
 use towtank_model::version::KubernetesVersion;
-use towtank_scenario::ast::TableCommand;
+use towtank_scenario::ast::{Action, Claim, Clause, Manifest, Scenario, TableCommand};
 use towtank_scenario::observation::{
     EventView, FluxView, JobConditionView, JobView, MiniClusterSpecView, MiniClusterStatusView,
     MiniClusterView, NodeView, Observation, PodView,
@@ -36,13 +37,27 @@ pub(super) struct Viewer {
     jobs: Vec<String>,
     /// What Events are about: names of all Jobs that have ever been stored.
     names: Vec<(Uid, String)>,
-    /// Commands of Flux whose output is wanted.
-    printed: Vec<TableCommand>,
+    /// MiniClusters that are shown whether they exist or not.
+    miniclusters: Vec<String>,
+    /// Commands of Flux whose output is wanted, and at the leads of which MiniClusters.
+    printed: Vec<(String, TableCommand)>,
 }
 
 impl Viewer {
-    pub(super) fn new(version: KubernetesVersion, jobs: Vec<String>, printed: Vec<TableCommand>) -> Self {
-        Self { printers: PrinterFeatures::of(version), jobs, names: Vec::new(), printed }
+    pub(super) fn new(scenario: &Scenario, version: KubernetesVersion) -> Self {
+        Self {
+            printers: PrinterFeatures::of(version),
+            jobs: named(scenario, |manifest| match manifest {
+                Manifest::Job(key, _) | Manifest::MiniCluster(key, _) => Some(&key.name),
+                Manifest::Pod(..) => None,
+            }),
+            names: Vec::new(),
+            miniclusters: named(scenario, |manifest| match manifest {
+                Manifest::MiniCluster(key, _) => Some(&key.name),
+                Manifest::Job(..) | Manifest::Pod(..) => None,
+            }),
+            printed: printed(scenario),
+        }
     }
 
     /// Shows the state of `server` at `now`.
@@ -76,11 +91,16 @@ impl Viewer {
         for (name, minicluster) in fleet.iter() {
             observation.miniclusters.push(minicluster_view(name, minicluster, server));
         }
-        if let [only] = observation.miniclusters.as_slice() {
-            for command in &self.printed {
-                if let Some(text) = fleet.print(&only.name, command.as_str(), now) {
-                    observation.printed.push((*command, text));
-                }
+        for name in &self.miniclusters {
+            if !observation.miniclusters.iter().any(|known| known.name == *name) {
+                let absent = MiniClusterView { name: name.clone(), ..MiniClusterView::default() };
+                observation.miniclusters.push(absent);
+            }
+        }
+        observation.miniclusters.sort_by(|one, other| one.name.cmp(&other.name));
+        for (name, command) in &self.printed {
+            if let Some(text) = fleet.print(name, command.as_str(), now) {
+                observation.printed.push((name.clone(), *command, text));
             }
         }
     }
@@ -126,12 +146,38 @@ impl Viewer {
     }
 }
 
+/// Objects that the scenario applies: they are shown from the start, as not existing yet.
+fn named(scenario: &Scenario, name: impl Fn(&Manifest) -> Option<&Arc<str>>) -> Vec<String> {
+    let manifests = scenario.steps.iter().flat_map(|step| match &step.action.value {
+        Action::Apply(manifests) => manifests.as_slice(),
+        _ => &[],
+    });
+    let mut names: Vec<String> = manifests.filter_map(name).map(|name| name.to_string()).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The commands of Flux that the scenario pastes tables of, and at which leads.
+fn printed(scenario: &Scenario) -> Vec<(String, TableCommand)> {
+    let clauses = scenario.steps.iter().flat_map(|step| &step.expect).flat_map(|expect| &expect.clauses);
+    let command = |clause: &Clause| match &clause.claim {
+        Claim::Table(table) => Some((table.minicluster.clone()?, table.command)),
+        _ => None,
+    };
+    let mut commands: Vec<_> = clauses.filter_map(command).collect();
+    commands.sort_unstable();
+    commands.dedup();
+    commands
+}
+
 fn minicluster_view(name: &str, minicluster: &MiniCluster, server: &Server) -> MiniClusterView {
     let job = server.job_by_key(minicluster.key());
     let instance = minicluster.instance();
     let count = |ranks: usize| i64::try_from(ranks).unwrap_or(i64::MAX);
     MiniClusterView {
         name: name.to_owned(),
+        exists: true,
         spec: MiniClusterSpecView { size: minicluster.spec().size.into() },
         status: MiniClusterStatusView {
             size: job.map_or(0, |job| job.status.active.into()),

@@ -1,6 +1,8 @@
 use super::*;
 use crate::observation::PodView;
 
+const ALL: Known = Known { only_job: true, only_minicluster: true };
+
 #[test]
 fn conditions_with_a_meaning_are_accepted() {
     for text in [
@@ -20,7 +22,7 @@ fn conditions_with_a_meaning_are_accepted() {
         "pods.exists_one(p, p.labels.exists(l, l == \"a=b\"))",
         "job.parallelism - job.active == 0 ? true : job.complete",
     ] {
-        if let Err(error) = compile(text, true) {
+        if let Err(error) = compile(text, ALL) {
             panic!("{text}: {error:?}");
         }
     }
@@ -42,7 +44,7 @@ fn conditions_without_a_meaning_are_refused_where_they_are_wrong() {
             "the CEL expression is wrong: a text is compared with a number",
         ),
     ] {
-        let error = compile(text, true).expect_err(text);
+        let error = compile(text, ALL).expect_err(text);
         assert_eq!(
             (&text[error.span.clone()], error.problem.to_string().as_str()),
             (place, problem),
@@ -63,7 +65,7 @@ fn syntax_errors_have_a_place() {
         "a ? b",
         "job.active == 2 )",
     ] {
-        let error = compile(text, true).expect_err(text);
+        let error = compile(text, ALL).expect_err(text);
         assert!(matches!(error.problem, Problem::CelSyntax(_)), "{text}: {error:?}");
         assert!(error.span.start <= text.len(), "{text}: {error:?}");
     }
@@ -82,13 +84,13 @@ fn deep_and_long_conditions_end_with_a_limit() {
         format!("{}1", chain("1?1:", 400)),
         chain("[", 1_000),
     ] {
-        assert!(compile(&text, true).is_err(), "{}", &text[..20]);
+        assert!(compile(&text, ALL).is_err(), "{}", &text[..20]);
     }
 }
 
 #[test]
 fn the_only_job_has_a_variable_of_its_own() {
-    let error = compile("job.active == 2", false).expect_err("several Jobs");
+    let error = compile("job.active == 2", Known { only_job: false, ..ALL }).expect_err("several Jobs");
     assert_eq!(error.problem.to_string(), "the CEL expression is wrong: unknown variable `job`");
     assert!(error.help.contains("jobs.exists"));
 }
@@ -102,11 +104,24 @@ fn conditions_are_evaluated_over_what_is_there() {
         now: 12.5,
         ..Observation::default()
     };
-    let holds = |text: &str| compile(text, true).expect(text).holds(&observation);
+    let holds = |text: &str| compile(text, ALL).expect(text).holds(&observation);
     assert_eq!(holds("pods.exists(p, p.index == 1 && p.phase == 'Failed')"), Ok(true));
     assert_eq!(holds("pods.all(p, p.phase == 'Running')"), Ok(false));
     assert_eq!(holds("job.active == 1 && now > 12 && now < 13.0"), Ok(true));
     assert_eq!(holds("pods.filter(p, p.index != null).map(p, p.index) == [0, 1]"), Ok(true));
     assert_eq!(holds("job.completions == null"), Ok(true));
     assert!(holds("pods[7].ready").is_err());
+}
+
+#[test]
+fn the_only_minicluster_must_be_the_only_one() {
+    for text in ["minicluster.spec.size == 2", "flux.online == 2"] {
+        let error = compile(text, Known { only_minicluster: false, ..ALL }).expect_err(text);
+        assert!(error.problem.to_string().contains("unknown variable"), "{}", error.problem);
+        assert!(compile(text, ALL).is_ok(), "{text}");
+    }
+    assert!(
+        compile("miniclusters.exists(m, m.flux.online == 2)", Known { only_minicluster: false, ..ALL })
+            .is_ok()
+    );
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use cel::Program;
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
 
-use super::CelError;
+use super::{CelError, Known};
 use crate::error::{Problem, suggest};
 use crate::observation::Observation;
 
@@ -107,13 +107,17 @@ impl Type {
 }
 
 /// Checks all names and types of a program, and that it yields true or false.
-pub(super) fn check(program: &Program, text: &str, has_job: bool) -> Result<(), CelError> {
+pub(super) fn check(program: &Program, text: &str, known: Known) -> Result<(), CelError> {
     let mut variables: Vec<(String, Type)> =
         match Type::of(&serde_json::Value::Object(Observation::sample().variables())) {
             Type::Record(fields) => fields,
             _ => Vec::new(),
         };
-    variables.retain(|(name, _)| has_job || name != "job");
+    variables.retain(|(name, _)| match &**name {
+        "job" => known.only_job,
+        "minicluster" | "flux" => known.only_minicluster,
+        _ => true,
+    });
     let mut checker = Checker { program, text, variables, depth: 0, loops: 0 };
     let root = program.expression();
     let found = checker.type_of(root)?;

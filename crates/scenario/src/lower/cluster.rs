@@ -58,19 +58,15 @@ pub(super) fn spec(
 
 /// What is in the images of MiniClusters.
 fn flux(file: &Source<'_>, raw: raw::Flux) -> Result<FluxSpec, ScenarioError> {
-    let version = match &raw.version {
-        None => FluxVersion::V0_61,
-        Some(written) => {
-            let text = Spanned { value: written.value.0.clone(), span: written.span.clone() };
-            let known: Vec<_> = FluxVersion::ALL.iter().map(|version| (version.full(), *version)).collect();
-            file.word(&text, "version of flux-core", &known)?
-        }
+    let versions = match &raw.version {
+        None => VersionRange::only(FluxVersion::V0_61),
+        Some(written) => file.read(written, text::versions)?,
     };
     let pid1 = match raw.pid1.map(|pid1| pid1.value) {
         Some(raw::Pid1::Broker) => Pid1::Broker,
         Some(raw::Pid1::Shell) | None => Pid1::Shell,
     };
-    Ok(FluxSpec { version, pid1, has_view: raw.view.unwrap_or(true) })
+    Ok(FluxSpec { versions, pid1, has_view: raw.view.unwrap_or(true) })
 }
 
 /// Which calls go wrong.

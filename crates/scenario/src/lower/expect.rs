@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::Source;
 use super::scope::Scope;
 use crate::ast::{
-    Action, Claim, Clause, Expectation, JobClaim, RefusedClaim, Spanned, Table, TableCommand, VersionRange,
-    When,
+    Action, Claim, Clause, Expectation, FluxVersion, JobClaim, RefusedClaim, Release, Spanned, Table,
+    TableCommand, VersionRange, When,
 };
 use crate::error::{Problem, ScenarioError, suggest};
 use crate::yaml::de::Verbatim;
@@ -20,10 +20,11 @@ pub(super) fn expectations(
     file: &Source<'_>,
     scope: &Scope,
     versions: VersionRange,
+    flux: VersionRange<FluxVersion>,
     action: &Action,
     expectations: Vec<Spanned<raw::Expectation>>,
 ) -> Result<Vec<Expectation>, ScenarioError> {
-    let reader = Reader { file, scope, versions, action };
+    let reader = Reader { file, scope, versions, flux, action };
     expectations.into_iter().map(|expectation| reader.read(expectation)).collect()
 }
 
@@ -31,13 +32,15 @@ struct Reader<'a> {
     file: &'a Source<'a>,
     scope: &'a Scope,
     versions: VersionRange,
+    flux: VersionRange<FluxVersion>,
     action: &'a Action,
 }
 
 impl Reader<'_> {
     fn read(&self, expectation: Spanned<raw::Expectation>) -> Result<Expectation, ScenarioError> {
         let Spanned { value: mut raw, span } = expectation;
-        let versions = raw.kubernetes.take().map(|written| self.versions(&written)).transpose()?;
+        let versions = raw.kubernetes.take().map(|it| self.versions(&it, self.versions)).transpose()?;
+        let flux = raw.flux.take().map(|it| self.flux_versions(&it)).transpose()?;
         let (when, mut clauses) = self.when(&mut raw)?;
         let is_condition_only = matches!(when.value, When::Never | When::Before);
         let first = clauses.len();
@@ -65,19 +68,35 @@ impl Reader<'_> {
                 "add `kubectl get pods: |` with a table, `job: {…}`, `that: …` or `refused: {…}`",
             ));
         }
-        Ok(Expectation { span, versions, when: when.value, clauses })
+        Ok(Expectation { span, versions, flux, when: when.value, clauses })
     }
 
-    fn versions(&self, written: &Spanned<Verbatim>) -> Result<VersionRange, ScenarioError> {
+    fn flux_versions(&self, written: &Spanned<Verbatim>) -> Result<VersionRange<FluxVersion>, ScenarioError> {
+        if self.scope.has_miniclusters() {
+            return self.versions(written, self.flux);
+        }
+        let problem = Problem::Invalid("the expectation would never be looked at".to_owned());
+        Err(self
+            .file
+            .error(written.span.clone(), problem, "no step applies a MiniCluster")
+            .with_help("remove it"))
+    }
+
+    /// Versions that the expectation speaks of, some of which must be the scenario's.
+    fn versions<V: Release>(
+        &self,
+        written: &Spanned<Verbatim>,
+        whole: VersionRange<V>,
+    ) -> Result<VersionRange<V>, ScenarioError> {
         let range = self.file.read(written, text::versions)?;
-        if range.first <= self.versions.last && range.last >= self.versions.first {
+        if range.overlaps(&whole) {
             return Ok(range);
         }
         let problem = Problem::Invalid("the expectation would never be looked at".to_owned());
         Err(self
             .file
             .error(written.span.clone(), problem, "none of the scenario's versions")
-            .with_help(format!("the scenario is about {} to {}", self.versions.first, self.versions.last)))
+            .with_help(format!("the scenario is about {whole}")))
     }
 
     /// The word on time, and the conditions that stand within it.
@@ -132,14 +151,28 @@ impl Reader<'_> {
             (TableCommand::Events, raw.events.take()),
             (TableCommand::FluxResourceList, raw.flux_resource_list.take()),
             (TableCommand::FluxResourceStatus, raw.flux_resource_status.take()),
+            (TableCommand::FluxResourceDrain, raw.flux_resource_drain.take()),
             (TableCommand::FluxJobs, raw.flux_jobs.take()),
+            (TableCommand::FluxOverlayStatus, raw.flux_overlay_status.take()),
+            (TableCommand::FluxHostlist, raw.flux_hostlist.take()),
         ];
+        let named = raw.minicluster.take();
+        if let Some(name) = &named {
+            self.scope.minicluster(self.file, name, usize::MAX)?;
+            if !tables.iter().any(|(command, table)| command.is_of_flux() && table.is_some()) {
+                let problem = Problem::Invalid("`minicluster` says whose Flux prints a table".to_owned());
+                let help = "add `flux resource list: |` with a table";
+                return Err(self.file.error(name.span.clone(), problem, "no table of Flux").with_help(help));
+            }
+        }
         for (command, table) in tables {
             if let Some(Spanned { value: text, span }) = table {
-                if command.is_of_flux() {
-                    self.scope.only_minicluster(self.file, &span)?;
-                }
-                let table = self.table(command, &text, &span)?;
+                let mut table = self.table(command, &text, &span)?;
+                table.minicluster = match (command.is_of_flux(), &named) {
+                    (false, _) => None,
+                    (true, Some(name)) => Some(name.value.clone()),
+                    (true, None) => Some(self.scope.only_minicluster(self.file, &span)?.to_owned()),
+                };
                 clauses.push(Clause { span, claim: Claim::Table(table) });
             }
         }
@@ -172,7 +205,11 @@ impl Reader<'_> {
 
     fn condition(&self, written: Spanned<Verbatim>) -> Result<Clause, ScenarioError> {
         let Spanned { value: Verbatim(text), span } = written;
-        match cel::compile(&text, self.scope.only_job().is_some()) {
+        let known = cel::Known {
+            only_job: self.scope.only_job().is_some(),
+            only_minicluster: self.scope.has_one_minicluster(),
+        };
+        match cel::compile(&text, known) {
             Ok(expression) => Ok(Clause { span, claim: Claim::Cel(expression) }),
             Err(error) => {
                 let place = self.file.within(&span, &text, &error.span);

@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::FileLoader;
-use crate::ast::{Scenario, SourceFile, Spanned};
+use crate::ast::{Scenario, SourceFile, Spanned, VersionRange};
 use crate::error::{Problem, ScenarioError, suggest};
 use crate::text::TextError;
 use crate::yaml::de::{Strictness, Verbatim, from_node};
@@ -55,14 +55,14 @@ pub(crate) fn scenario(source: &Arc<SourceFile>, loader: &dyn FileLoader) -> Res
     }
     let versions = match &raw.spec.kubernetes {
         Some(written) => file.read(written, text::versions)?,
-        None => file.all_versions(),
+        None => VersionRange::ALL,
     };
     check_steps(&file, &raw.spec.steps)?;
     let cluster = cluster::spec(&file, root, raw.spec.cluster.unwrap_or_default(), versions)?;
     let applied = steps::manifests(&file, root, &raw.spec.steps.value, loader)?;
     let scope = scope::Scope::new(&file, root, &cluster, &raw.spec.steps.value, &applied)?;
     let workloads = cluster::workloads(&file, &scope, raw.spec.workloads.unwrap_or_default())?;
-    let steps = steps::steps(&file, root, &scope, versions, raw.spec.steps, applied)?;
+    let steps = steps::steps(&file, root, &scope, versions, cluster.flux.versions, raw.spec.steps, applied)?;
     Ok(Scenario {
         name: raw.metadata.name.value,
         source: Arc::clone(source),
@@ -173,11 +173,6 @@ impl Source<'_> {
         }
         let problem = Problem::Invalid(format!("{what} count from 1"));
         Err(self.error(written.span.clone(), problem, "here").with_help("write 1 for the first"))
-    }
-
-    fn all_versions(&self) -> crate::ast::VersionRange {
-        use towtank_model::version::KubernetesVersion;
-        crate::ast::VersionRange { first: KubernetesVersion::OLDEST, last: KubernetesVersion::NEWEST }
     }
 
     /// The place of a part of a text in the file: texts may be quoted, or stand in an indented block. The whole text's

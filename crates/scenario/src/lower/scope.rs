@@ -142,6 +142,16 @@ impl Scope {
         Err(file.error(name.span.clone(), problem, "no step before applies it").with_help(help))
     }
 
+    /// Some step applies one.
+    pub(crate) fn has_miniclusters(&self) -> bool {
+        !self.miniclusters.is_empty()
+    }
+
+    /// `minicluster` and `flux` are clear.
+    pub(crate) fn has_one_minicluster(&self) -> bool {
+        self.miniclusters.len() == 1
+    }
+
     /// The only MiniCluster, for what does not name one.
     pub(crate) fn only_minicluster(
         &self,

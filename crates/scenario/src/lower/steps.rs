@@ -10,8 +10,8 @@ use super::scope::Scope;
 use super::{Source, expect};
 use crate::FileLoader;
 use crate::ast::{
-    Action, ControllerChange, Manifest, NodeChange, PodRef, Signal, SourceFile, Spanned, Step, VersionRange,
-    WatchKind,
+    Action, ControllerChange, FluxVersion, Manifest, NodeChange, PodRef, Signal, SourceFile, Spanned, Step,
+    VersionRange, WatchKind,
 };
 use crate::error::{Problem, ScenarioError};
 use crate::yaml::{Kind, Node};
@@ -93,6 +93,7 @@ pub(super) fn steps(
     root: &Node,
     scope: &Scope,
     versions: VersionRange,
+    flux: VersionRange<FluxVersion>,
     steps: Spanned<Vec<Spanned<raw::Step>>>,
     applied: Vec<Applied>,
 ) -> Result<Vec<Step>, ScenarioError> {
@@ -104,7 +105,7 @@ pub(super) fn steps(
         check_single(file, root, number)?;
         let action = actions.read(&mut step, applied, patch)?;
         let expect = step.expect.take().map_or_else(Vec::new, |expect| expect.value);
-        let expect = expect::expectations(file, scope, versions, &action.value, expect)?;
+        let expect = expect::expectations(file, scope, versions, flux, &action.value, expect)?;
         let name = Spanned { value: step.name.value.0, span: step.name.span };
         Ok(Step { name, action, expect })
     });

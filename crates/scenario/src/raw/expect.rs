@@ -14,6 +14,9 @@ pub(crate) struct Expectation {
     /// Versions that it speaks of, within those of the scenario.
     #[serde(default)]
     pub(crate) kubernetes: Option<Spanned<Verbatim>>,
+    /// Versions of flux-core that it speaks of, within those of `spec.cluster.flux`.
+    #[serde(default)]
+    pub(crate) flux: Option<Spanned<Verbatim>>,
     /// At some instant up to this time after the step's action (`60s`).
     #[serde(default)]
     pub(crate) within: Option<Spanned<Verbatim>>,
@@ -47,6 +50,18 @@ pub(crate) struct Expectation {
     /// What `flux resource status` prints: STATE UP NNODES NODELIST.
     #[serde(default, rename = "flux resource status")]
     pub(crate) flux_resource_status: Option<Spanned<String>>,
+    /// What `flux resource drain` prints: TIME STATE REASON NODELIST.
+    #[serde(default, rename = "flux resource drain")]
+    pub(crate) flux_resource_drain: Option<Spanned<String>>,
+    /// What `flux overlay status` prints, line by line.
+    #[serde(default, rename = "flux overlay status")]
+    pub(crate) flux_overlay_status: Option<Spanned<String>>,
+    /// What `flux hostlist` prints.
+    #[serde(default, rename = "flux hostlist")]
+    pub(crate) flux_hostlist: Option<Spanned<String>>,
+    /// The MiniCluster at whose lead the commands of Flux are typed, where there are several.
+    #[serde(default)]
+    pub(crate) minicluster: Option<Spanned<String>>,
     /// What `flux jobs -a` prints: JOBID USER NAME ST NTASKS NNODES TIME INFO.
     #[serde(default, rename = "flux jobs -a")]
     pub(crate) flux_jobs: Option<Spanned<String>>,

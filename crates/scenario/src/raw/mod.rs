@@ -141,7 +141,7 @@ pub(crate) struct Cluster {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Flux {
-    /// Version of flux-core: `0.50.0`, `0.61.2` (the default) or `0.88.0`.
+    /// Versions of flux-core that it is true of: `0.50.0`, `0.61.2` (the default), `0.88.0`, `0.61.2..0.88.0` or `all`.
     #[serde(default)]
     pub(crate) version: Option<Spanned<Verbatim>>,
     /// What gets SIGTERM in the pods: `shell` (the default), which keeps it to itself, or `broker`, which leaves Flux in order.

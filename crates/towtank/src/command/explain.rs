@@ -5,9 +5,8 @@ use std::process::ExitCode;
 use towtank_lockstep::explain;
 use towtank_lockstep::runner::{self, Limits, Setting};
 use towtank_lockstep::virtual_world::ModelWorld;
-use towtank_model::version::KubernetesVersion;
 use towtank_report::human;
-use towtank_scenario::ast::Scenario;
+use towtank_scenario::ast::{Release, Scenario, Stack, VersionRange};
 
 use crate::args::ExplainArguments;
 use crate::failure::{AGREE, DISAGREE, Failure};
@@ -17,9 +16,9 @@ use crate::files;
 pub(crate) fn run(arguments: &ExplainArguments) -> Result<ExitCode, Failure> {
     let scenario = files::read(&arguments.path).map_err(|error| Failure::Scenarios(vec![error]))?;
     let step_index = find_step(&scenario, &arguments.step)?;
-    let version = find_version(&scenario, arguments.kubernetes)?;
-    let mut world = ModelWorld::new(&scenario, version, arguments.seed)?;
-    let setting = Setting { version, seed: arguments.seed };
+    let stack = find_stack(&scenario, arguments)?;
+    let mut world = ModelWorld::new(&scenario, stack, arguments.seed)?;
+    let setting = Setting { stack, seed: arguments.seed };
     let (run, before) = runner::play_step(&scenario, &mut world, setting, Limits::default(), step_index);
     let step = &run.steps[step_index];
     if let Some(failure) = &run.failure
@@ -31,7 +30,7 @@ pub(crate) fn run(arguments: &ExplainArguments) -> Result<ExitCode, Failure> {
     }
     let at = step.at.map_or_else(String::new, |at| format!(", t={at} to t={}", run.ended));
     let mut text = format!(
-        "{}, step {} `{}` (Kubernetes {version}, seed {}){at}\n",
+        "{}, step {} `{}` (Kubernetes {stack}, seed {}){at}\n",
         scenario.name,
         step_index + 1,
         step.name,
@@ -61,17 +60,29 @@ fn find_step(scenario: &Scenario, wanted: &str) -> Result<usize, Failure> {
     })
 }
 
-fn find_version(
+fn find_stack(scenario: &Scenario, arguments: &ExplainArguments) -> Result<Stack, Failure> {
+    let kubernetes = told(scenario, "Kubernetes", scenario.versions, arguments.kubernetes)?;
+    let flux = told(scenario, "Flux", scenario.cluster.flux.versions, arguments.flux)?;
+    // The newest Kubernetes, and the oldest Flux: with that one the reference was recorded.
+    let stacks = scenario.stacks(kubernetes, flux);
+    let oldest = stacks.first().and_then(|stack| stack.flux);
+    let stack = stacks.into_iter().rfind(|stack| stack.flux == oldest);
+    stack.ok_or_else(|| Failure::Usage(format!("{} speaks of no version", scenario.name)))
+}
+
+/// The version that is wanted, or all of the scenario's.
+fn told<V: Release>(
     scenario: &Scenario,
-    wanted: Option<KubernetesVersion>,
-) -> Result<KubernetesVersion, Failure> {
-    let range = scenario.versions;
+    of: &str,
+    range: VersionRange<V>,
+    wanted: Option<V>,
+) -> Result<VersionRange<V>, Failure> {
     match wanted {
-        None => Ok(range.last),
-        Some(version) if range.first <= version && version <= range.last => Ok(version),
+        None => Ok(range),
+        Some(version) if range.contains(version) => Ok(VersionRange::only(version)),
         Some(version) => Err(Failure::Usage(format!(
-            "{} does not speak of Kubernetes {version}: it is true of {} to {}",
-            scenario.name, range.first, range.last
+            "{} does not speak of {of} {version}: it is true of {range}",
+            scenario.name
         ))),
     }
 }

@@ -11,7 +11,7 @@ use towtank_lockstep::recording::{self, Recording};
 use towtank_lockstep::run::Run;
 use towtank_lockstep::session::{self, Task};
 use towtank_lockstep::world::WorldKind;
-use towtank_scenario::ast::{Scenario, VersionRange};
+use towtank_scenario::ast::{Scenario, Stack, VersionRange};
 
 use crate::args::RecordArguments;
 use crate::failure::{AGREE, DISAGREE, Failure, plural};
@@ -91,14 +91,16 @@ impl Outcome {
 }
 
 fn tasks(scenarios: &[Arc<Scenario>], ranges: &[VersionRange]) -> Vec<Task> {
-    let is_wanted = |version| ranges.iter().any(|range| (range.first..=range.last).contains(&version));
+    let is_wanted = |stack: &Stack| ranges.iter().any(|range| range.contains(stack.kubernetes));
     let of_scenario = |scenario: &Arc<Scenario>| -> Vec<Task> {
-        session::versions(scenario, scenario.versions)
-            .filter(|version| is_wanted(*version))
-            .map(|version| Task {
+        scenario
+            .recorded_stacks()
+            .into_iter()
+            .filter(is_wanted)
+            .map(|stack| Task {
                 scenario: scenario.clone(),
                 world: WorldKind::Reference,
-                version,
+                stack,
                 seed: recording::SEED,
             })
             .collect()
@@ -126,7 +128,7 @@ fn keep(
     // Of another scenario, or of none: all is made anew, and shown as a difference.
     let known = Recording::load(path).ok().filter(|known| known.scenario() == scenario.name);
     let mut made = known.unwrap_or_else(|| Recording::new(&scenario.name));
-    made.keep(session::versions(scenario, scenario.versions));
+    made.keep(&scenario.versions);
     for run in runs {
         match &run.failure {
             None => made.take(run),

@@ -16,7 +16,7 @@ use towtank_lockstep::session::{self, Task};
 use towtank_lockstep::world::WorldKind;
 use towtank_lockstep::{trace_text, verdict};
 use towtank_report::{ScenarioReport, Summary, human, json, junit};
-use towtank_scenario::ast::Scenario;
+use towtank_scenario::ast::{Scenario, Stack, VersionRange};
 
 use crate::args::{Format, RunArguments};
 use crate::failure::{AGREE, DISAGREE, Failure};
@@ -81,7 +81,7 @@ fn refuse_twins(scenarios: &[Arc<Scenario>]) -> Result<(), Failure> {
 /// Nothing is left out silently: names the scenarios that are true of none of the versions asked for.
 fn tell_left_out(scenarios: &[Arc<Scenario>], arguments: &RunArguments) {
     let is_left_out =
-        |scenario: &&Arc<Scenario>| session::versions(scenario, arguments.kubernetes).next().is_none();
+        |scenario: &&Arc<Scenario>| scenario.stacks(arguments.kubernetes, arguments.flux).is_empty();
     let names: Vec<&str> = scenarios.iter().filter(is_left_out).map(|scenario| &*scenario.name).collect();
     if !names.is_empty() {
         eprintln!("not played, for they are not true of the versions asked for: {}", names.join(", "));
@@ -95,19 +95,15 @@ fn tasks(scenarios: &[Arc<Scenario>], arguments: &RunArguments) -> Result<Vec<Ta
     let mut tasks = Vec::new();
     for scenario in scenarios {
         for &world in &worlds {
-            for version in session::versions(scenario, arguments.kubernetes) {
-                tasks.push(Task { scenario: scenario.clone(), world, version, seed: arguments.seed });
+            for stack in scenario.stacks(arguments.kubernetes, arguments.flux) {
+                tasks.push(Task { scenario: scenario.clone(), world, stack, seed: arguments.seed });
             }
         }
     }
     if tasks.is_empty() {
-        let range = arguments.kubernetes;
-        let wanted = if range.first == range.last {
-            range.first.to_string()
-        } else {
-            format!("{} to {}", range.first, range.last)
-        };
-        return Err(Failure::Usage(format!("no scenario speaks of Kubernetes {wanted}")));
+        let (kubernetes, flux) = (arguments.kubernetes, arguments.flux);
+        let flux = if flux == VersionRange::ALL { String::new() } else { format!(" with Flux {flux}") };
+        return Err(Failure::Usage(format!("no scenario speaks of Kubernetes {kubernetes}{flux}")));
     }
     Ok(tasks)
 }
@@ -139,10 +135,10 @@ fn reports(tasks: &[Task], runs: Vec<Run>) -> Vec<ScenarioReport> {
     for report in &mut reports {
         let mut first: BTreeMap<_, &Run> = BTreeMap::new();
         for run in &report.runs {
-            match first.get(&run.version) {
+            match first.get(&run.stack) {
                 Some(other) => report.pairs.push(verdict::compare(other, run)),
                 None => {
-                    first.insert(run.version, run);
+                    first.insert(run.stack, run);
                 }
             }
         }
@@ -157,7 +153,7 @@ fn compare_with_recordings(reports: &mut [ScenarioReport]) -> Result<(), Failure
             continue;
         };
         let played = report.runs.iter().filter(|run| run.world != WorldKind::Reference);
-        report.pairs.extend(played.filter_map(|run| recording.judge(run)));
+        report.pairs.extend(played.filter_map(|run| recording.judge(&report.scenario, run)));
     }
     Ok(())
 }
@@ -192,12 +188,14 @@ fn write_all(
         Format::Json => write("report.json", text)?,
         Format::Junit => write("junit.xml", text)?,
     }
-    let deserves_a_trace = |report: &ScenarioReport, run: &Run| !run.passed() || report.diverges(run.version);
+    let deserves_a_trace = |report: &ScenarioReport, run: &Run| !run.passed() || report.diverges(run.stack);
     for run in
         reports.iter().flat_map(|report| report.runs.iter().filter(|run| deserves_a_trace(report, run)))
     {
-        let name =
-            format!("{}.{}.{}.{}.trace.txt", file_name(&run.scenario), run.world, run.version, run.seed);
+        let Stack { kubernetes, flux } = run.stack;
+        let flux = flux.map_or_else(String::new, |flux| format!(".flux-{flux}"));
+        let scenario = file_name(&run.scenario);
+        let name = format!("{scenario}.{}.{kubernetes}{flux}.{}.trace.txt", run.world, run.seed);
         let mut lines = String::new();
         for line in trace_text::lines(&run.trace) {
             // Writing to a string cannot fail.

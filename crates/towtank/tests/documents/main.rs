@@ -37,7 +37,7 @@ impl Sight {
         let is_seen = |run: &Run| match run.failure.as_ref().map(|failure| &failure.cause) {
             None => false,
             Some(FailureCause::Happened { claim }) if claim.contains(self.seen) => true,
-            Some(cause) => panic!("{} in {} {}: {cause}", self.scenario, run.world, run.version),
+            Some(cause) => panic!("{} in {} {}: {cause}", self.scenario, run.world, run.stack),
         };
         let mut play = |version| {
             let model = session::play_model(&scenario, version, 1).expect("the model can be set up");
@@ -49,9 +49,8 @@ impl Sight {
             }
             seen
         };
-        let told: Vec<_> = session::versions(&scenario, scenario.versions).collect();
         KubernetesVersion::all()
-            .map(|version| (version, told.contains(&version).then(|| play(version))))
+            .map(|version| (version, scenario.versions.contains(version).then(|| play(version))))
             .collect()
     }
 
@@ -62,7 +61,7 @@ impl Sight {
         let step = step.unwrap_or_else(|| panic!("{} has no step `{}`", self.scenario, self.step));
         let span = step.name.span.clone();
         let clauses = vec![Clause { span: span.clone(), claim: Claim::Cel(condition) }];
-        step.expect.insert(0, Expectation { span, versions: None, when: When::Never, clauses });
+        step.expect.insert(0, Expectation { span, versions: None, flux: None, when: When::Never, clauses });
     }
 
     /// The file as a link from `docs/`.
