@@ -169,6 +169,7 @@ fn scenario(steps: Vec<Step>) -> Scenario {
             flux: towtank_scenario::ast::FluxSpec {
                 versions: VersionRange::only(towtank_scenario::ast::FluxVersion::V0_61),
                 pid1: towtank_scenario::ast::Pid1::Shell,
+                has_view: true,
             },
             manual_pods: true,
         },

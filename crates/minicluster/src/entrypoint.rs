@@ -29,7 +29,7 @@ pub(crate) enum Stage {
     Waiting,
     /// Its broker runs and finds no other: it is not a rank of the instance.
     Unreachable,
-    /// A newer pod has taken its rank over; its broker is of no more consequence.
+    /// A newer pod has taken its rank over; its broker runs on until it learns that.
     Superseded,
 }
 
@@ -41,6 +41,8 @@ pub(crate) struct Entrypoint {
     pub(crate) stage: Stage,
     /// The lead's command, once it is submitted.
     pub(crate) job: Option<JobId>,
+    /// The former instance that its broker is of, if it is not the MiniCluster's own.
+    pub(crate) former: Option<u64>,
 }
 
 /// What becomes of the script when its broker has ended.
@@ -54,7 +56,7 @@ pub(crate) enum Next {
 
 impl Entrypoint {
     pub(crate) const fn new(pod: Uid, rank: u32) -> Self {
-        Self { pod, rank, stage: Stage::Stopped, job: None }
+        Self { pod, rank, stage: Stage::Stopped, job: None, former: None }
     }
 
     pub(crate) const fn is_lead(&self) -> bool {

@@ -121,6 +121,8 @@ pub struct FluxSpec {
     pub versions: VersionRange<FluxVersion>,
     /// What gets SIGTERM in the pods.
     pub pid1: Pid1,
+    /// An init container copies Flux into the pods; without it, Flux is in their image.
+    pub has_view: bool,
 }
 
 /// One entry of `spec.workloads`: the first that matches a new pod decides what its containers do. Without any, a

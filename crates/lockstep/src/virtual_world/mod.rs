@@ -155,9 +155,10 @@ fn configuration(
 
 /// No MiniCluster yet.
 fn fleet(cluster: &ClusterSpec, stack: Stack, timing: &'static TimingProfile) -> Fleet {
-    let FluxSpec { versions, pid1 } = cluster.flux;
+    let FluxSpec { versions, pid1, has_view } = cluster.flux;
     let flux = stack.flux.unwrap_or(versions.first);
-    Fleet::new(Settings { flux, cores: cluster.cores_per_node, pid1, timing, operator: cluster.operator })
+    let (cores, operator) = (cluster.cores_per_node, cluster.operator);
+    Fleet::new(Settings { flux, cores, pid1, timing, operator, has_view })
 }
 
 fn controller_config(cluster: &ClusterSpec, timing: &TimingProfile) -> ControllerConfig {

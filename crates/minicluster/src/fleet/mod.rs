@@ -5,6 +5,7 @@
 //! knows nothing of pods.
 
 mod commands;
+mod former;
 mod operator;
 mod pods;
 
@@ -24,6 +25,7 @@ use towtank_model::time::Time;
 
 pub use self::commands::has_failed;
 use crate::contract;
+use self::former::Former;
 pub use crate::entrypoint::Pid1;
 use crate::entrypoint::{Entrypoint, Stage};
 pub use crate::operator::Operator;
@@ -39,10 +41,12 @@ pub struct Settings {
     pub cores: u32,
     /// What gets SIGTERM in the pods.
     pub pid1: Pid1,
-    /// How long the operator's watch and calls take.
+    /// How long the operator's watch and calls take, and how fast the brokers are.
     pub timing: &'static TimingProfile,
     /// Whose operator it is.
     pub operator: Operator,
+    /// Pods have the init container that copies Flux into them; without it, Flux is in the image (recordings/kind).
+    pub has_view: bool,
 }
 
 impl Default for Settings {
@@ -53,6 +57,7 @@ impl Default for Settings {
             pid1: Pid1::Shell,
             timing: TimingProfile::instant(),
             operator: Operator::Contract,
+            has_view: true,
         }
     }
 }
@@ -101,6 +106,8 @@ pub struct MiniCluster {
     ranks: BTreeMap<u32, Uid>,
     /// The pod whose statedir the lead has written to.
     lead_disk: Option<Uid>,
+    /// The Job whose pods the instance is made of.
+    served: Option<Uid>,
     /// Why the operator cannot do what is wanted, in its own words or the API server's.
     refusal: Option<String>,
     /// Why the lead cannot run its command.
@@ -182,6 +189,8 @@ impl MiniCluster {
 enum Timer {
     Reconcile(Arc<str>),
     Retry(Uid),
+    /// The broker of a pod learns that a newer one has its rank.
+    Dropped(Uid),
 }
 
 /// All MiniClusters of a simulation.
@@ -193,6 +202,8 @@ pub struct Fleet {
     scripts: BTreeMap<Uid, (Arc<str>, Entrypoint)>,
     /// Headless services, by namespace and name: the MiniCluster whose pods each leads to.
     services: BTreeMap<(Arc<str>, Arc<str>), Arc<str>>,
+    /// Instances that others have taken the place of.
+    former: BTreeMap<u64, Former>,
     timers: BTreeMap<(Time, u64), Timer>,
     sequence: u64,
     exits: Vec<(Uid, i32)>,
@@ -251,13 +262,17 @@ impl Application for Fleet {
 
     fn next_time(&self) -> Option<Time> {
         let timer = self.timers.keys().next().map(|(at, _)| *at);
-        let instances = self.clusters.values().filter_map(|cluster| cluster.instance.next_time()).map(time);
-        instances.chain(timer).min()
+        let instances = self.clusters.values().map(|cluster| &cluster.instance);
+        let instances = instances.chain(self.former.values().map(|former| &former.instance));
+        instances.filter_map(Instance::next_time).map(time).chain(timer).min()
     }
 
     fn fire(&mut self, ctx: &mut Context<'_>) {
         for cluster in self.clusters.values_mut() {
             cluster.instance.advance(instant(ctx.now), &mut Lots(ctx.random));
+        }
+        for former in self.former.values_mut() {
+            former.instance.advance(instant(ctx.now), &mut Lots(ctx.random));
         }
         self.settle(ctx.now);
         while let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= ctx.now) {
@@ -268,6 +283,7 @@ impl Application for Fleet {
                         self.start_broker(pod, ctx);
                     }
                 }
+                Timer::Dropped(pod) => self.broker_dropped(pod, ctx.now),
             }
         }
         self.attend_to_leads(ctx);

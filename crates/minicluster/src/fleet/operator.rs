@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use towtank_flux::Scheduler;
 use towtank_flux::instance::{Instance, Setup};
+use towtank_flux::latency::{Latencies, Place};
 use towtank_flux::overlay::Quorum;
+use towtank_model::cluster::TimingProfile;
 use towtank_model::engine::{Distribution, Purpose};
 use towtank_model::objects::ObjectKey;
 use towtank_model::server::{Actor, ApiError, PodPatch, Propagation};
@@ -108,10 +110,12 @@ impl Fleet {
                 Propagation::Background,
             );
         }
+        // Its brokers go on until their pods are gone, whatever is created under its name.
+        self.retire(name);
         self.clusters.remove(name);
         self.services.retain(|_, of| **of != *name);
-        // Its pods are nobody's now, whatever is created under its name.
-        self.scripts.retain(|_, (of, _)| **of != *name);
+        // Scripts without a broker are nobody's now.
+        self.scripts.retain(|_, (of, script)| **of != *name || script.former.is_some());
         Ok(())
     }
 
@@ -128,6 +132,7 @@ impl Fleet {
             job: None,
             ranks: BTreeMap::new(),
             lead_disk: None,
+            served: None,
             refusal: None,
             lead_refusal: None,
             outcome: None,
@@ -140,6 +145,7 @@ impl Fleet {
         let scheduler = spec.scheduler().unwrap_or(Scheduler::Simple);
         let mut setup =
             Setup::new(self.settings.flux, scheduler, hosts(&key.name, spec), self.settings.cores);
+        setup.latencies = Latencies::of(self.settings.flux, place(self.settings.timing));
         setup.quorum = Quorum::Size(self.settings.operator.quorum(spec, spec.size));
         if let Some(topology) = spec.topology.as_deref().and_then(|topology| topology.parse().ok()) {
             setup.topology = topology;
@@ -162,6 +168,7 @@ impl Fleet {
             spec: &cluster.spec,
             status: &cluster.status,
             has_script: cluster.has_script,
+            has_view: self.settings.has_view,
             job: job.as_deref(),
             is_own: job.as_ref().is_some_and(|job| cluster.job == Some(job.uid)),
             pods: ctx.server.pods().map(|pod| &**pod).filter(|pod| pod.key.namespace == *namespace).collect(),
@@ -222,4 +229,9 @@ impl Fleet {
         }
         Ok(())
     }
+}
+
+/// Where the brokers run: the recordings of `instant` are those of the rig, the others were made in pods.
+fn place(timing: &TimingProfile) -> Place {
+    if timing == TimingProfile::instant() { Place::Rig } else { Place::Pods }
 }

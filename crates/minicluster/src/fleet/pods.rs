@@ -11,6 +11,7 @@ use towtank_model::objects::Uid;
 use towtank_model::simulation::Context;
 use towtank_model::time::Time;
 
+use super::former::instance_of;
 use super::{Fleet, Lots, Timer, instant};
 use crate::entrypoint::{Entrypoint, Next, Pid1, RETRY, Stage};
 use crate::spec::MiniClusterSpec;
@@ -24,27 +25,36 @@ impl Fleet {
         if cluster.job != Some(owner.uid) {
             return;
         }
+        let name = Arc::clone(&owner.name);
+        if cluster.served.is_some_and(|served| served != owner.uid) {
+            // The Job was made anew, and the pods of the old one may still run.
+            self.retire(&name);
+        }
+        if let Some(cluster) = self.clusters.get_mut(&name) {
+            cluster.served = Some(owner.uid);
+        }
         // A container that starts again runs the whole script again.
-        self.scripts.insert(uid, (Arc::clone(&owner.name), Entrypoint::new(uid, rank)));
+        self.scripts.insert(uid, (name, Entrypoint::new(uid, rank)));
         self.start_broker(uid, ctx);
     }
 
     /// SIGTERM.
     pub(super) fn process_told(&mut self, uid: Uid, ctx: &mut Context<'_>) {
         let Some((name, script)) = self.scripts.get_mut(&uid) else {
-            // Its MiniCluster is deleted, and nobody asks any more how its broker leaves.
+            // Its MiniCluster was deleted before its broker could find the others.
             if self.settings.pid1 == Pid1::Broker {
-                self.exits.push((uid, 0));
+                self.exits.push((uid, TERMINATED));
             }
             return;
         };
-        let Some(cluster) = self.clusters.get_mut(name) else { return };
+        let instance = instance_of(&mut self.clusters, &mut self.former, name, script.former);
         match (self.settings.pid1, script.stage) {
             (Pid1::Broker, Stage::Broker) => {
                 let (at, draw) = (instant(ctx.now), &mut Lots(ctx.random));
-                cluster.instance.advance(at, draw);
+                let Some(instance) = instance else { return };
+                instance.advance(at, draw);
                 // It runs: its stage says so.
-                let _ = cluster.instance.broker_terminated(at, script.rank, draw);
+                let _ = instance.broker_terminated(at, script.rank, draw);
             }
             (Pid1::Broker, _) => self.exits.push((uid, TERMINATED)),
             (Pid1::Shell, _) => {}
@@ -55,19 +65,29 @@ impl Fleet {
     pub(super) fn process_ended(&mut self, uid: Uid, ctx: &mut Context<'_>) {
         let Some((name, script)) = self.scripts.get_mut(&uid) else { return };
         let had_broker = std::mem::replace(&mut script.stage, Stage::Stopped) == Stage::Broker;
-        let Some(cluster) = self.clusters.get_mut(name) else { return };
+        let (rank, former) = (script.rank, script.former);
+        let Some(instance) = instance_of(&mut self.clusters, &mut self.former, name, former) else { return };
         if had_broker {
             let (at, draw) = (instant(ctx.now), &mut Lots(ctx.random));
-            cluster.instance.advance(at, draw);
+            instance.advance(at, draw);
             // It may have ended by itself at this very instant.
-            let _ = cluster.instance.broker_killed(at, script.rank, draw);
+            let _ = instance.broker_killed(at, rank, draw);
+            if let Some(id) = former.filter(|_| rank == 0) {
+                self.forsake(id, ctx);
+            }
         }
         self.settle(ctx.now);
     }
 
     pub(super) fn start_broker(&mut self, pod: Uid, ctx: &mut Context<'_>) {
+        let Some((name, script)) = self.scripts.get(&pod) else { return };
+        if script.is_lead() && self.has_other_lead(name, pod) {
+            let name = Arc::clone(name);
+            self.retire(&name);
+        }
         let Some((name, script)) = self.scripts.get_mut(&pod) else { return };
         let Some(cluster) = self.clusters.get_mut(name) else { return };
+        script.former = None;
         let (rank, at, draw) = (script.rank, instant(ctx.now), &mut Lots(ctx.random));
         if !cluster.has_dns && !script.is_lead() {
             // It tries for ever to reach a host that has no address.
@@ -90,6 +110,10 @@ impl Fleet {
         let old = before.and_then(|before| self.scripts.get_mut(&before));
         if let Some((_, old)) = old.filter(|(_, old)| old.stage == Stage::Broker) {
             old.stage = Stage::Superseded;
+            let latencies = &cluster.instance.setup().latencies;
+            let told = ctx.now + latencies.orphan.draw(draw) + latencies.rc3.draw(draw);
+            let old = old.pod;
+            self.schedule(told, Timer::Dropped(old));
         }
         // What has ended of this rank was an older process: this script has no broker until then.
         self.settle(ctx.now);
@@ -106,18 +130,34 @@ impl Fleet {
                 self.broker_ended(&name, rank, code, now);
             }
         }
+        if !self.former.is_empty() {
+            self.settle_former(now);
+        }
     }
 
     fn broker_ended(&mut self, name: &str, rank: u32, code: i32, now: Time) {
         let Some(cluster) = self.clusters.get(name) else { return };
-        let Some((_, script)) = cluster.ranks.get(&rank).and_then(|pod| self.scripts.get_mut(pod)) else {
-            return;
-        };
+        let Some(pod) = cluster.ranks.get(&rank) else { return };
+        self.broker_of_pod_ended(*pod, code, cluster.made.completes_workers, now);
+    }
+
+    /// A newer pod has the rank: the older broker loses its place and exits with 1, as soon as it learns that (J 2).
+    pub(super) fn broker_dropped(&mut self, pod: Uid, now: Time) {
+        let Some((name, script)) = self.scripts.get_mut(&pod) else { return };
+        if script.stage == Stage::Superseded {
+            script.stage = Stage::Broker;
+            let completes_workers =
+                self.clusters.get(name).is_some_and(|cluster| cluster.made.completes_workers);
+            self.broker_of_pod_ended(pod, 1, completes_workers, now);
+        }
+    }
+
+    pub(super) fn broker_of_pod_ended(&mut self, pod: Uid, code: i32, completes_workers: bool, now: Time) {
+        let Some((_, script)) = self.scripts.get_mut(&pod) else { return };
         if script.stage != Stage::Broker {
             return;
         }
-        let pod = script.pod;
-        match script.after(code, cluster.made.completes_workers) {
+        match script.after(code, completes_workers) {
             Next::Exit(code) => {
                 script.stage = Stage::Stopped;
                 self.exits.push((pod, code));

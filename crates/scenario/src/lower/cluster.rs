@@ -70,7 +70,7 @@ fn flux(file: &Source<'_>, raw: raw::Flux) -> Result<FluxSpec, ScenarioError> {
         Some(raw::Pid1::Broker) => Pid1::Broker,
         Some(raw::Pid1::Shell) | None => Pid1::Shell,
     };
-    Ok(FluxSpec { versions, pid1 })
+    Ok(FluxSpec { versions, pid1, has_view: raw.view.unwrap_or(true) })
 }
 
 /// Which calls go wrong.

@@ -158,6 +158,9 @@ pub(crate) struct Flux {
     /// What gets SIGTERM in the pods: `shell` (the default), which keeps it to itself, or `broker`, which leaves Flux in order.
     #[serde(default)]
     pub(crate) pid1: Option<Spanned<Pid1>>,
+    /// Whether an init container copies Flux into the pods (the default), or their image has it.
+    #[serde(default)]
+    pub(crate) view: Option<bool>,
 }
 
 /// The first process of the container with Flux.
