@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use towtank_flux::FluxVersion;
-use towtank_minicluster::fleet::{Fleet, Pid1, Settings};
+use towtank_minicluster::fleet::{Fleet, Operator, Pid1, Settings};
 use towtank_minicluster::spec::{ContainerSpec, MiniClusterSpec};
 use towtank_model::cluster::TimingProfile;
 use towtank_model::job::JobController;
@@ -26,7 +26,7 @@ impl Tank {
         config.controller.watch_latency = timing.watch_delivery;
         config.controller.call_latency = timing.api_call;
         let flux = FluxVersion::V0_88;
-        let fleet = Fleet::new(Settings { pid1, timing, flux, cores: 4, has_view: false });
+        let fleet = Fleet::new(Settings { pid1, timing, flux, cores: 4, has_view: false, operator: Operator::Contract });
         let controller = JobController::new(config.controller.clone(), config.features, false);
         let mut tank = Self(Simulation::with_application(config, controller, None, fleet));
         let spec = MiniClusterSpec {
