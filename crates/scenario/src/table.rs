@@ -128,7 +128,7 @@ impl Table {
     fn of_lines<'a>(command: TableCommand, lines: impl Iterator<Item = (usize, &'a str)>) -> Self {
         let row = |(at, line): (usize, &str)| {
             let start = at + (line.len() - line.trim_start().len());
-            TableRow { cells: vec![line.trim().to_owned()], span: start..at + line.len() }
+            TableRow { cells: vec![line.trim_end().to_owned()], span: start..at + line.len() }
         };
         Self { command, minicluster: None, columns: vec![LINE.to_owned()], rows: lines.map(row).collect() }
     }

@@ -22,7 +22,8 @@ pub(super) fn run(session: &mut Session<'_>, words: &[&str]) -> Option<Answer> {
             Answer::ok(text)
         }
         ["disconnect", target] => disconnect(session, target),
-        _ => Answer::usage(1, "flux overlay"),
+        ["errors"] => Answer::usage(1, "flux overlay"),
+        _ => return None,
     })
 }
 

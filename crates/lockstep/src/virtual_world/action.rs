@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use towtank_minicluster::fleet::{Fleet, FleetError, has_failed};
+use towtank_minicluster::fleet::{Fleet, FleetError};
 use towtank_minicluster::spec::{Fault, MiniClusterSpec};
 use towtank_model::cluster::{ActionError, ContainerChoice, ManualStatus, Signal};
 use towtank_model::objects::{ConditionStatus, ObjectKey, Pod, PodPhase, TRACKING_FINALIZER, Uid};
@@ -108,16 +108,7 @@ pub(super) fn perform<C: Controller>(
             fleet(simulation.apply_to(|fleet, ctx| fleet.delete(name, ctx)))
         }
         Action::Flux { minicluster, command } => {
-            let answer = simulation.apply_to(|fleet, ctx| fleet.run(minicluster, command, ctx));
-            match answer {
-                Ok(Some(answer)) if has_failed(&answer) => Err(Refusal::new("Flux", answer.stderr.trim())),
-                Ok(Some(_)) => Ok(()),
-                Ok(None) => {
-                    let message = format!("no lead answers, or the model does not know `{command}`");
-                    Err(Refusal::new("NoAnswer", message))
-                }
-                Err(error) => fleet(Err(error)),
-            }
+            fleet(simulation.apply_to(|fleet, ctx| fleet.run(minicluster, command, ctx)))
         }
         Action::FluxExec { minicluster, rank, signal } => {
             let kills = *signal == Signal::Kill;
@@ -262,6 +253,7 @@ fn fleet(result: Result<(), FleetError>) -> Result<(), Refusal> {
         match error {
             FleetError::NotFound(_) => Refusal::new("NotFound", message),
             FleetError::Flux(_) => Refusal::new("Flux", message),
+            FleetError::UnknownCommand(_) => Refusal::new("UnknownCommand", message),
             FleetError::Invalid { faults, .. } => {
                 let field = |fault: Fault| RefusedField {
                     field: fault.field,

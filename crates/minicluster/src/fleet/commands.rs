@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use towtank_flux::command::{self, Answer, Code};
+use towtank_flux::command::{self, Code};
+use towtank_flux::instance::Instance;
 use towtank_flux::time::Draw;
 use towtank_model::simulation::Context;
 use towtank_model::time::Time;
@@ -10,17 +11,14 @@ use towtank_model::time::Time;
 use super::{Fleet, FleetError, Lots, instant};
 
 impl Fleet {
-    /// A command typed at the lead, such as `flux resource list`. `None`: the model does not know the command, or no lead answers.
+    /// A command typed at the lead, such as `flux resource drain 2`. One that waits for something goes on by itself, as with `&`
+    /// behind it.
     ///
     /// # Errors
     ///
-    /// [`FleetError::NotFound`].
-    pub fn run(
-        &mut self,
-        name: &str,
-        line: &str,
-        ctx: &mut Context<'_>,
-    ) -> Result<Option<Answer>, FleetError> {
+    /// There is no such MiniCluster, the model does not know the command, or Flux says that something is wrong: also, that no lead
+    /// answers.
+    pub fn run(&mut self, name: &str, line: &str, ctx: &mut Context<'_>) -> Result<(), FleetError> {
         let cluster = self.clusters.get_mut(name).ok_or_else(|| FleetError::NotFound(name.to_owned()))?;
         let answer = command::run(
             &mut cluster.instance,
@@ -29,8 +27,11 @@ impl Fleet {
             line,
             &mut Lots(ctx.random),
         );
+        let (answer, _) = answer.ok_or_else(|| FleetError::UnknownCommand(line.to_owned()))?;
+        let refusal = matches!(answer.code, Code::Exit(code) if code != 0)
+            .then(|| FleetError::Flux(with_alternatives(&cluster.instance, answer.stderr.trim())));
         self.settle(ctx.now);
-        Ok(answer.map(|(answer, _)| answer))
+        refusal.map_or(Ok(()), Err)
     }
 
     /// What a command that changes nothing would print at the lead now, such as `flux resource list`; `None`: no lead answers.
@@ -67,11 +68,33 @@ impl Fleet {
             false => cluster.instance.broker_terminated(at, rank, draw),
         };
         self.settle(ctx.now);
-        sent.map_err(|error| FleetError::Flux(error.to_string()))
+        sent.map_err(|error| match self.get(name) {
+            Some(cluster) => FleetError::Flux(with_alternatives(&cluster.instance, &error.to_string())),
+            None => FleetError::NotFound(name.to_owned()),
+        })
     }
 }
 
-/// Whether a command has failed; one that waits has not.
-pub fn has_failed(answer: &Answer) -> bool {
-    matches!(answer.code, Code::Exit(code) if code != 0)
+/// What Flux says is wrong, and of what it speaks: what there is.
+fn with_alternatives(instance: &Instance, message: &str) -> String {
+    const JOBS_MAX: usize = 5;
+    let speaks_of = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let mut text = message.to_owned();
+    if speaks_of(&["rank", "host", "target", "idset"]) {
+        let overlay = instance.overlay();
+        text.push_str(&format!(
+            " (its ranks are 0-{}, its hosts {})",
+            overlay.size().saturating_sub(1),
+            overlay.hosts()
+        ));
+    }
+    if let Some(jobs) = instance.jobs().filter(|_| speaks_of(&["job"])) {
+        let mut ids: Vec<String> = jobs.newest().take(JOBS_MAX + 1).map(|id| id.to_string()).collect();
+        if ids.len() > JOBS_MAX {
+            ids[JOBS_MAX] = "…".to_owned();
+        }
+        let ids = if ids.is_empty() { "none".to_owned() } else { ids.join(", ") };
+        text.push_str(&format!(" (its jobs: {ids})"));
+    }
+    text
 }

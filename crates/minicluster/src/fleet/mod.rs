@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use towtank_flux::FluxVersion;
 use towtank_flux::instance::Instance;
 use towtank_flux::time::Draw;
+use towtank_flux::{FluxVersion, command};
 use towtank_model::cluster::{ProcessFact, ProcessStep, TimingProfile};
 use towtank_model::engine::{Purpose, RandomStreams};
 use towtank_model::objects::{ObjectKey, Pod, Uid};
@@ -23,7 +23,6 @@ use towtank_model::server::{Change, Versions};
 use towtank_model::simulation::{Application, Context};
 use towtank_model::time::Time;
 
-pub use self::commands::has_failed;
 use self::former::Former;
 pub use crate::entrypoint::Pid1;
 use crate::entrypoint::{Entrypoint, Stage};
@@ -70,9 +69,12 @@ pub enum FleetError {
         /// The rules.
         faults: Vec<Fault>,
     },
-    /// Flux has no such rank, or no broker runs there.
+    /// What Flux says is wrong, and what there is.
     #[error("{0}")]
     Flux(String),
+    /// The model does not know the command, or not in this form.
+    #[error("the model does not know `{0}`; of `flux …` it knows {known}, not all in every form", known = command::COMMANDS.join(", "))]
+    UnknownCommand(String),
 }
 
 fn texts(faults: &[Fault]) -> String {

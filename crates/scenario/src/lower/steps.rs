@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use towtank_flux::command::COMMANDS;
 use towtank_model::objects::{ConditionStatus, PodPhase};
 use towtank_model::server::Propagation;
 
@@ -13,7 +14,7 @@ use crate::ast::{
     Action, ControllerChange, FluxVersion, Manifest, NodeChange, PodRef, Signal, SourceFile, Spanned, Step,
     VersionRange, WatchKind,
 };
-use crate::error::{Problem, ScenarioError};
+use crate::error::{Problem, ScenarioError, suggest};
 use crate::yaml::{Kind, Node};
 use crate::{manifest, raw, text, yaml};
 
@@ -229,6 +230,15 @@ impl Actions<'_> {
             raw::FluxCommand::Fields(fields) => (Some(fields.minicluster), fields.command),
         };
         let minicluster = self.minicluster(minicluster, &span)?;
+        let command = line.split_whitespace().next().unwrap_or_default();
+        if !COMMANDS.contains(&command) {
+            let problem = Problem::Unknown { what: "command of Flux", text: command.to_owned() };
+            let help = suggest(command, COMMANDS);
+            return Err(self
+                .file
+                .error(span, problem, "written without `flux`, as it is the key")
+                .with_help(help));
+        }
         Ok(Action::Flux { minicluster, command: format!("flux {}", line.trim()) })
     }
 

@@ -125,7 +125,7 @@ pub(crate) struct Scale {
 #[derive(Debug, JsonSchema)]
 #[schemars(untagged)]
 pub(crate) enum FluxCommand {
-    /// What is typed behind `flux`.
+    /// What is typed behind `flux`. A command that waits for something goes on by itself, as with `&` behind it.
     Line(String),
     /// The same, and where.
     Fields(FluxCommandFields),
