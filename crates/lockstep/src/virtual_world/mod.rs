@@ -179,6 +179,7 @@ fn cluster_config(scenario: &Scenario, timing: &'static TimingProfile) -> Cluste
         cpu_milli: cluster.cores_per_node.saturating_mul(MILLI_PER_CORE),
         pods_max: cluster.pods_per_node,
         timing,
+        is_one_machine: cluster.is_one_machine,
         workload: scenario.workloads.iter().map(workload_rule).collect(),
         manual_pods: cluster.manual_pods,
         ..ClusterConfig::default()
