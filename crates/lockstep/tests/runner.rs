@@ -166,6 +166,7 @@ fn scenario(steps: Vec<Step>) -> Scenario {
             controller_qps: None,
             controller_burst: 0,
             faults: FaultPlan::default(),
+            operator: towtank_scenario::ast::Operator::Contract,
             flux: towtank_scenario::ast::FluxSpec {
                 versions: VersionRange::only(towtank_scenario::ast::FluxVersion::V0_61),
                 pid1: towtank_scenario::ast::Pid1::Shell,

@@ -27,6 +27,8 @@ pub(crate) enum Stage {
     Broker,
     /// It waits before it starts the broker again.
     Waiting,
+    /// Its broker runs and finds no other: it is not a rank of the instance.
+    Unreachable,
     /// A newer pod has taken its rank over; its broker runs on until it learns that.
     Superseded,
 }

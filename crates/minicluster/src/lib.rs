@@ -1,8 +1,8 @@
 //! The MiniCluster above the Job controller: the contract of its operator, written from the specification, and the Flux
 //! brokers in its pods.
 //!
-//! * [`spec`]: the resource and the rules that it must keep.
-//! * [`contract`]: what an operator makes of it, as pure functions.
+//! * [`spec`]: the resource; [`rules`]: what it must keep.
+//! * [`operator`]: what an operator sees and does; [`contract`]: what it must do; [`original`]: what flux-operator does instead.
 //! * [`fleet`]: all MiniClusters of a simulation, as its application: the operator, and in every pod an entrypoint that runs a
 //!   broker.
 //!
@@ -12,4 +12,7 @@
 pub mod contract;
 mod entrypoint;
 pub mod fleet;
+pub mod operator;
+pub mod original;
+pub mod rules;
 pub mod spec;

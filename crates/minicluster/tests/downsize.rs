@@ -49,15 +49,14 @@ impl Tank {
         self.0.run_until(limit).expect("it comes to rest");
     }
 
-    fn flux(&mut self, line: &str) -> String {
-        let answer = self.0.apply_to(|fleet, ctx| fleet.run(NAME, line, ctx)).expect("it is there");
-        let answer = answer.unwrap_or_else(|| panic!("no answer to `{line}`"));
-        answer.stdout + &answer.stderr
+    fn flux(&mut self, line: &str) {
+        self.0.apply_to(|fleet, ctx| fleet.run(NAME, line, ctx)).unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// Columns of `flux resource list`: state, nodes, cores, nodelist.
-    fn resources(&mut self) -> Vec<String> {
-        let text = self.flux("flux resource list");
+    fn resources(&self) -> Vec<String> {
+        let text =
+            self.0.application().print(NAME, "flux resource list", self.0.now()).expect("a lead answers");
         text.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use towtank_flux::FluxVersion;
-pub use towtank_minicluster::fleet::Pid1;
+pub use towtank_minicluster::fleet::{Operator, Pid1};
 pub use towtank_minicluster::spec::MiniClusterSpec;
 pub use towtank_model::cluster::{NodeChange, Signal};
 pub use towtank_model::job::{FaultPlan, WatchKind};
@@ -109,6 +109,8 @@ pub struct ClusterSpec {
     pub faults: FaultPlan,
     /// `spec.cluster.flux`: what is in the images of MiniClusters.
     pub flux: FluxSpec,
+    /// `spec.cluster.compat`: whose operator looks after MiniClusters.
+    pub operator: Operator,
     /// `pods: manual`: there is no scheduler and no kubelet; pods keep the phase that steps set (`phase`, `succeed`,
     /// `fail`, which then work on Pending pods too), as in upstream's integration tests.
     pub manual_pods: bool,
@@ -400,6 +402,13 @@ pub enum Claim {
     Cel(CelExpression),
     /// `refused: {field, type, message}`: the step's action was refused by the API server.
     Refused(RefusedClaim),
+}
+
+impl Claim {
+    /// It says that the step's action is refused.
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
 }
 
 /// One field of a `job:` clause.

@@ -43,6 +43,8 @@ pub struct MiniClusterView {
     pub spec: MiniClusterSpecView,
     /// What there is.
     pub status: MiniClusterStatusView,
+    /// What the operator or the lead cannot do, and why; empty when all can be done.
+    pub refusal: String,
     /// Its Flux, as the lead tells it.
     pub flux: FluxView,
 }
@@ -59,10 +61,12 @@ pub struct MiniClusterSpecView {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MiniClusterStatusView {
-    /// Pods that there are and that have not ended.
+    /// Pods that there are and that have not ended; with `compat: upstream`, what the operator has written last.
     pub size: i64,
     /// Ranks that Flux was told about.
     pub maximum_size: i64,
+    /// Types of the conditions that are True.
+    pub conditions: Vec<String>,
 }
 
 /// A Flux instance; zeros when no lead answers.
@@ -259,7 +263,14 @@ impl Observation {
             }],
             nodes: vec![NodeView { taints: vec![String::new()], ..NodeView::default() }],
             events: vec![EventView::default()],
-            miniclusters: vec![MiniClusterView { exists: true, ..MiniClusterView::default() }],
+            miniclusters: vec![MiniClusterView {
+                exists: true,
+                status: MiniClusterStatusView {
+                    conditions: vec![String::new()],
+                    ..MiniClusterStatusView::default()
+                },
+                ..MiniClusterView::default()
+            }],
             printed: Vec::new(),
             now: 0.0,
         }

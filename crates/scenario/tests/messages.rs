@@ -50,6 +50,33 @@ spec:
       scale: {job: work, to: 3}
 "#;
 
+/// The same with a MiniCluster.
+const MINICLUSTER: &str = r#"apiVersion: towtank.dev/v1alpha1
+kind: Scenario
+metadata: {name: good}
+spec:
+  cluster: {nodes: 3}
+  steps:
+    - name: create
+      apply:
+        apiVersion: flux-framework.org/v1alpha2
+        kind: MiniCluster
+        metadata: {name: flux-sample}
+        spec:
+          size: 4
+          maxSize: 10
+          interactive: true
+          flux:
+            scheduler: {simple: true}
+          containers:
+            - image: rockylinux:9
+              volumes:
+                data: {path: /data, claimName: data}
+      expect:
+        - within: 60s
+          that: minicluster.status.size == 4 && minicluster.refusal == ""
+"#;
+
 struct Files;
 
 impl FileLoader for Files {
@@ -67,9 +94,9 @@ impl FileLoader for Files {
 }
 
 /// The message about the good scenario after replacing `from`, which must be in it, by `to`.
-fn message(from: &str, to: &str) -> String {
-    assert!(GOOD.contains(from), "`{from}` is not in the good scenario");
-    let text = GOOD.replacen(from, to, 1);
+fn message(good: &str, from: &str, to: &str) -> String {
+    assert!(good.contains(from), "`{from}` is not in the good scenario");
+    let text = good.replacen(from, to, 1);
     let error = parse("bad.yaml", &text, &Files).expect_err(to);
     let mut printed = String::new();
     GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
@@ -81,9 +108,13 @@ fn message(from: &str, to: &str) -> String {
 
 /// Prints all cases of a group and compares them with the snapshot.
 fn check(group: &str, cases: &[(&str, &str, &str)]) {
+    check_of(GOOD, group, cases);
+}
+
+fn check_of(good: &str, group: &str, cases: &[(&str, &str, &str)]) {
     let mut all = String::new();
     for (title, from, to) in cases {
-        writeln!(all, "## {title}\n{}\n", message(from, to)).expect("a String takes everything");
+        writeln!(all, "## {title}\n{}\n", message(good, from, to)).expect("a String takes everything");
     }
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../../../snapshots/messages");
@@ -95,6 +126,86 @@ fn check(group: &str, cases: &[(&str, &str, &str)]) {
 #[test]
 fn the_good_scenario_is_good() {
     parse("good.yaml", GOOD, &NoFiles).unwrap_or_else(|error| panic!("{error} at {:?}", error.position()));
+}
+
+#[test]
+fn miniclusters() {
+    parse("good.yaml", MINICLUSTER, &NoFiles).expect("the good scenario is good");
+    check_of(
+        MINICLUSTER,
+        "miniclusters",
+        &[
+            ("no pods", "size: 4", "size: 0"),
+            ("a negative size", "size: 4", "size: -1"),
+            ("more than the maximum", "size: 4", "size: 11"),
+            ("a least size above the size", "size: 4", "size: 4\n          minSize: 5"),
+            ("a policy that is not", "simple: true", "simple: true, queuePolicy: banana"),
+            ("a claim without a path", "path: /data, ", ""),
+            (
+                "two containers with Flux",
+                "containers:\n            - ",
+                "containers:\n            - {name: a, runFlux: true}\n            - runFlux: true\n              ",
+            ),
+            (
+                "one name twice",
+                "containers:\n            - ",
+                "services: [{name: a}, {name: a}]\n          containers:\n            - ",
+            ),
+            (
+                "a service with a command for brokers",
+                "containers:",
+                "services: [{name: a, commands: {brokerPre: x}}]\n          containers:",
+            ),
+            (
+                "hosts and clusters",
+                "simple: true}",
+                "simple: true}\n            bursting: {hostlist: a, clusters: [{name: b}]}",
+            ),
+            (
+                "a lead elsewhere",
+                "simple: true}",
+                "simple: true}\n            bursting: {leadBroker: {address: x, name: y, size: 1}}",
+            ),
+            ("no number", "size: 4", "size: many"),
+            (
+                "no list of ports",
+                "- image: rockylinux:9",
+                "- image: rockylinux:9\n              ports: {http: 80}",
+            ),
+            ("no flag", "interactive: true", "interactive: true\n          logging: {strict: 1}"),
+            ("no labels", "interactive: true", "interactive: true\n          pod: {labels: [a]}"),
+            (
+                "no tolerations",
+                "interactive: true",
+                "interactive: true\n          pod: {tolerations: {key: a}}",
+            ),
+            ("an unknown field far down", "claimName: data", "claimName: data, claim: data"),
+            (
+                "an unknown field of Kubernetes' own",
+                "interactive: true",
+                "interactive: true\n          pod: {securityContext: {fsGrup: 1}}",
+            ),
+            (
+                "another restart policy",
+                "interactive: true",
+                "interactive: true\n          pod: {restartPolicy: Always}",
+            ),
+            (
+                "two namespaces",
+                "      expect:",
+                "    - name: again\n      apply:\n        apiVersion: flux-framework.org/v1alpha2\n        kind: MiniCluster\n        metadata: {name: flux-sample, namespace: other}\n        spec: {containers: [{image: a}]}\n      expect:",
+            ),
+            ("an unknown operator", "nodes: 3", "nodes: 3, compat: downstream"),
+        ],
+    );
+    let refused = MINICLUSTER.replace("size: 4\n", "size: 0\n").replace(
+        "within: 60s\n          that: minicluster.status.size == 4 && minicluster.refusal == \"\"",
+        "refused: {field: spec.size}",
+    );
+    parse("refused.yaml", &refused, &NoFiles).expect("what is expected to be refused may be wrong");
+    let upstream =
+        MINICLUSTER.replace("size: 4\n", "size: 0\n").replace("nodes: 3", "nodes: 3, compat: upstream");
+    parse("upstream.yaml", &upstream, &NoFiles).expect("the original takes anything");
 }
 
 #[test]

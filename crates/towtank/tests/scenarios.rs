@@ -24,8 +24,8 @@ const SEEDS: std::ops::RangeInclusive<u64> = 1..=20;
 const RANDOM: &str = "stories/";
 
 /// Directories below `scenarios` whose stories must all have been recorded from the reference.
-const RECORDED: [&str; 7] =
-    ["jobs", "folklore", "stories", "track-record", "differences", "downsize", "scaling"];
+const RECORDED: [&str; 9] =
+    ["jobs", "folklore", "stories", "track-record", "differences", "downsize", "scaling", "flux", "quirks"];
 
 fn main() {
     let arguments = Arguments::from_args();

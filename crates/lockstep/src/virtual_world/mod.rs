@@ -157,7 +157,14 @@ fn configuration(
 fn fleet(cluster: &ClusterSpec, stack: Stack, timing: &'static TimingProfile) -> Fleet {
     let FluxSpec { versions, pid1, has_view } = cluster.flux;
     let flux = stack.flux.unwrap_or(versions.first);
-    Fleet::new(Settings { flux, cores: cluster.cores_per_node, pid1, timing, has_view })
+    Fleet::new(Settings {
+        flux,
+        cores: cluster.cores_per_node,
+        pid1,
+        timing,
+        has_view,
+        operator: cluster.operator,
+    })
 }
 
 fn controller_config(cluster: &ClusterSpec, timing: &TimingProfile) -> ControllerConfig {
@@ -206,6 +213,8 @@ impl<C: Controller> World for VirtualWorld<C> {
 
     fn perform(&mut self, action: &Action) -> Result<(), Refusal> {
         let result = action::perform(&mut self.simulation, &self.identities, self.manual_pods, action);
+        // What it shows may be another, though nothing was stored: the spec of a MiniCluster is the application's.
+        self.observed = None;
         self.identify();
         result
     }

@@ -180,9 +180,11 @@ fn minicluster_view(name: &str, minicluster: &MiniCluster, server: &Server) -> M
         exists: true,
         spec: MiniClusterSpecView { size: minicluster.spec().size.into() },
         status: MiniClusterStatusView {
-            size: job.map_or(0, |job| job.status.active.into()),
+            size: minicluster.size(job.map_or(0, |job| job.status.active)).into(),
             maximum_size: minicluster.maximum().into(),
+            conditions: minicluster.conditions().into_iter().map(str::to_owned).collect(),
         },
+        refusal: minicluster.refusal().unwrap_or_default().to_owned(),
         flux: FluxView {
             up: instance.jobs().is_some(),
             running: instance.runs(),

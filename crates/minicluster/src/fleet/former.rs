@@ -38,7 +38,7 @@ impl Fleet {
         let former = Former {
             instance: std::mem::replace(&mut cluster.instance, fresh),
             ranks: std::mem::take(&mut cluster.ranks),
-            completes_workers: cluster.spec.completes_workers,
+            completes_workers: cluster.made.completes_workers,
         };
         cluster.lead_disk = None;
         self.former.insert(id, former);

@@ -18,14 +18,17 @@ use towtank_flux::time::Draw;
 use towtank_flux::{FluxVersion, command};
 use towtank_model::cluster::{ProcessFact, ProcessStep, TimingProfile};
 use towtank_model::engine::{Purpose, RandomStreams};
-use towtank_model::objects::{ObjectKey, Pod, Uid};
+use towtank_model::objects::{Job, ObjectKey, Pod, Uid};
 use towtank_model::server::{Change, Versions};
 use towtank_model::simulation::{Application, Context};
 use towtank_model::time::Time;
 
 use self::former::Former;
+use crate::contract;
 pub use crate::entrypoint::Pid1;
 use crate::entrypoint::{Entrypoint, Stage};
+pub use crate::operator::Operator;
+use crate::operator::Status;
 use crate::spec::{Fault, MiniClusterSpec};
 
 /// What all MiniClusters of a simulation have in common.
@@ -41,6 +44,8 @@ pub struct Settings {
     pub timing: &'static TimingProfile,
     /// Pods have the init container that copies Flux into them; without it, Flux is in the image (recordings/kind).
     pub has_view: bool,
+    /// Whose operator it is.
+    pub operator: Operator,
 }
 
 impl Default for Settings {
@@ -51,6 +56,7 @@ impl Default for Settings {
             pid1: Pid1::Shell,
             timing: TimingProfile::instant(),
             has_view: true,
+            operator: Operator::Contract,
         }
     }
 }
@@ -86,10 +92,17 @@ fn texts(faults: &[Fault]) -> String {
 pub struct MiniCluster {
     key: ObjectKey,
     spec: MiniClusterSpec,
-    /// `status.maximumSize`: fixed when it was created.
-    maximum: i32,
-    /// The size when it was created: the lead's command is made of it once and for all (A.6).
-    first_size: i32,
+    operator: Operator,
+    /// What script and brokers were made of, once and for all (A.6): the spec when it was created.
+    made: MiniClusterSpec,
+    /// There is a script for the pods.
+    has_script: bool,
+    /// The headless service of its name leads to its pods.
+    has_dns: bool,
+    /// What the operator has written last.
+    status: Status,
+    /// The Job that the operator has made.
+    job: Option<Uid>,
     instance: Instance,
     /// Its pods with a script, by rank.
     ranks: BTreeMap<u32, Uid>,
@@ -97,8 +110,12 @@ pub struct MiniCluster {
     lead_disk: Option<Uid>,
     /// The Job whose pods the instance is made of.
     served: Option<Uid>,
-    /// What the API server last said to the operator, when it refused.
+    /// Why the operator cannot do what is wanted, in its own words or the API server's.
     refusal: Option<String>,
+    /// Why the lead cannot run its command.
+    lead_refusal: Option<String>,
+    /// What the lead's command ended with.
+    outcome: Option<i32>,
 }
 
 impl MiniCluster {
@@ -112,9 +129,37 @@ impl MiniCluster {
         &self.spec
     }
 
-    /// Ranks that Flux was told about.
-    pub const fn maximum(&self) -> i32 {
-        self.maximum
+    /// `status.maximumSize`: ranks that its own pods can have, fixed when it was created.
+    pub fn maximum(&self) -> i32 {
+        match self.operator {
+            Operator::Contract => self.made.maximum(),
+            Operator::Upstream => self.status.maximum_size,
+        }
+    }
+
+    /// `status.size`: `active` pods there are, or what the original has written last.
+    pub const fn size(&self, active: i32) -> i32 {
+        match self.operator {
+            Operator::Contract => active,
+            Operator::Upstream => self.status.size,
+        }
+    }
+
+    /// Conditions that are True. By the contract: `Ready` when as many brokers are online as pods are wanted and the lead has
+    /// its quorum; `Rejected` when something cannot be done; `WorkloadFailed` when the lead's command has failed, whatever its
+    /// container ended with.
+    pub fn conditions(&self) -> Vec<&'static str> {
+        if self.operator == Operator::Upstream {
+            return self.status.conditions.clone();
+        }
+        let wanted = usize::try_from(self.spec.size).unwrap_or(0);
+        let is_ready = self.instance.runs() && self.instance.overlay().online().len() >= wanted;
+        let is_rejected = self.refusal().is_some();
+        let has_failed = self.outcome.is_some_and(|code| code != 0);
+        [(is_ready, "Ready"), (is_rejected, "Rejected"), (has_failed, "WorkloadFailed")]
+            .into_iter()
+            .filter_map(|(is_true, kind)| is_true.then_some(kind))
+            .collect()
     }
 
     /// Its Flux.
@@ -122,9 +167,23 @@ impl MiniCluster {
         &self.instance
     }
 
-    /// What the API server last said to the operator, when it refused.
+    /// What cannot be done, and why: told by the operator, by the API server, or by the lead.
     pub fn refusal(&self) -> Option<&str> {
-        self.refusal.as_deref()
+        self.refusal.as_deref().or(self.lead_refusal.as_deref())
+    }
+
+    /// A Job has changed in a way that the operator looks at.
+    fn concerns(&self, old: &Job, new: Option<&Job>) -> bool {
+        match (self.operator, new) {
+            (_, None) => true,
+            // It watches all Jobs that it has made.
+            (Operator::Upstream, Some(_)) => true,
+            (Operator::Contract, Some(new)) => {
+                let is_edited = old.generation != new.generation;
+                let is_as_wanted = contract::has_size(new, self.spec.size);
+                self.job == Some(new.uid) && (self.spec.cleans_up || is_edited && !is_as_wanted)
+            }
+        }
     }
 }
 
@@ -145,6 +204,8 @@ pub struct Fleet {
     scripts: BTreeMap<Uid, (Arc<str>, Entrypoint)>,
     /// Instances that others have taken the place of.
     former: BTreeMap<u64, Former>,
+    /// Headless services, by namespace and name: the MiniCluster whose pods each leads to.
+    services: BTreeMap<(Arc<str>, Arc<str>), Arc<str>>,
     timers: BTreeMap<(Time, u64), Timer>,
     sequence: u64,
     exits: Vec<(Uid, i32)>,
@@ -175,10 +236,11 @@ impl Fleet {
 impl Application for Fleet {
     fn observe(&mut self, change: &Change, ctx: &mut Context<'_>) {
         match change {
-            Change::Job(Versions { old: Some(job), new: None })
-                if self.clusters.contains_key(&job.key.name) =>
-            {
-                self.reconcile_soon(Arc::clone(&job.key.name), ctx);
+            Change::Job(Versions { old: Some(old), new }) => {
+                let cluster = self.clusters.get(&old.key.name).filter(|cluster| cluster.key == old.key);
+                if cluster.is_some_and(|cluster| cluster.concerns(old, new.as_deref())) {
+                    self.reconcile_soon(Arc::clone(&old.key.name), ctx);
+                }
             }
             Change::Pod(Versions { old: Some(pod), new: None }) => {
                 self.scripts.remove(&pod.uid);
@@ -188,8 +250,8 @@ impl Application for Fleet {
     }
 
     fn drives(&self, pod: &Pod) -> bool {
-        let owner = pod.owner.as_ref().filter(|owner| owner.is_job);
-        owner.is_some_and(|owner| self.clusters.contains_key(&owner.name)) && pod.index.get().is_some()
+        let Some(owner) = pod.owner.as_ref().filter(|owner| owner.is_job) else { return false };
+        self.clusters.get(&owner.name).is_some_and(|cluster| cluster.job == Some(owner.uid))
     }
 
     fn process(&mut self, fact: ProcessFact, ctx: &mut Context<'_>) {

@@ -1,4 +1,4 @@
-//! What users do to MiniClusters, and what the operator makes of it.
+//! What users do to MiniClusters, and how an operator's plan is carried out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,12 +10,14 @@ use towtank_flux::overlay::Quorum;
 use towtank_model::cluster::TimingProfile;
 use towtank_model::engine::{Distribution, Purpose};
 use towtank_model::objects::ObjectKey;
-use towtank_model::server::{Actor, ApiError, Propagation};
+use towtank_model::server::{Actor, ApiError, PodPatch, Propagation};
 use towtank_model::simulation::Context;
 
 use super::{Fleet, FleetError, MiniCluster, Timer};
 use crate::contract;
-use crate::spec::MiniClusterSpec;
+use crate::operator::{Observed, Status, Write, headless_name, hosts};
+use crate::original::JOB_INDEX;
+use crate::spec::{Fault, MiniClusterSpec};
 
 impl Fleet {
     /// A user applies a MiniCluster: it is created, or takes this spec.
@@ -30,10 +32,9 @@ impl Fleet {
         ctx: &mut Context<'_>,
     ) -> Result<(), FleetError> {
         let name = Arc::clone(&key.name);
-        let faults = match self.clusters.get(&name) {
-            Some(known) => spec.faults_after(&known.spec, known.maximum),
-            None => spec.faults(),
-        };
+        let known = self.clusters.get(&name);
+        let mut faults = self.settings.operator.refuse(&spec, known.map(|it| (&it.spec, it.maximum())));
+        faults.extend(self.taken_names(key, &spec));
         if !faults.is_empty() {
             return Err(FleetError::Invalid { name: name.to_string(), faults });
         }
@@ -46,6 +47,34 @@ impl Fleet {
         }
         self.reconcile_soon(name, ctx);
         Ok(())
+    }
+
+    /// Names that something else has: steps know a MiniCluster by its name alone, and a service leads to one cluster.
+    fn taken_names(&self, key: &ObjectKey, spec: &MiniClusterSpec) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        if let Some(known) = self.clusters.get(&key.name).filter(|known| known.key != *key) {
+            faults.push(Fault {
+                field: "metadata.namespace".to_owned(),
+                value: key.namespace.to_string(),
+                why: format!("a MiniCluster of this name is in namespace `{}` already", known.key.namespace),
+            });
+        }
+        let headless = headless_name(key, spec);
+        let has_it = |other: &&MiniCluster| {
+            other.key != *key
+                && other.key.namespace == key.namespace
+                && headless_name(&other.key, &other.made) == headless
+        };
+        if !self.settings.operator.shares_services()
+            && let Some(other) = self.clusters.values().find(has_it)
+        {
+            faults.push(Fault {
+                field: "spec.network.headlessName".to_owned(),
+                value: headless.to_string(),
+                why: format!("leads to the pods of MiniCluster `{}` already", other.key.name),
+            });
+        }
+        faults
     }
 
     /// A user changes a MiniCluster.
@@ -72,44 +101,57 @@ impl Fleet {
     /// [`FleetError::NotFound`].
     pub fn delete(&mut self, name: &str, ctx: &mut Context<'_>) -> Result<(), FleetError> {
         let cluster = self.clusters.get(name).ok_or_else(|| FleetError::NotFound(name.to_owned()))?;
-        // The Job may be gone already.
-        let _ = ctx.server.delete_job(
-            ctx.now,
-            Actor::GarbageCollector,
-            &cluster.key.clone(),
-            Propagation::Background,
-        );
+        let job = ctx.server.job_by_key(&cluster.key).map(|job| job.uid);
+        if job.is_some() && job == cluster.job {
+            // It is there.
+            let _ = ctx.server.delete_job(
+                ctx.now,
+                Actor::GarbageCollector,
+                &cluster.key.clone(),
+                Propagation::Background,
+            );
+        }
         // Its brokers go on until their pods are gone, whatever is created under its name.
         self.retire(name);
         self.clusters.remove(name);
+        self.services.retain(|_, of| **of != *name);
         // Scripts without a broker are nobody's now.
         self.scripts.retain(|_, (of, script)| **of != *name || script.former.is_some());
         Ok(())
     }
 
     fn create(&self, key: &ObjectKey, spec: MiniClusterSpec) -> MiniCluster {
-        let maximum = spec.maximum();
-        let version = self.settings.flux;
-        // A policy that nobody knows is a fault of the spec.
-        let scheduler = spec.scheduler().unwrap_or(Scheduler::Simple);
-        let hosts = contract::hosts(&key.name, maximum);
-        let mut setup = Setup::new(version, scheduler, hosts, self.settings.cores);
-        setup.latencies = Latencies::of(version, place(self.settings.timing));
-        setup.quorum = Quorum::Size(contract::quorum(&spec));
-        if let Some(topology) = spec.topology.as_deref().and_then(|topology| topology.parse().ok()) {
-            setup.topology = topology;
-        }
         MiniCluster {
             key: key.clone(),
-            first_size: spec.size,
+            instance: self.instance(key, &spec),
+            operator: self.settings.operator,
+            made: spec.clone(),
             spec,
-            maximum,
-            instance: Instance::new(setup),
+            has_script: false,
+            has_dns: true,
+            status: Status::default(),
+            job: None,
             ranks: BTreeMap::new(),
             lead_disk: None,
             served: None,
             refusal: None,
+            lead_refusal: None,
+            outcome: None,
         }
+    }
+
+    /// The Flux that the scripts of this spec start.
+    fn instance(&self, key: &ObjectKey, spec: &MiniClusterSpec) -> Instance {
+        // A policy that nobody knows is a fault of the spec.
+        let scheduler = spec.scheduler().unwrap_or(Scheduler::Simple);
+        let mut setup =
+            Setup::new(self.settings.flux, scheduler, hosts(&key.name, spec), self.settings.cores);
+        setup.latencies = Latencies::of(self.settings.flux, place(self.settings.timing));
+        setup.quorum = Quorum::Size(self.settings.operator.quorum(spec, spec.size));
+        if let Some(topology) = spec.topology.as_deref().and_then(|topology| topology.parse().ok()) {
+            setup.topology = topology;
+        }
+        Instance::new(setup)
     }
 
     pub(super) fn reconcile_soon(&mut self, name: Arc<str>, ctx: &mut Context<'_>) {
@@ -121,19 +163,74 @@ impl Fleet {
     pub(super) fn reconcile(&mut self, name: &Arc<str>, ctx: &mut Context<'_>) {
         let Some(cluster) = self.clusters.get_mut(name) else { return };
         let job = ctx.server.job_by_key(&cluster.key).cloned();
-        let size = cluster.spec.size;
-        let written = match &job {
-            None => {
-                let manifest = contract::job(name, &cluster.spec, self.settings.has_view);
-                ctx.server.create_job(ctx.now, Actor::Operator, cluster.key.clone(), &manifest).map(drop)
+        let namespace = &cluster.key.namespace;
+        let plan = self.settings.operator.plan(&Observed {
+            key: &cluster.key,
+            spec: &cluster.spec,
+            status: &cluster.status,
+            has_script: cluster.has_script,
+            job: job.as_deref(),
+            is_own: job.as_ref().is_some_and(|job| cluster.job == Some(job.uid)),
+            pods: ctx.server.pods().map(|pod| &**pod).filter(|pod| pod.key.namespace == *namespace).collect(),
+        });
+        cluster.refusal = plan.refusal;
+        for write in plan.writes {
+            if let Err(error) = self.write(name, write, ctx)
+                && let Some(cluster) = self.clusters.get_mut(name)
+            {
+                cluster.refusal = Some(error.to_string());
             }
-            Some(job) if job.spec.parallelism != size || job.spec.completions != Some(size) => {
-                let manifest = contract::resized(size);
-                ctx.server.update_job(ctx.now, Actor::Operator, &cluster.key, &manifest).map(drop)
+        }
+    }
+
+    fn write(&mut self, name: &Arc<str>, write: Write, ctx: &mut Context<'_>) -> Result<(), ApiError> {
+        let Some(cluster) = self.clusters.get_mut(name) else { return Ok(()) };
+        let (now, actor) = (ctx.now, Actor::Operator);
+        match write {
+            Write::Script => {
+                let (key, spec) = (cluster.key.clone(), cluster.spec.clone());
+                // The first of a name makes the service, and it leads to the pods of that one.
+                let service = (Arc::clone(&key.namespace), headless_name(&key, &spec));
+                let owner = self.services.entry(service).or_insert_with(|| Arc::clone(name));
+                let has_dns = *owner == *name;
+                let instance = self.instance(&key, &spec);
+                if let Some(cluster) = self.clusters.get_mut(name) {
+                    (cluster.made, cluster.instance) = (spec, instance);
+                    (cluster.has_script, cluster.has_dns) = (true, has_dns);
+                }
             }
-            Some(_) => Ok(()),
-        };
-        cluster.refusal = written.err().map(|error: ApiError| error.to_string());
+            Write::CreateJob(mut manifest) => {
+                if !self.settings.has_view {
+                    contract::drop_view(&mut manifest);
+                }
+                let job = ctx.server.create_job(now, actor, cluster.key.clone(), &manifest)?;
+                cluster.job = Some(job.uid);
+            }
+            Write::UpdateJob(manifest) => {
+                ctx.server.update_job(now, actor, &cluster.key, &manifest)?;
+            }
+            Write::Label(pod, index) => {
+                let label = (Arc::from(JOB_INDEX), Some(Arc::from(index)));
+                ctx.server.patch_pod(
+                    now,
+                    actor,
+                    pod,
+                    &PodPatch { labels: vec![label], ..PodPatch::default() },
+                )?;
+            }
+            Write::Size(size) if cluster.spec.size != size => {
+                cluster.spec.size = size;
+                self.reconcile_soon(Arc::clone(name), ctx);
+            }
+            Write::Status(status) if cluster.status != status => {
+                cluster.status = status;
+                self.reconcile_soon(Arc::clone(name), ctx);
+            }
+            Write::Size(_) | Write::Status(_) => {}
+            // It is there.
+            Write::Delete => drop(self.delete(name, ctx)),
+        }
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use towtank_flux::JobId;
 use towtank_flux::command;
 use towtank_flux::instance::Instance;
+use towtank_flux::overlay::Quorum;
 use towtank_model::objects::Uid;
 use towtank_model::simulation::Context;
 use towtank_model::time::Time;
@@ -21,7 +22,7 @@ impl Fleet {
         let (Some(owner), Some(rank)) = (&pod.owner, pod.index.get()) else { return };
         let Some(cluster) = self.clusters.get(&owner.name) else { return };
         // A pod of an earlier Job of this name belongs to a MiniCluster that is gone.
-        if ctx.server.job_by_key(&cluster.key).is_none_or(|job| job.uid != owner.uid) {
+        if cluster.job != Some(owner.uid) {
             return;
         }
         let name = Arc::clone(&owner.name);
@@ -88,7 +89,16 @@ impl Fleet {
         let Some(cluster) = self.clusters.get_mut(name) else { return };
         script.former = None;
         let (rank, at, draw) = (script.rank, instant(ctx.now), &mut Lots(ctx.random));
+        if !cluster.has_dns && !script.is_lead() {
+            // It tries for ever to reach a host that has no address.
+            script.stage = Stage::Unreachable;
+            return;
+        }
         cluster.instance.advance(at, draw);
+        if script.is_lead() {
+            let quorum = self.settings.operator.quorum(&cluster.made, cluster.spec.size);
+            cluster.instance.set_quorum(Quorum::Size(quorum));
+        }
         if script.is_lead() && cluster.lead_disk != Some(pod) {
             // The statedir is a directory of the pod.
             cluster.instance.wipe_statedir();
@@ -128,7 +138,7 @@ impl Fleet {
     fn broker_ended(&mut self, name: &str, rank: u32, code: i32, now: Time) {
         let Some(cluster) = self.clusters.get(name) else { return };
         let Some(pod) = cluster.ranks.get(&rank) else { return };
-        self.broker_of_pod_ended(*pod, code, cluster.spec.completes_workers, now);
+        self.broker_of_pod_ended(*pod, code, cluster.made.completes_workers, now);
     }
 
     /// A newer pod has the rank: the older broker loses its place and exits with 1, as soon as it learns that (J 2).
@@ -137,7 +147,7 @@ impl Fleet {
         if script.stage == Stage::Superseded {
             script.stage = Stage::Broker;
             let completes_workers =
-                self.clusters.get(name).is_some_and(|cluster| cluster.spec.completes_workers);
+                self.clusters.get(name).is_some_and(|cluster| cluster.made.completes_workers);
             self.broker_of_pod_ended(pod, 1, completes_workers, now);
         }
     }
@@ -166,24 +176,25 @@ impl Fleet {
             let Some((_, lead)) = cluster.ranks.get(&0).and_then(|pod| self.scripts.get_mut(pod)) else {
                 continue;
             };
-            let Some(command) = cluster.spec.flux_container().and_then(|container| container.command.clone())
+            let Some(command) = cluster.made.flux_container().and_then(|container| container.command.clone())
             else {
                 continue;
             };
-            if lead.stage != Stage::Broker || cluster.spec.is_interactive || !cluster.instance.runs() {
+            if lead.stage != Stage::Broker || cluster.made.is_interactive || !cluster.instance.runs() {
                 continue;
             }
             let draw = &mut Lots(ctx.random);
             match lead.job {
                 None => {
-                    let line = submission(&cluster.spec, cluster.first_size, &command);
+                    let line = submission(&cluster.made, &command);
                     let answer = command::run(&mut cluster.instance, at, Duration::ZERO, &line, draw);
                     let printed = answer.map(|(answer, _)| answer.stdout).unwrap_or_default();
                     lead.job = printed.trim().parse().ok();
-                    cluster.refusal =
+                    cluster.lead_refusal =
                         lead.job.is_none().then(|| format!("`{line}` of `{name}` was not understood"));
                 }
                 Some(job) if is_inactive(&cluster.instance, job, at) => {
+                    cluster.outcome = Some(exit_code(&cluster.instance, job));
                     // The lead was running a moment ago.
                     let _ = cluster.instance.broker_terminated(at, 0, draw);
                 }
@@ -197,12 +208,19 @@ impl Fleet {
 const TERMINATED: i32 = 143;
 
 /// How the lead submits the command (A.6): one task per node at least, on as many nodes as the MiniCluster had pods when it was made.
-fn submission(spec: &MiniClusterSpec, size: i32, command: &str) -> String {
+fn submission(spec: &MiniClusterSpec, command: &str) -> String {
+    let size = spec.size;
     match spec.tasks {
         0 => format!("flux submit -N {size} {command}"),
         tasks if tasks >= size => format!("flux submit -N {size} -n{tasks} {command}"),
         tasks => format!("flux submit -n{tasks} {command}"),
     }
+}
+
+/// What `flux submit --watch` ends with; a job that cannot be asked for has failed.
+fn exit_code(instance: &Instance, job: JobId) -> i32 {
+    let code = instance.jobs().and_then(|jobs| jobs.job(job)).and_then(|job| job.returncode());
+    code.and_then(|code| i32::try_from(code).ok()).unwrap_or(1)
 }
 
 fn is_inactive(instance: &Instance, job: JobId, at: Duration) -> bool {

@@ -9,7 +9,7 @@ use towtank_model::version::{Features, Gate, GateError, KubernetesVersion};
 
 use super::Source;
 use super::scope::Scope;
-use crate::ast::{ClusterSpec, FluxSpec, FluxVersion, Pid1, Spanned, VersionRange, WorkloadRule};
+use crate::ast::{ClusterSpec, FluxSpec, FluxVersion, Operator, Pid1, Spanned, VersionRange, WorkloadRule};
 use crate::error::{Problem, ScenarioError, suggest};
 use crate::yaml::Node;
 use crate::{raw, text};
@@ -52,6 +52,10 @@ pub(super) fn spec(
         controller_qps: qps,
         controller_burst: or(raw.controller_burst, 30),
         flux: flux(file, raw.flux.unwrap_or_default())?,
+        operator: match raw.compat.map(|compat| compat.value) {
+            Some(raw::Compat::Upstream) => Operator::Upstream,
+            None => Operator::Contract,
+        },
         faults: faults(file, raw.faults.unwrap_or_default())?,
         manual_pods: raw.pods.is_some_and(|mode| mode.value == raw::PodMode::Manual),
     })

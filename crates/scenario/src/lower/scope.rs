@@ -1,12 +1,13 @@
 //! What exists in a scenario: Jobs, pods and nodes that some step makes, and the indexes that a Job can ever have.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use towtank_model::objects::CompletionMode;
 
 use super::Source;
-use super::steps::Applied;
-use crate::ast::{ClusterSpec, Manifest, PodRef, Spanned};
+use super::steps::{Applied, AppliedObject};
+use crate::ast::{ClusterSpec, Manifest, Operator, PodRef, Spanned};
 use crate::error::{Problem, ScenarioError, suggest};
 use crate::yaml::Node;
 use crate::{manifest, raw};
@@ -28,14 +29,16 @@ pub(crate) struct Scope {
     jobs: BTreeMap<String, JobFacts>,
     /// Pods that steps apply by name.
     pods: BTreeMap<String, usize>,
-    /// MiniClusters, and the first step that applies each.
-    miniclusters: BTreeMap<String, usize>,
+    /// MiniClusters: the first step that applies each, and its namespace.
+    miniclusters: BTreeMap<String, (usize, Arc<str>)>,
     nodes: u32,
     /// Names of nodes that steps add.
     added_nodes: Vec<String>,
     namespaces: BTreeSet<String>,
     /// `spec.cluster.pods` is `manual`.
     pub(crate) is_manual: bool,
+    /// Whose operator looks after MiniClusters.
+    pub(crate) operator: Operator,
 }
 
 impl Scope {
@@ -55,11 +58,12 @@ impl Scope {
             added_nodes: Vec::new(),
             namespaces: BTreeSet::from(["default".to_owned()]),
             is_manual: cluster.manual_pods,
+            operator: cluster.operator,
         };
         for (position, (step, applied)) in steps.iter().zip(applied).enumerate() {
-            for (source, span, object) in applied {
+            for AppliedObject { source, span, object, .. } in applied {
                 scope.add(position, object).map_err(|(problem, help)| {
-                    ScenarioError::new(source, span.clone(), problem, "first applied here").with_help(help)
+                    ScenarioError::new(source, span.clone(), problem, "applied here").with_help(help)
                 })?;
             }
             if let Some(scale) = &step.value.scale {
@@ -97,7 +101,15 @@ impl Scope {
                 self.raise(&key.name, job.completions);
             }
             Manifest::MiniCluster(key, spec) => {
-                self.miniclusters.entry(key.name.to_string()).or_insert(step);
+                let first = (step, Arc::clone(&key.namespace));
+                let (_, namespace) = self.miniclusters.entry(key.name.to_string()).or_insert(first);
+                if *namespace != key.namespace {
+                    let problem = Problem::Duplicate { what: "MiniCluster", name: key.name.to_string() };
+                    let help = format!(
+                        "one of this name is in namespace `{namespace}`: steps know it by its name alone"
+                    );
+                    return Err((problem, help));
+                }
                 // Its Job has its name, and at most so many indexes.
                 let facts = JobFacts { is_indexed: true, first_step: step, completions_max: 0 };
                 self.jobs.entry(key.name.to_string()).or_insert(facts);
@@ -131,7 +143,7 @@ impl Scope {
         name: &Spanned<String>,
         step: usize,
     ) -> Result<(), ScenarioError> {
-        if self.miniclusters.get(&name.value).is_some_and(|first| *first <= step) {
+        if self.miniclusters.get(&name.value).is_some_and(|(first, _)| *first <= step) {
             return Ok(());
         }
         let problem = Problem::NoSuch { what: "MiniCluster", name: name.value.clone() };

@@ -11,15 +11,26 @@ use super::scope::Scope;
 use super::{Source, expect};
 use crate::FileLoader;
 use crate::ast::{
-    Action, ControllerChange, FluxVersion, Manifest, NodeChange, PodRef, Signal, SourceFile, Spanned, Step,
-    VersionRange, WatchKind,
+    Action, ControllerChange, FluxVersion, Manifest, NodeChange, Operator, PodRef, Signal, SourceFile,
+    Spanned, Step, VersionRange, WatchKind,
 };
 use crate::error::{Problem, ScenarioError, suggest};
 use crate::yaml::{Kind, Node};
 use crate::{manifest, raw, text, yaml};
 
-/// The objects that a step applies, each with the file and the place that it comes from.
-pub(super) type Applied = Vec<(Arc<SourceFile>, Range<usize>, Manifest)>;
+/// The objects that a step applies.
+pub(super) type Applied = Vec<AppliedObject>;
+
+/// An object that a step applies.
+pub(super) struct AppliedObject {
+    /// The file that it comes from.
+    pub(super) source: Arc<SourceFile>,
+    /// Where in it.
+    pub(super) span: Range<usize>,
+    pub(super) object: Manifest,
+    /// A rule that it does not keep, so that it is refused.
+    fault: Option<ScenarioError>,
+}
 
 /// The value of a step's key in the tree.
 pub(super) fn value_of<'a>(root: &'a Node, step: usize, key: &str) -> Option<&'a Node> {
@@ -53,10 +64,7 @@ pub(super) fn manifests(
     (0..steps.len()).map(of_step).collect()
 }
 
-fn one(
-    source: &Arc<SourceFile>,
-    node: &Node,
-) -> Result<(Arc<SourceFile>, Range<usize>, Manifest), ScenarioError> {
+fn one(source: &Arc<SourceFile>, node: &Node) -> Result<AppliedObject, ScenarioError> {
     let first_key = match &node.kind {
         Kind::Map(entries) => entries.first().map(|(key, _)| key.span.clone()),
         _ => None,
@@ -66,7 +74,8 @@ fn one(
         return Err(ScenarioError::new(source, node.span.clone(), problem, "here")
             .with_help("a manifest begins with `apiVersion` and `kind`"));
     };
-    Ok((Arc::clone(source), first_key, manifest::read(source, node)?))
+    let (object, fault) = manifest::read(source, node)?;
+    Ok(AppliedObject { source: Arc::clone(source), span: first_key, object, fault })
 }
 
 fn from_file(
@@ -99,14 +108,22 @@ pub(super) fn steps(
     applied: Vec<Applied>,
 ) -> Result<Vec<Step>, ScenarioError> {
     let numbered = steps.value.into_iter().zip(applied).enumerate();
-    let read = numbered.map(|(number, (step, applied))| {
+    let read = numbered.map(|(number, (step, mut applied))| {
         let mut step = step.value;
+        let fault = applied.iter_mut().find_map(|applied| applied.fault.take());
         let patch = value_of(root, number, "patch").and_then(|patch| patch.get("spec"));
         let actions = Actions { file, scope, number };
         check_single(file, root, number)?;
         let action = actions.read(&mut step, applied, patch)?;
         let expect = step.expect.take().map_or_else(Vec::new, |expect| expect.value);
         let expect = expect::expectations(file, scope, versions, flux, &action.value, expect)?;
+        // The original takes whatever has the right types.
+        if let Some(fault) = fault
+            && scope.operator == Operator::Contract
+            && !expect.iter().flat_map(|expect| &expect.clauses).any(|clause| clause.claim.is_refusal())
+        {
+            return Err(fault);
+        }
         let name = Spanned { value: step.name.value.0, span: step.name.span };
         Ok(Step { name, action, expect })
     });
@@ -156,7 +173,7 @@ impl Actions<'_> {
                 }
             };
         }
-        take!(apply, |_, _| Ok(Action::Apply(applied.into_iter().map(|(_, _, object)| object).collect())));
+        take!(apply, |_, _| Ok(Action::Apply(applied.into_iter().map(|applied| applied.object).collect())));
         take!(patch, |value: raw::Patch, span| self.patch(value, patch, span));
         take!(scale, |value, span| self.scale(value, span));
         take!(flux, |value, span| self.flux(value, span));

@@ -25,8 +25,11 @@ use crate::error::{Problem, ScenarioError, suggest};
 use crate::yaml::de::{Strictness, from_node};
 use crate::yaml::{Kind, Node};
 
-/// Reads one manifest.
-pub(crate) fn read(source: &Arc<SourceFile>, node: &Node) -> Result<Manifest, ScenarioError> {
+/// Reads one manifest. A rule of ours that it does not keep is not a mistake yet: who applies it may want it refused.
+pub(crate) fn read(
+    source: &Arc<SourceFile>,
+    node: &Node,
+) -> Result<(Manifest, Option<ScenarioError>), ScenarioError> {
     let at = Place { source, node };
     match (at.text("apiVersion")?, at.text("kind")?) {
         ("batch/v1", "Job") => {
@@ -37,7 +40,7 @@ pub(crate) fn read(source: &Arc<SourceFile>, node: &Node) -> Result<Manifest, Sc
             let mut manifest = job::convert(&at.inner("spec"), &spec, node.get("spec"), false)?;
             manifest.labels = labels(job.metadata.labels);
             manifest.finalizers = texts(job.metadata.finalizers);
-            Ok(Manifest::Job(key, Box::new(manifest)))
+            Ok((Manifest::Job(key, Box::new(manifest)), None))
         }
         ("v1", "Pod") => {
             let pod: Pod =
@@ -45,7 +48,7 @@ pub(crate) fn read(source: &Arc<SourceFile>, node: &Node) -> Result<Manifest, Sc
             let key = at.key(&pod.metadata)?;
             let spec = pod.spec.ok_or_else(|| at.missing("spec", "", "a Pod says in `spec` what it runs"))?;
             let manifest = pod::bare(&at.inner("spec"), pod.metadata, &spec)?;
-            Ok(Manifest::Pod(key, Box::new(manifest)))
+            Ok((Manifest::Pod(key, Box::new(manifest)), None))
         }
         (minicluster::API_VERSION, "MiniCluster") => minicluster::read(&at),
         (version, kind) => {

@@ -135,9 +135,20 @@ pub(crate) struct Cluster {
     /// What is in the images of MiniClusters.
     #[serde(default)]
     pub(crate) flux: Option<Flux>,
+    /// Whose operator looks after MiniClusters: one that keeps the contract, when absent, or `upstream`: flux-operator as it is.
+    #[serde(default)]
+    pub(crate) compat: Option<Spanned<Compat>>,
     /// Calls of the Job controller that go wrong: `[{call: update job status, nth: 2, fault: conflict}]`.
     #[serde(default)]
     pub(crate) faults: Option<Vec<Spanned<Fault>>>,
+}
+
+/// An operator that is not the contract's.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Compat {
+    /// flux-operator, with its defects.
+    Upstream,
 }
 
 /// `spec.cluster.flux`.
