@@ -348,3 +348,13 @@ proptest! {
         }
     }
 }
+
+/// recordings/kind, extra-lead-pod-deleted-U: a lead to which nobody ever came is there itself.
+#[test]
+fn a_lonely_lead_is_partial() {
+    for (size, expected) in [(4, Status::Partial), (1, Status::Full)] {
+        let mut overlay = overlay(FluxVersion::V0_88, size, "kary:256");
+        overlay.start(Instant::ZERO, 0, &mut Median).expect("the lead");
+        assert_eq!(overlay.status(0).0, expected);
+    }
+}

@@ -161,6 +161,7 @@ fn scenario(steps: Vec<Step>) -> Scenario {
             cores_per_node: 1,
             pods_per_node: 1,
             timing: "instant".into(),
+            is_one_machine: false,
             feature_gates: Vec::new(),
             controller_qps: None,
             controller_burst: 0,

@@ -6,8 +6,7 @@
 //!
 //! What was done becomes a step, and what was printed where the story had settled becomes what must be seen as long after the step as then,
 //! and two seconds more. Tables in between, which were polled until something moved, are left out. The rig patched the Job by hand; here
-//! the MiniCluster is asked for the same size. A story ends where it asks for what a MiniCluster refuses, more than its maximum, or goes on
-//! inside a pod.
+//! the MiniCluster is asked for the same size. A story ends where it asks for what a MiniCluster refuses: more than its maximum.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -143,7 +142,7 @@ fn scenario(recording: &str, name: &str, about: &str, versions: &str, story: &Va
         "apiVersion: towtank.dev/v1alpha1\nkind: Scenario\nmetadata: {{name: kind-{}}}\nspec:\n  about: >-\n    {about}\n  \
          # Made of the recording by `cargo run -p towtank-minicluster --example stories`.\n  \
          source: recordings/kind, {recording} (kind 0.33.0, Kubernetes 1.36.3)\n{versions}  \
-         cluster: {{nodes: 2, coresPerNode: {}, timing: kind, flux: {{version: {version}, pid1: {pid1}, view: {has_view}}}}}\n  steps:\n",
+         cluster: {{nodes: 2, coresPerNode: {}, timing: kind, oneMachine: true, flux: {{version: {version}, pid1: {pid1}, view: {has_view}}}}}\n  steps:\n",
         name.replace('.', "-"),
         cores / nodes,
     );
@@ -187,7 +186,7 @@ fn steps(entries: &[Value], manifest: &str, maximum: u32) -> Option<Vec<Step>> {
         };
         if let Some((name, action)) = action {
             close(&mut steps, &mut settled);
-            is_quick = action.contains("drain") || action.contains("submit");
+            is_quick = ["drain", "submit", "rank: 0, signal: KILL"].iter().any(|word| action.contains(word));
             if action.strip_prefix("patch: {minicluster: flux-sample, spec: {size: ").is_some_and(|rest| {
                 rest.trim_end_matches('}').parse::<u32>().is_ok_and(|size| size > maximum)
             }) {
@@ -197,12 +196,9 @@ fn steps(entries: &[Value], manifest: &str, maximum: u32) -> Option<Vec<Step>> {
             continue;
         }
         let Some(command) = entry["command"].as_str() else { continue };
-        if command.contains("pkill") || command.contains("log") && settled.is_none() {
-            continue;
-        }
         let output = entry["output"].as_str().unwrap_or_default();
         let Some(claim) = claim(command, output) else { continue };
-        if settled.is_none() && is_quick && command.contains("fx resource") {
+        if settled.is_none() && is_quick && (command.contains("fx resource") || command.contains("get job")) {
             settled = Some((at, String::new()));
         }
         if let Some((_, claims)) = &mut settled {
@@ -257,6 +253,9 @@ fn action(command: &str, manifest: &str) -> Option<(String, String)> {
     if let Some(pod) = command.split(" delete pod ").nth(1) {
         let pod = pod.split(' ').next()?.rsplit_once('-')?.0;
         return named(&format!("delete {pod}"), format!("delete: {{pod: {pod}}}"));
+    }
+    if command.contains("pkill -9 flux-broker") && command.contains("exec flux-sample-0-") {
+        return named("KILL to the broker of the lead", "flux exec: {rank: 0, signal: KILL}".to_owned());
     }
     let typed = command.split("bash -c 'fx ").nth(1)?.trim_end_matches('\'');
     if let Some(rest) = typed.strip_prefix("exec -r ") {

@@ -21,7 +21,7 @@ pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
         writes.push(Write::Script);
     }
     match observed.job {
-        None => writes.push(Write::CreateJob(Box::new(job(&key.name, spec, observed.has_view)))),
+        None => writes.push(Write::CreateJob(Box::new(job(&key.name, spec)))),
         Some(_) if !observed.is_own => {
             return refused(format!(
                 "Job `{}` is there already, and nobody made it for this MiniCluster: delete it, or choose another name",
@@ -53,8 +53,8 @@ fn lead_has_succeeded(job: &Job, observed: &Observed<'_>) -> bool {
     observed.pods.iter().any(|pod| is_lead(pod) && pod.status.phase == PodPhase::Succeeded)
 }
 
-/// The Job of a MiniCluster: Indexed, as many completions and pods as its size. Without a view, Flux is in the image.
-pub fn job(name: &str, spec: &MiniClusterSpec, has_view: bool) -> JobManifest {
+/// The Job of a MiniCluster: Indexed, as many completions and pods as its size.
+pub fn job(name: &str, spec: &MiniClusterSpec) -> JobManifest {
     let mut labels = Labels::from([
         ("app".into(), "flux-operator".into()),
         ("app.kubernetes.io/name".into(), name.into()),
@@ -66,14 +66,14 @@ pub fn job(name: &str, spec: &MiniClusterSpec, has_view: bool) -> JobManifest {
         named(container.name.clone().unwrap_or_else(|| format!("{name}-{position}")))
     };
     // It copies Flux into the pod.
-    let view = has_view.then(|| named("flux-view".to_owned()));
+    let view = named("flux-view".to_owned());
     // The container with Flux comes first: its process decides.
     let mut containers: Vec<_> = spec.containers.iter().enumerate().collect();
     containers.sort_by_key(|(_, container)| !container.runs_flux);
     let pod = PodSpec {
         restart_policy: spec.restart_policy,
         containers: containers.into_iter().map(container).collect(),
-        init_containers: view.into_iter().collect(),
+        init_containers: vec![view],
         ..PodSpec::default()
     };
     let template = PodTemplate { labels: Arc::new(labels), spec: Arc::new(pod), ..PodTemplate::default() };
@@ -86,6 +86,14 @@ pub fn job(name: &str, spec: &MiniClusterSpec, has_view: bool) -> JobManifest {
         active_deadline_seconds: Some(spec.deadline_s),
         template: Some(Arc::new(template)),
         ..JobManifest::default()
+    }
+}
+
+/// Flux is in the image, and no init container copies it into the pods.
+pub(crate) fn drop_view(job: &mut JobManifest) {
+    if let Some(template) = &mut job.template {
+        let template = Arc::make_mut(template);
+        Arc::make_mut(&mut template.spec).init_containers.clear();
     }
 }
 

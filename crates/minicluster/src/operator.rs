@@ -33,8 +33,6 @@ pub struct Observed<'a> {
     pub status: &'a Status,
     /// There is a script for the pods.
     pub has_script: bool,
-    /// The pods get Flux from an init container.
-    pub has_view: bool,
     /// The Job of its name.
     pub job: Option<&'a Job>,
     /// It has made that Job.

@@ -30,7 +30,7 @@ pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
     }
     match observed.job {
         None => {
-            let mut manifest = contract::job(&observed.key.name, spec, observed.has_view);
+            let mut manifest = contract::job(&observed.key.name, spec);
             // 0 is the same as nothing.
             manifest.backoff_limit = Some(set(spec.backoff_limit).unwrap_or(contract::BACKOFF_LIMIT));
             status.conditions = vec![REQUESTED];

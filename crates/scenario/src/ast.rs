@@ -97,6 +97,8 @@ pub struct ClusterSpec {
     pub pods_per_node: u32,
     /// Name of the timing profile: `instant`, `kind` or `gke`.
     pub timing: String,
+    /// The nodes are containers of one machine.
+    pub is_one_machine: bool,
     /// `spec.cluster.featureGates`.
     pub feature_gates: Vec<(String, bool)>,
     /// Requests per second of the Job controller's client; `None`: no limit.

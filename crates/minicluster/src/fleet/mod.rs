@@ -43,10 +43,10 @@ pub struct Settings {
     pub pid1: Pid1,
     /// How long the operator's watch and calls take, and how fast the brokers are.
     pub timing: &'static TimingProfile,
-    /// Whose operator it is.
-    pub operator: Operator,
     /// Pods have the init container that copies Flux into them; without it, Flux is in the image (recordings/kind).
     pub has_view: bool,
+    /// Whose operator it is.
+    pub operator: Operator,
 }
 
 impl Default for Settings {
@@ -56,8 +56,8 @@ impl Default for Settings {
             cores: 10,
             pid1: Pid1::Shell,
             timing: TimingProfile::instant(),
-            operator: Operator::Contract,
             has_view: true,
+            operator: Operator::Contract,
         }
     }
 }
@@ -207,10 +207,10 @@ pub struct Fleet {
     clusters: BTreeMap<Arc<str>, MiniCluster>,
     /// The scripts in pods, and whose they are.
     scripts: BTreeMap<Uid, (Arc<str>, Entrypoint)>,
-    /// Headless services, by namespace and name: the MiniCluster whose pods each leads to.
-    services: BTreeMap<(Arc<str>, Arc<str>), Arc<str>>,
     /// Instances that others have taken the place of.
     former: BTreeMap<u64, Former>,
+    /// Headless services, by namespace and name: the MiniCluster whose pods each leads to.
+    services: BTreeMap<(Arc<str>, Arc<str>), Arc<str>>,
     timers: BTreeMap<(Time, u64), Timer>,
     sequence: u64,
     exits: Vec<(Uid, i32)>,

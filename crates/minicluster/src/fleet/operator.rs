@@ -14,6 +14,7 @@ use towtank_model::server::{Actor, ApiError, PodPatch, Propagation};
 use towtank_model::simulation::Context;
 
 use super::{Fleet, FleetError, MiniCluster, Timer};
+use crate::contract;
 use crate::operator::{Observed, Status, Write, headless_name, hosts};
 use crate::original::JOB_INDEX;
 use crate::spec::{Fault, MiniClusterSpec};
@@ -170,7 +171,6 @@ impl Fleet {
             spec: &cluster.spec,
             status: &cluster.status,
             has_script: cluster.has_script,
-            has_view: self.settings.has_view,
             job: job.as_deref(),
             is_own: job.as_ref().is_some_and(|job| cluster.job == Some(job.uid)),
             pods: ctx.server.pods().map(|pod| &**pod).filter(|pod| pod.key.namespace == *namespace).collect(),
@@ -202,7 +202,10 @@ impl Fleet {
                     (cluster.has_script, cluster.has_dns) = (true, has_dns);
                 }
             }
-            Write::CreateJob(manifest) => {
+            Write::CreateJob(mut manifest) => {
+                if !self.settings.has_view {
+                    contract::drop_view(&mut manifest);
+                }
                 let job = ctx.server.create_job(now, actor, cluster.key.clone(), &manifest)?;
                 cluster.job = Some(job.uid);
             }

@@ -47,6 +47,7 @@ pub(super) fn spec(
         cores_per_node: or(raw.cores_per_node, 10),
         pods_per_node: or(raw.pods_per_node, 110),
         timing: timing.to_owned(),
+        is_one_machine: raw.one_machine.unwrap_or(false),
         feature_gates: feature_gates(file, root, raw.feature_gates.unwrap_or_default(), versions)?,
         controller_qps: qps,
         controller_burst: or(raw.controller_burst, 30),

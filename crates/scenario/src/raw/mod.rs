@@ -116,6 +116,9 @@ pub(crate) struct Cluster {
     /// How long things take: `instant` (the default), `kind` or `gke`.
     #[serde(default)]
     pub(crate) timing: Option<Spanned<String>>,
+    /// Whether the nodes are containers of one machine, as kind's are: pods that start on different nodes wait for each other too.
+    #[serde(default)]
+    pub(crate) one_machine: Option<bool>,
     /// `automatic` (the default), or `manual`: without scheduler and kubelets, so that pods change only by the steps
     /// `phase`, `succeed` and `fail`.
     #[serde(default)]
