@@ -58,10 +58,20 @@ impl Spread {
     }
 }
 
+/// Where brokers run, which decides how fast they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// Processes beside each other on one machine, with all modules that a package of Flux brings.
+    #[default]
+    Rig,
+    /// Pods on a small kind cluster, with few modules: rc1 and rc3 are three to four times as fast.
+    Pods,
+}
+
 /// The latencies of brokers, their overlay network and the resource module.
 ///
-/// Those of a version are what was recorded of it on one machine (recordings 02, 03, 09, 11, 15;
-/// `constants.json`).
+/// Those of a version on the rig are what was recorded of it on one machine (recordings 02, 03, 09, 11, 15;
+/// `constants.json`); those in pods are of `recordings/kind`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Latencies {
     /// Broker start to hello.
@@ -100,8 +110,15 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    /// What was recorded of a version; 0.50 is taken to be as fast as 0.61.
-    pub const fn of(version: FluxVersion) -> Self {
+    /// What was recorded of a version in a place; 0.50 is taken to be as fast as 0.61.
+    pub const fn of(version: FluxVersion, place: Place) -> Self {
+        match place {
+            Place::Rig => Self::on_the_rig(version),
+            Place::Pods => Self::in_pods(version),
+        }
+    }
+
+    const fn on_the_rig(version: FluxVersion) -> Self {
         let older = Self {
             connect: Spread::ms(32, 57, 99),
             retry: Spread::ms(0, 50, 100),
@@ -133,6 +150,39 @@ impl Latencies {
                 undrain: Spread::micros(3_900, 8_900, 18_100),
                 orphan: Spread::ms(50, 200, 500),
                 ..older
+            },
+        }
+    }
+
+    /// Fitted on the series U and E of `recordings/kind`, operations 3→4 and 4→3 (`snapshots/kind/latency.txt`), and on
+    /// the brokers' logs of its stories. What was not recorded there is as on the rig.
+    const fn in_pods(version: FluxVersion) -> Self {
+        let rig = Self::on_the_rig(version);
+        match version {
+            FluxVersion::V0_50 | FluxVersion::V0_61 => Self {
+                // Script to overlay, n = 5.
+                connect: Spread::ms(38, 41, 52),
+                // Overlay to scheduler, n = 5.
+                rc1: Spread::ms(298, 300, 331),
+                // Deletion to offline took 118 [115-154], n = 5, less 30 until SIGTERM.
+                rc3: Spread::ms(85, 88, 124),
+                ..rig
+            },
+            FluxVersion::V0_88 => Self {
+                // Script to overlay, n = 22.
+                connect: Spread::ms(35, 54, 114),
+                // Logs of 12 leads; three stories ran at a time.
+                lead_rc1: Spread::ms(500, 750, 1_510),
+                // Overlay to scheduler, n = 22.
+                rc1: Spread::ms(375, 458, 642),
+                // Deletion to offline took 291 [161-432], n = 11, less 30 until SIGTERM.
+                rc3: Spread::ms(131, 260, 402),
+                // From the old lead's SIGKILL, or from the start of a pod that has its rank, to the disconnect: 3.7, 3.8 and
+                // some 4 s.
+                orphan: Spread::ms(3_500, 3_750, 4_000),
+                // A lead with one running job, n = 1.
+                lead_cleanup: Spread::fixed(Duration::from_millis(950)),
+                ..rig
             },
         }
     }

@@ -132,6 +132,21 @@ fn a_loss() {
     }
 }
 
+/// recordings/kind, 32→2: of ranks that are lost by one heartbeat all but the last are told at once, the last after 0.1 s.
+#[test]
+fn a_loss_of_two() {
+    let (mut instance, now, mut draw) = instance(FluxVersion::V0_88, 1);
+    for rank in [2, 3] {
+        instance.broker_killed(now, rank, &mut draw).expect("it runs");
+    }
+    let lost = until(&mut instance, now, &mut draw, status(3, Status::Lost));
+    let lost = now + Duration::from_secs_f64(lost / 1_000.0);
+    for (later, up) in [(1, "0-1,3"), (80, "0-1,3"), (130, "0-1")] {
+        instance.advance(lost + Duration::from_millis(later), &mut draw);
+        assert_eq!(instance.up().to_string(), up, "{later} ms after the loss");
+    }
+}
+
 #[test]
 fn a_disconnect() {
     for (version, [overlay, sched, exit]) in

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use towtank_flux::latency::{Latencies, Spread};
+use towtank_flux::latency::{Latencies, Place, Spread};
 use towtank_flux::overlay::{BrokerState, Fact, Overlay, Quorum, Reason, Refused, Status, Topology};
 use towtank_flux::time::{Draw, Instant};
 use towtank_flux::{Features, FluxVersion, Hostlist};
@@ -27,7 +27,7 @@ const fn s(seconds: u64) -> Duration {
 fn overlay(version: FluxVersion, size: u32, topology: &str) -> Overlay {
     let hosts: Hostlist = format!("flux-sample-[0-{}]", size - 1).parse().expect("a hostlist");
     let topology: Topology = topology.parse().expect("a topology");
-    Overlay::new(hosts, version, Features::of(version), topology, Latencies::of(version))
+    Overlay::new(hosts, version, Features::of(version), topology, Latencies::of(version, Place::Rig))
 }
 
 /// An overlay of which all ranks run since long.
@@ -346,5 +346,15 @@ proptest! {
         for rank in overlay.online().iter() {
             prop_assert!(overlay.state(rank).is_some(), "rank {} is online and has no process", rank);
         }
+    }
+}
+
+/// recordings/kind, extra-lead-pod-deleted-U: a lead to which nobody ever came is there itself.
+#[test]
+fn a_lonely_lead_is_partial() {
+    for (size, expected) in [(4, Status::Partial), (1, Status::Full)] {
+        let mut overlay = overlay(FluxVersion::V0_88, size, "kary:256");
+        overlay.start(Instant::ZERO, 0, &mut Median).expect("the lead");
+        assert_eq!(overlay.status(0).0, expected);
     }
 }

@@ -161,6 +161,7 @@ fn scenario(steps: Vec<Step>) -> Scenario {
             cores_per_node: 1,
             pods_per_node: 1,
             timing: "instant".into(),
+            is_one_machine: false,
             feature_gates: Vec::new(),
             controller_qps: None,
             controller_burst: 0,
@@ -169,6 +170,7 @@ fn scenario(steps: Vec<Step>) -> Scenario {
             flux: towtank_scenario::ast::FluxSpec {
                 versions: VersionRange::only(towtank_scenario::ast::FluxVersion::V0_61),
                 pid1: towtank_scenario::ast::Pid1::Shell,
+                has_view: true,
             },
             manual_pods: true,
         },

@@ -97,6 +97,8 @@ pub struct ClusterSpec {
     pub pods_per_node: u32,
     /// Name of the timing profile: `instant`, `kind` or `gke`.
     pub timing: String,
+    /// The nodes are containers of one machine.
+    pub is_one_machine: bool,
     /// `spec.cluster.featureGates`.
     pub feature_gates: Vec<(String, bool)>,
     /// Requests per second of the Job controller's client; `None`: no limit.
@@ -121,6 +123,8 @@ pub struct FluxSpec {
     pub versions: VersionRange<FluxVersion>,
     /// What gets SIGTERM in the pods.
     pub pid1: Pid1,
+    /// An init container copies Flux into the pods; without it, Flux is in their image.
+    pub has_view: bool,
 }
 
 /// One entry of `spec.workloads`: the first that matches a new pod decides what its containers do. Without any, a

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::jobs::JobLatencies;
-use crate::latency::Latencies;
+use crate::latency::{Latencies, Place};
 use crate::overlay::{Quorum, RANKS_MAX, Topology};
 use crate::version::{Features, FluxVersion, Scheduler};
 use crate::{Hostlist, Idset};
@@ -69,7 +69,7 @@ impl Setup {
         rank.ok_or_else(|| ConfigError::UnknownHost { host: host.to_owned(), hosts: self.hosts.to_string() })
     }
 
-    /// An instance of this version with the defaults of a MiniCluster.
+    /// An instance of this version with the defaults of a MiniCluster, as fast as on the rig.
     pub fn new(version: FluxVersion, scheduler: Scheduler, hosts: Hostlist, cores: u32) -> Self {
         Self {
             version,
@@ -80,7 +80,7 @@ impl Setup {
             excluded: Idset::new(),
             topology: Topology::Kary(256),
             quorum: Quorum::All,
-            latencies: Latencies::of(version),
+            latencies: Latencies::of(version, Place::Rig),
             job_latencies: JobLatencies::of(version),
             user: "root".to_owned(),
             wall: Duration::ZERO,

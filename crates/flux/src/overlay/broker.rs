@@ -126,6 +126,8 @@ impl Overlay {
             self.offline_since(now, child);
         }
         if rank == 0 {
+            // It has no parent to see it: it sees itself, before any child has come.
+            self.set_link(now, 0, Link::default());
             self.set_state(now, 0, BrokerState::Init);
             let rc1 = self.latencies.lead_rc1.draw(draw);
             self.heart = now + rc1 / 2;

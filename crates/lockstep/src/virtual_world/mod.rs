@@ -155,9 +155,16 @@ fn configuration(
 
 /// No MiniCluster yet.
 fn fleet(cluster: &ClusterSpec, stack: Stack, timing: &'static TimingProfile) -> Fleet {
-    let FluxSpec { versions, pid1 } = cluster.flux;
+    let FluxSpec { versions, pid1, has_view } = cluster.flux;
     let flux = stack.flux.unwrap_or(versions.first);
-    Fleet::new(Settings { flux, cores: cluster.cores_per_node, pid1, timing, operator: cluster.operator })
+    Fleet::new(Settings {
+        flux,
+        cores: cluster.cores_per_node,
+        pid1,
+        timing,
+        has_view,
+        operator: cluster.operator,
+    })
 }
 
 fn controller_config(cluster: &ClusterSpec, timing: &TimingProfile) -> ControllerConfig {
@@ -179,6 +186,7 @@ fn cluster_config(scenario: &Scenario, timing: &'static TimingProfile) -> Cluste
         cpu_milli: cluster.cores_per_node.saturating_mul(MILLI_PER_CORE),
         pods_max: cluster.pods_per_node,
         timing,
+        is_one_machine: cluster.is_one_machine,
         workload: scenario.workloads.iter().map(workload_rule).collect(),
         manual_pods: cluster.manual_pods,
         ..ClusterConfig::default()

@@ -5,6 +5,7 @@
 //! knows nothing of pods.
 
 mod commands;
+mod former;
 mod operator;
 mod pods;
 
@@ -22,12 +23,14 @@ use towtank_model::server::{Change, Versions};
 use towtank_model::simulation::{Application, Context};
 use towtank_model::time::Time;
 
+use self::former::Former;
 use crate::contract;
 pub use crate::entrypoint::Pid1;
 use crate::entrypoint::{Entrypoint, Stage};
 pub use crate::operator::Operator;
 use crate::operator::Status;
 use crate::spec::{Fault, MiniClusterSpec};
+use crate::workload::{Workload, WorkloadError};
 
 /// What all MiniClusters of a simulation have in common.
 #[derive(Clone, Debug)]
@@ -38,8 +41,10 @@ pub struct Settings {
     pub cores: u32,
     /// What gets SIGTERM in the pods.
     pub pid1: Pid1,
-    /// How long the operator's watch and calls take.
+    /// How long the operator's watch and calls take, and how fast the brokers are.
     pub timing: &'static TimingProfile,
+    /// Pods have the init container that copies Flux into them; without it, Flux is in the image (recordings/kind).
+    pub has_view: bool,
     /// Whose operator it is.
     pub operator: Operator,
 }
@@ -51,6 +56,7 @@ impl Default for Settings {
             cores: 10,
             pid1: Pid1::Shell,
             timing: TimingProfile::instant(),
+            has_view: true,
             operator: Operator::Contract,
         }
     }
@@ -90,6 +96,8 @@ pub struct MiniCluster {
     operator: Operator,
     /// What script and brokers were made of, once and for all (A.6): the spec when it was created.
     made: MiniClusterSpec,
+    /// What its lead runs inside of Flux.
+    workload: Result<Option<Workload>, WorkloadError>,
     /// There is a script for the pods.
     has_script: bool,
     /// The headless service of its name leads to its pods.
@@ -103,6 +111,8 @@ pub struct MiniCluster {
     ranks: BTreeMap<u32, Uid>,
     /// The pod whose statedir the lead has written to.
     lead_disk: Option<Uid>,
+    /// The Job whose pods the instance is made of.
+    served: Option<Uid>,
     /// Why the operator cannot do what is wanted, in its own words or the API server's.
     refusal: Option<String>,
     /// Why the lead cannot run its command.
@@ -184,6 +194,10 @@ impl MiniCluster {
 enum Timer {
     Reconcile(Arc<str>),
     Retry(Uid),
+    /// A lead has slept long enough.
+    Look,
+    /// The broker of a pod learns that a newer one has its rank.
+    Dropped(Uid),
 }
 
 /// All MiniClusters of a simulation.
@@ -193,6 +207,8 @@ pub struct Fleet {
     clusters: BTreeMap<Arc<str>, MiniCluster>,
     /// The scripts in pods, and whose they are.
     scripts: BTreeMap<Uid, (Arc<str>, Entrypoint)>,
+    /// Instances that others have taken the place of.
+    former: BTreeMap<u64, Former>,
     /// Headless services, by namespace and name: the MiniCluster whose pods each leads to.
     services: BTreeMap<(Arc<str>, Arc<str>), Arc<str>>,
     timers: BTreeMap<(Time, u64), Timer>,
@@ -253,13 +269,17 @@ impl Application for Fleet {
 
     fn next_time(&self) -> Option<Time> {
         let timer = self.timers.keys().next().map(|(at, _)| *at);
-        let instances = self.clusters.values().filter_map(|cluster| cluster.instance.next_time()).map(time);
-        instances.chain(timer).min()
+        let instances = self.clusters.values().map(|cluster| &cluster.instance);
+        let instances = instances.chain(self.former.values().map(|former| &former.instance));
+        instances.filter_map(Instance::next_time).map(time).chain(timer).min()
     }
 
     fn fire(&mut self, ctx: &mut Context<'_>) {
         for cluster in self.clusters.values_mut() {
             cluster.instance.advance(instant(ctx.now), &mut Lots(ctx.random));
+        }
+        for former in self.former.values_mut() {
+            former.instance.advance(instant(ctx.now), &mut Lots(ctx.random));
         }
         self.settle(ctx.now);
         while let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= ctx.now) {
@@ -270,6 +290,9 @@ impl Application for Fleet {
                         self.start_broker(pod, ctx);
                     }
                 }
+                // What follows looks at the leads.
+                Timer::Look => {}
+                Timer::Dropped(pod) => self.broker_dropped(pod, ctx.now),
             }
         }
         self.attend_to_leads(ctx);

@@ -5,16 +5,20 @@ use std::sync::Arc;
 
 use towtank_flux::Scheduler;
 use towtank_flux::instance::{Instance, Setup};
+use towtank_flux::latency::{Latencies, Place};
 use towtank_flux::overlay::Quorum;
+use towtank_model::cluster::TimingProfile;
 use towtank_model::engine::{Distribution, Purpose};
 use towtank_model::objects::ObjectKey;
 use towtank_model::server::{Actor, ApiError, PodPatch, Propagation};
 use towtank_model::simulation::Context;
 
 use super::{Fleet, FleetError, MiniCluster, Timer};
+use crate::contract;
 use crate::operator::{Observed, Status, Write, headless_name, hosts};
 use crate::original::JOB_INDEX;
 use crate::spec::{Fault, MiniClusterSpec};
+use crate::workload::Workload;
 
 impl Fleet {
     /// A user applies a MiniCluster: it is created, or takes this spec.
@@ -108,10 +112,12 @@ impl Fleet {
                 Propagation::Background,
             );
         }
+        // Its brokers go on until their pods are gone, whatever is created under its name.
+        self.retire(name);
         self.clusters.remove(name);
         self.services.retain(|_, of| **of != *name);
-        // Its pods are nobody's now, whatever is created under its name.
-        self.scripts.retain(|_, (of, _)| **of != *name);
+        // Scripts without a broker are nobody's now.
+        self.scripts.retain(|_, (of, script)| **of != *name || script.former.is_some());
         Ok(())
     }
 
@@ -120,6 +126,7 @@ impl Fleet {
             key: key.clone(),
             instance: self.instance(key, &spec),
             operator: self.settings.operator,
+            workload: Workload::of(&spec),
             made: spec.clone(),
             spec,
             has_script: false,
@@ -128,6 +135,7 @@ impl Fleet {
             job: None,
             ranks: BTreeMap::new(),
             lead_disk: None,
+            served: None,
             refusal: None,
             lead_refusal: None,
             outcome: None,
@@ -140,6 +148,7 @@ impl Fleet {
         let scheduler = spec.scheduler().unwrap_or(Scheduler::Simple);
         let mut setup =
             Setup::new(self.settings.flux, scheduler, hosts(&key.name, spec), self.settings.cores);
+        setup.latencies = Latencies::of(self.settings.flux, place(self.settings.timing));
         setup.quorum = Quorum::Size(self.settings.operator.quorum(spec, spec.size));
         if let Some(topology) = spec.topology.as_deref().and_then(|topology| topology.parse().ok()) {
             setup.topology = topology;
@@ -188,11 +197,15 @@ impl Fleet {
                 let has_dns = *owner == *name;
                 let instance = self.instance(&key, &spec);
                 if let Some(cluster) = self.clusters.get_mut(name) {
+                    cluster.workload = Workload::of(&spec);
                     (cluster.made, cluster.instance) = (spec, instance);
                     (cluster.has_script, cluster.has_dns) = (true, has_dns);
                 }
             }
-            Write::CreateJob(manifest) => {
+            Write::CreateJob(mut manifest) => {
+                if !self.settings.has_view {
+                    contract::drop_view(&mut manifest);
+                }
                 let job = ctx.server.create_job(now, actor, cluster.key.clone(), &manifest)?;
                 cluster.job = Some(job.uid);
             }
@@ -222,4 +235,9 @@ impl Fleet {
         }
         Ok(())
     }
+}
+
+/// Where the brokers run: the recordings of `instant` are those of the rig, the others were made in pods.
+fn place(timing: &TimingProfile) -> Place {
+    if timing == TimingProfile::instant() { Place::Rig } else { Place::Pods }
 }

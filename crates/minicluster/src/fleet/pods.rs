@@ -1,19 +1,16 @@
 //! The pods: their scripts, the brokers that these start, and the lead's command.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use towtank_flux::JobId;
-use towtank_flux::command;
-use towtank_flux::instance::Instance;
 use towtank_flux::overlay::Quorum;
 use towtank_model::objects::Uid;
 use towtank_model::simulation::Context;
 use towtank_model::time::Time;
 
-use super::{Fleet, Lots, Timer, instant};
+use super::former::instance_of;
+use super::{Fleet, Lots, Timer, instant, time};
 use crate::entrypoint::{Entrypoint, Next, Pid1, RETRY, Stage};
-use crate::spec::MiniClusterSpec;
+use crate::workload::Standing;
 
 impl Fleet {
     pub(super) fn process_started(&mut self, uid: Uid, ctx: &mut Context<'_>) {
@@ -24,27 +21,36 @@ impl Fleet {
         if cluster.job != Some(owner.uid) {
             return;
         }
+        let (name, is_strict) = (Arc::clone(&owner.name), cluster.made.is_strict);
+        if cluster.served.is_some_and(|served| served != owner.uid) {
+            // The Job was made anew, and the pods of the old one may still run.
+            self.retire(&name);
+        }
+        if let Some(cluster) = self.clusters.get_mut(&name) {
+            cluster.served = Some(owner.uid);
+        }
         // A container that starts again runs the whole script again.
-        self.scripts.insert(uid, (Arc::clone(&owner.name), Entrypoint::new(uid, rank)));
+        self.scripts.insert(uid, (name, Entrypoint::new(uid, rank, is_strict)));
         self.start_broker(uid, ctx);
     }
 
     /// SIGTERM.
     pub(super) fn process_told(&mut self, uid: Uid, ctx: &mut Context<'_>) {
         let Some((name, script)) = self.scripts.get_mut(&uid) else {
-            // Its MiniCluster is deleted, and nobody asks any more how its broker leaves.
+            // Its MiniCluster was deleted before its broker could find the others.
             if self.settings.pid1 == Pid1::Broker {
-                self.exits.push((uid, 0));
+                self.exits.push((uid, TERMINATED));
             }
             return;
         };
-        let Some(cluster) = self.clusters.get_mut(name) else { return };
+        let instance = instance_of(&mut self.clusters, &mut self.former, name, script.former);
         match (self.settings.pid1, script.stage) {
             (Pid1::Broker, Stage::Broker) => {
                 let (at, draw) = (instant(ctx.now), &mut Lots(ctx.random));
-                cluster.instance.advance(at, draw);
+                let Some(instance) = instance else { return };
+                instance.advance(at, draw);
                 // It runs: its stage says so.
-                let _ = cluster.instance.broker_terminated(at, script.rank, draw);
+                let _ = instance.broker_terminated(at, script.rank, draw);
             }
             (Pid1::Broker, _) => self.exits.push((uid, TERMINATED)),
             (Pid1::Shell, _) => {}
@@ -55,19 +61,29 @@ impl Fleet {
     pub(super) fn process_ended(&mut self, uid: Uid, ctx: &mut Context<'_>) {
         let Some((name, script)) = self.scripts.get_mut(&uid) else { return };
         let had_broker = std::mem::replace(&mut script.stage, Stage::Stopped) == Stage::Broker;
-        let Some(cluster) = self.clusters.get_mut(name) else { return };
+        let (rank, former) = (script.rank, script.former);
+        let Some(instance) = instance_of(&mut self.clusters, &mut self.former, name, former) else { return };
         if had_broker {
             let (at, draw) = (instant(ctx.now), &mut Lots(ctx.random));
-            cluster.instance.advance(at, draw);
+            instance.advance(at, draw);
             // It may have ended by itself at this very instant.
-            let _ = cluster.instance.broker_killed(at, script.rank, draw);
+            let _ = instance.broker_killed(at, rank, draw);
+            if let Some(id) = former.filter(|_| rank == 0) {
+                self.forsake(id, ctx);
+            }
         }
         self.settle(ctx.now);
     }
 
     pub(super) fn start_broker(&mut self, pod: Uid, ctx: &mut Context<'_>) {
+        let Some((name, script)) = self.scripts.get(&pod) else { return };
+        if script.is_lead() && self.has_other_lead(name, pod) {
+            let name = Arc::clone(name);
+            self.retire(&name);
+        }
         let Some((name, script)) = self.scripts.get_mut(&pod) else { return };
         let Some(cluster) = self.clusters.get_mut(name) else { return };
+        script.former = None;
         let (rank, at, draw) = (script.rank, instant(ctx.now), &mut Lots(ctx.random));
         if !cluster.has_dns && !script.is_lead() {
             // It tries for ever to reach a host that has no address.
@@ -90,6 +106,10 @@ impl Fleet {
         let old = before.and_then(|before| self.scripts.get_mut(&before));
         if let Some((_, old)) = old.filter(|(_, old)| old.stage == Stage::Broker) {
             old.stage = Stage::Superseded;
+            let latencies = &cluster.instance.setup().latencies;
+            let told = ctx.now + latencies.orphan.draw(draw) + latencies.rc3.draw(draw);
+            let old = old.pod;
+            self.schedule(told, Timer::Dropped(old));
         }
         // What has ended of this rank was an older process: this script has no broker until then.
         self.settle(ctx.now);
@@ -106,18 +126,34 @@ impl Fleet {
                 self.broker_ended(&name, rank, code, now);
             }
         }
+        if !self.former.is_empty() {
+            self.settle_former(now);
+        }
     }
 
     fn broker_ended(&mut self, name: &str, rank: u32, code: i32, now: Time) {
         let Some(cluster) = self.clusters.get(name) else { return };
-        let Some((_, script)) = cluster.ranks.get(&rank).and_then(|pod| self.scripts.get_mut(pod)) else {
-            return;
-        };
+        let Some(pod) = cluster.ranks.get(&rank) else { return };
+        self.broker_of_pod_ended(*pod, code, cluster.made.completes_workers, now);
+    }
+
+    /// A newer pod has the rank: the older broker loses its place and exits with 1, as soon as it learns that (J 2).
+    pub(super) fn broker_dropped(&mut self, pod: Uid, now: Time) {
+        let Some((name, script)) = self.scripts.get_mut(&pod) else { return };
+        if script.stage == Stage::Superseded {
+            script.stage = Stage::Broker;
+            let completes_workers =
+                self.clusters.get(name).is_some_and(|cluster| cluster.made.completes_workers);
+            self.broker_of_pod_ended(pod, 1, completes_workers, now);
+        }
+    }
+
+    pub(super) fn broker_of_pod_ended(&mut self, pod: Uid, code: i32, completes_workers: bool, now: Time) {
+        let Some((_, script)) = self.scripts.get_mut(&pod) else { return };
         if script.stage != Stage::Broker {
             return;
         }
-        let pod = script.pod;
-        match script.after(code, cluster.made.completes_workers) {
+        match script.after(code, completes_workers) {
             Next::Exit(code) => {
                 script.stage = Stage::Stopped;
                 self.exits.push((pod, code));
@@ -129,61 +165,49 @@ impl Fleet {
         }
     }
 
-    /// Submits the lead's command when Flux runs, and shuts Flux down when it is done.
+    /// Lets the leads go on with what they run inside of Flux, and shuts Flux down where that has ended.
     pub(super) fn attend_to_leads(&mut self, ctx: &mut Context<'_>) {
         let at = instant(ctx.now);
+        let mut alarms = Vec::new();
         for (name, cluster) in &mut self.clusters {
             let Some((_, lead)) = cluster.ranks.get(&0).and_then(|pod| self.scripts.get_mut(pod)) else {
                 continue;
             };
-            let Some(command) = cluster.made.flux_container().and_then(|container| container.command.clone())
-            else {
+            if lead.stage != Stage::Broker || lead.result.is_some() || !cluster.instance.runs() {
                 continue;
+            }
+            let workload = match &cluster.workload {
+                Ok(Some(workload)) => workload,
+                Ok(None) => continue,
+                Err(error) => {
+                    cluster.lead_refusal = Some(format!("the lead of `{name}`: {error}"));
+                    continue;
+                }
             };
-            if lead.stage != Stage::Broker || cluster.made.is_interactive || !cluster.instance.runs() {
-                continue;
-            }
             let draw = &mut Lots(ctx.random);
-            match lead.job {
-                None => {
-                    let line = submission(&cluster.made, &command);
-                    let answer = command::run(&mut cluster.instance, at, Duration::ZERO, &line, draw);
-                    let printed = answer.map(|(answer, _)| answer.stdout).unwrap_or_default();
-                    lead.job = printed.trim().parse().ok();
-                    cluster.lead_refusal =
-                        lead.job.is_none().then(|| format!("`{line}` of `{name}` was not understood"));
+            let code = match lead.progress.play(workload, &mut cluster.instance, at, draw) {
+                Standing::Waits(until) => {
+                    if let Some(until) = until.filter(|_| lead.alarm != until) {
+                        lead.alarm = Some(until);
+                        alarms.push(until);
+                    }
+                    continue;
                 }
-                Some(job) if is_inactive(&cluster.instance, job, at) => {
-                    cluster.outcome = Some(exit_code(&cluster.instance, job));
-                    // The lead was running a moment ago.
-                    let _ = cluster.instance.broker_terminated(at, 0, draw);
+                Standing::Ended(code) => code,
+                Standing::Unknown(line) => {
+                    cluster.lead_refusal = Some(format!("`{line}` of `{name}` was not understood"));
+                    1
                 }
-                Some(_) => {}
-            }
+            };
+            (lead.result, cluster.outcome) = (Some(code), Some(code));
+            // The lead was running a moment ago.
+            let _ = cluster.instance.broker_terminated(at, 0, draw);
+        }
+        for until in alarms {
+            self.schedule(time(until), Timer::Look);
         }
     }
 }
 
 /// Exit code of a process that SIGTERM ended.
 const TERMINATED: i32 = 143;
-
-/// How the lead submits the command (A.6): one task per node at least, on as many nodes as the MiniCluster had pods when it was made.
-fn submission(spec: &MiniClusterSpec, command: &str) -> String {
-    let size = spec.size;
-    match spec.tasks {
-        0 => format!("flux submit -N {size} {command}"),
-        tasks if tasks >= size => format!("flux submit -N {size} -n{tasks} {command}"),
-        tasks => format!("flux submit -n{tasks} {command}"),
-    }
-}
-
-/// What `flux submit --watch` ends with; a job that cannot be asked for has failed.
-fn exit_code(instance: &Instance, job: JobId) -> i32 {
-    let code = instance.jobs().and_then(|jobs| jobs.job(job)).and_then(|job| job.returncode());
-    code.and_then(|code| i32::try_from(code).ok()).unwrap_or(1)
-}
-
-fn is_inactive(instance: &Instance, job: JobId, at: Duration) -> bool {
-    let job = instance.jobs().and_then(|jobs| jobs.job(job));
-    job.is_none_or(|job| job.event("clean").is_some_and(|clean| clean <= at))
-}

@@ -139,6 +139,9 @@ pub struct ClusterConfig {
     pub control_plane_nodes: u32,
     /// How long things take.
     pub timing: &'static TimingProfile,
+    /// The nodes are containers of one machine, as those of kind are: what one pod's start does not let overlap, it does not let overlap on
+    /// other nodes either.
+    pub is_one_machine: bool,
     /// What the workload does: the first rule that matches a pod decides, [`Behaviour::DEFAULT`] when none does.
     pub workload: Vec<WorkloadRule>,
     /// How equally good nodes are told apart.
@@ -159,6 +162,7 @@ impl Default for ClusterConfig {
             pods_max: 110,
             control_plane_nodes: 1,
             timing: TimingProfile::instant(),
+            is_one_machine: false,
             workload: Vec::new(),
             tie_break: TieBreak::Seeded,
             terminated_pods_max: TERMINATED_PODS_MAX,
@@ -254,7 +258,12 @@ impl Cluster {
             placement: Placement::default(),
             joining: Vec::new(),
             scheduler: Scheduler::new(timing, config.tie_break, words.clone()),
-            kubelets: Kubelets::new(timing, Workload::new(config.workload.clone()), words.clone()),
+            kubelets: Kubelets::new(
+                timing,
+                config.is_one_machine,
+                Workload::new(config.workload.clone()),
+                words.clone(),
+            ),
             node_lifecycle: NodeLifecycle::new(timing, config.control_plane_nodes, words.clone()),
             pod_gc: PodGc::new(config.terminated_pods_max, words.clone()),
             garbage_collector: GarbageCollector::new(timing),

@@ -47,6 +47,7 @@ pub(super) fn spec(
         cores_per_node: or(raw.cores_per_node, 10),
         pods_per_node: or(raw.pods_per_node, 110),
         timing: timing.to_owned(),
+        is_one_machine: raw.one_machine.unwrap_or(false),
         feature_gates: feature_gates(file, root, raw.feature_gates.unwrap_or_default(), versions)?,
         controller_qps: qps,
         controller_burst: or(raw.controller_burst, 30),
@@ -70,7 +71,7 @@ fn flux(file: &Source<'_>, raw: raw::Flux) -> Result<FluxSpec, ScenarioError> {
         Some(raw::Pid1::Broker) => Pid1::Broker,
         Some(raw::Pid1::Shell) | None => Pid1::Shell,
     };
-    Ok(FluxSpec { versions, pid1 })
+    Ok(FluxSpec { versions, pid1, has_view: raw.view.unwrap_or(true) })
 }
 
 /// Which calls go wrong.

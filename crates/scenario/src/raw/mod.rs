@@ -116,6 +116,9 @@ pub(crate) struct Cluster {
     /// How long things take: `instant` (the default), `kind` or `gke`.
     #[serde(default)]
     pub(crate) timing: Option<Spanned<String>>,
+    /// Whether the nodes are containers of one machine, as kind's are: pods that start on different nodes wait for each other too.
+    #[serde(default)]
+    pub(crate) one_machine: Option<bool>,
     /// `automatic` (the default), or `manual`: without scheduler and kubelets, so that pods change only by the steps
     /// `phase`, `succeed` and `fail`.
     #[serde(default)]
@@ -158,6 +161,9 @@ pub(crate) struct Flux {
     /// What gets SIGTERM in the pods: `shell` (the default), which keeps it to itself, or `broker`, which leaves Flux in order.
     #[serde(default)]
     pub(crate) pid1: Option<Spanned<Pid1>>,
+    /// Whether an init container copies Flux into the pods (the default), or their image has it.
+    #[serde(default)]
+    pub(crate) view: Option<bool>,
 }
 
 /// The first process of the container with Flux.

@@ -91,6 +91,8 @@ pub enum ProcessStep {
 #[derive(Clone, Debug)]
 pub struct Kubelets {
     timing: &'static TimingProfile,
+    /// See [`super::ClusterConfig::is_one_machine`].
+    is_one_machine: bool,
     workload: Workload,
     words: Words,
     hosts: Vec<Host>,
@@ -101,8 +103,14 @@ pub struct Kubelets {
 }
 
 impl Kubelets {
-    pub(super) fn new(timing: &'static TimingProfile, workload: Workload, words: Words) -> Self {
-        Self { timing, workload, words, hosts: Vec::new(), pods: BTreeMap::new(), facts: Vec::new() }
+    pub(super) fn new(
+        timing: &'static TimingProfile,
+        is_one_machine: bool,
+        workload: Workload,
+        words: Words,
+    ) -> Self {
+        let (hosts, pods, facts) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Self { timing, is_one_machine, workload, words, hosts, pods, facts }
     }
 
     /// An application drives the first main process of this pod, which has just been created.
@@ -187,6 +195,12 @@ impl Kubelets {
         let timing = self.timing;
         let slot = timing.start_slot.draw(ctx.random, Purpose::Node);
         let rest = timing.start.draw(ctx.random, Purpose::Node);
+        let (node, slot, rest) = if self.is_one_machine {
+            // The slots of a profile are those of two nodes that start pods beside each other.
+            (NodeId(0), slot / 2, rest + slot / 2)
+        } else {
+            (node, slot, rest)
+        };
         let host = self.host(node);
         let pull =
             if host.has_image { Duration::ZERO } else { timing.image_pull.draw(ctx.random, Purpose::Node) };
