@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use towtank_flux::FluxVersion;
-use towtank_minicluster::fleet::{Fleet, Operator, Pid1, Settings};
+use towtank_minicluster::fleet::{Fleet, Pid1, Settings};
 use towtank_minicluster::spec::{ContainerSpec, MiniClusterSpec};
 use towtank_model::cluster::TimingProfile;
 use towtank_model::job::JobController;
