@@ -94,8 +94,8 @@ impl Operator {
         match (self, old) {
             (Self::Contract, None) => spec.faults(),
             (Self::Contract, Some((old, maximum))) => spec.faults_after(old, maximum),
-            // There is no admission: whatever has the right types is stored.
-            (Self::Upstream, _) => Vec::new(),
+            // There is no admission: whatever has the right types is stored, as far as it can be played.
+            (Self::Upstream, _) => spec.too_large().into_iter().collect(),
         }
     }
 

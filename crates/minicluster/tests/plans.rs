@@ -129,3 +129,20 @@ fn the_quorum() {
         assert_eq!(Operator::Upstream.quorum(&made, size), upstream, "{made:?}");
     }
 }
+
+/// The original stores anything, but what would fill the memory of whoever plays it.
+#[test]
+fn what_is_stored() {
+    let refused = |operator: Operator, spec: &MiniClusterSpec| !operator.refuse(spec, None).is_empty();
+    for size in [0, -1, i32::MIN] {
+        assert!(refused(Operator::Contract, &spec(size)), "{size}");
+        assert!(!refused(Operator::Upstream, &spec(size)), "{size}");
+    }
+    let mut bursting = spec(1);
+    let huge = towtank_minicluster::spec::BurstedCluster { name: None, size: Some(i32::MAX) };
+    bursting.bursting.clusters = vec![huge.clone(), huge];
+    for spec in [spec(i32::MAX), MiniClusterSpec { max_size: Some(i32::MAX), ..spec(1) }, bursting] {
+        assert!(refused(Operator::Contract, &spec));
+        assert!(refused(Operator::Upstream, &spec));
+    }
+}
