@@ -1,6 +1,6 @@
 //! Operators: what one sees of a MiniCluster, what it writes, and whose rules it follows.
 //!
-//! There are two: the [contract](crate::contract) that this project holds an operator to, and the [original](crate::original), so
+//! There are two: the [`contract`] that this project holds an operator to, and the [`original`], so
 //! that those who run it know what they have. A plan is a pure function of what is seen; `fleet` carries it out.
 
 use std::sync::Arc;
