@@ -1,6 +1,6 @@
 //! Operators: what one sees of a MiniCluster, what it writes, and whose rules it follows.
 //!
-//! There are two: the [contract](crate::contract) that this project holds an operator to, and the [original](crate::original), so
+//! There are two: the [`contract`] that this project holds an operator to, and the [`original`], so
 //! that those who run it know what they have. A plan is a pure function of what is seen; `fleet` carries it out.
 
 use std::sync::Arc;
@@ -94,8 +94,8 @@ impl Operator {
         match (self, old) {
             (Self::Contract, None) => spec.faults(),
             (Self::Contract, Some((old, maximum))) => spec.faults_after(old, maximum),
-            // There is no admission: whatever has the right types is stored.
-            (Self::Upstream, _) => Vec::new(),
+            // There is no admission: whatever has the right types is stored, as far as it can be played.
+            (Self::Upstream, _) => spec.too_large().into_iter().collect(),
         }
     }
 

@@ -82,16 +82,19 @@ impl MiniClusterSpec {
                 faults.add("minSize", min, format!("must be no more than maxSize, {max}"));
             }
         }
-        let bursted = |cluster: &BurstedCluster| i64::from(cluster.size.unwrap_or(size).max(0));
+        faults.0.extend(self.too_large());
+    }
+
+    /// More ranks than are played, whoever's rules are kept.
+    pub(crate) fn too_large(&self) -> Option<Fault> {
+        let bursted = |cluster: &BurstedCluster| i64::from(cluster.size.unwrap_or(self.size).max(0));
         let ranks = i64::from(self.maximum()) + self.bursting.clusters.iter().map(bursted).sum::<i64>();
-        if ranks > RANKS_MAX {
-            let field = if max_size.is_some() { "maxSize" } else { "size" };
-            faults.add(
-                field,
-                self.maximum(),
-                format!("at most {RANKS_MAX} ranks are played, these are {ranks}"),
-            );
-        }
+        let field = if self.max_size.is_some() { "spec.maxSize" } else { "spec.size" };
+        (ranks > RANKS_MAX).then(|| Fault {
+            field: field.to_owned(),
+            value: self.maximum().to_string(),
+            why: format!("at most {RANKS_MAX} ranks are played, these are {ranks}"),
+        })
     }
 
     fn check_job(&self, faults: &mut Faults) {

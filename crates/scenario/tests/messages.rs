@@ -195,6 +195,26 @@ fn miniclusters() {
                 "      expect:",
                 "    - name: again\n      apply:\n        apiVersion: flux-framework.org/v1alpha2\n        kind: MiniCluster\n        metadata: {name: flux-sample, namespace: other}\n        spec: {containers: [{image: a}]}\n      expect:",
             ),
+            (
+                "a program nobody knows the end of",
+                "interactive: true\n          flux:\n            scheduler: {simple: true}\n          containers:\n            - image: rockylinux:9",
+                "containers:\n            - command: lmp -v x 2",
+            ),
+            (
+                "two programs",
+                "interactive: true\n          flux:\n            scheduler: {simple: true}\n          containers:\n            - image: rockylinux:9",
+                "containers:\n            - command: sleep 1 | cat",
+            ),
+            (
+                "a launcher of another kind",
+                "interactive: true\n          flux:\n            scheduler: {simple: true}\n          containers:\n            - image: rockylinux:9",
+                "containers:\n            - launcher: true\n              command: |\n                sleep 1\n                srun hostname",
+            ),
+            (
+                "a script",
+                "interactive: true\n          flux:\n            scheduler: {simple: true}\n          containers:\n            - image: rockylinux:9",
+                "containers:\n            - commands: {script: sleep 1}",
+            ),
             ("an unknown operator", "nodes: 3", "nodes: 3, compat: downstream"),
         ],
     );
