@@ -183,7 +183,7 @@ fn piped(line: &str) -> (&str, Option<String>) {
 }
 
 /// The words of a command line as a shell splits them; `None` for pipes, lists and redirections.
-fn words(line: &str) -> Option<Vec<String>> {
+pub fn words(line: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote: Option<char> = None;

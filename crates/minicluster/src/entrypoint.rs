@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use towtank_flux::JobId;
+use towtank_flux::time::Instant;
 use towtank_model::objects::Uid;
+
+use crate::workload::Progress;
 
 /// How long a worker waits before it starts its broker again.
 pub(crate) const RETRY: Duration = Duration::from_secs(15);
@@ -39,8 +41,14 @@ pub(crate) struct Entrypoint {
     pub(crate) pod: Uid,
     pub(crate) rank: u32,
     pub(crate) stage: Stage,
-    /// The lead's command, once it is submitted.
-    pub(crate) job: Option<JobId>,
+    /// `logging.strict`: a command that fails ends it.
+    is_strict: bool,
+    /// How far the lead has come with what it runs inside of Flux.
+    pub(crate) progress: Progress,
+    /// When it goes on by itself.
+    pub(crate) alarm: Option<Instant>,
+    /// What that ended with.
+    pub(crate) result: Option<i32>,
     /// The former instance that its broker is of, if it is not the MiniCluster's own.
     pub(crate) former: Option<u64>,
 }
@@ -55,8 +63,9 @@ pub(crate) enum Next {
 }
 
 impl Entrypoint {
-    pub(crate) const fn new(pod: Uid, rank: u32) -> Self {
-        Self { pod, rank, stage: Stage::Stopped, job: None, former: None }
+    pub(crate) fn new(pod: Uid, rank: u32, is_strict: bool) -> Self {
+        let (progress, alarm) = (Progress::default(), None);
+        Self { pod, rank, stage: Stage::Stopped, is_strict, progress, alarm, result: None, former: None }
     }
 
     pub(crate) const fn is_lead(&self) -> bool {
@@ -64,8 +73,13 @@ impl Entrypoint {
     }
 
     /// The broker has ended with this code. The script of the lead ends with 0 whatever happened; a worker tries for ever,
-    /// unless its broker left in order or `completeWorkers` is set.
-    pub(crate) const fn after(&self, code: i32, completes_workers: bool) -> Next {
+    /// unless its broker left in order or `completeWorkers` is set. A strict script ends with the first command that fails: the
+    /// container starts again and with it everything, and the loop of a worker never comes to a second round.
+    pub(crate) fn after(&self, code: i32, completes_workers: bool) -> Next {
+        if self.is_strict {
+            // `flux start` ends with what it has run, if that failed.
+            return Next::Exit(self.result.filter(|result| *result != 0).unwrap_or(code));
+        }
         match (self.is_lead(), code) {
             (true, _) | (_, 0) => Next::Exit(0),
             _ if completes_workers => Next::Exit(0),

@@ -5,6 +5,7 @@
 //! * [`operator`]: what an operator sees and does; [`contract`]: what it must do; [`original`]: what flux-operator does instead.
 //! * [`fleet`]: all MiniClusters of a simulation, as its application: the operator, and in every pod an entrypoint that runs a
 //!   broker.
+//! * [`workload`]: what the lead runs inside of Flux.
 //!
 //! The production operator shares no code with this: what it must do is written here a second time, so that a comparison proves
 //! something.
@@ -16,3 +17,4 @@ pub mod operator;
 pub mod original;
 pub mod rules;
 pub mod spec;
+pub mod workload;

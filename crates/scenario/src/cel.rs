@@ -70,7 +70,18 @@ impl CelExpression {
 
     /// Converts only those parts of the observation that the condition speaks of.
     fn execute(&self, observation: &Observation) -> Result<Value, ExecutionError> {
-        let mut context = cel::Context::default();
+        thread_local! {
+            /// The functions of CEL: they take longer to gather than most conditions to evaluate.
+            static FUNCTIONS: cel::Context<'static, 'static> = cel::Context::default();
+        }
+        FUNCTIONS.with(|functions| self.execute_in(functions.new_inner_scope(), observation))
+    }
+
+    fn execute_in(
+        &self,
+        mut context: cel::Context<'_, '_>,
+        observation: &Observation,
+    ) -> Result<Value, ExecutionError> {
         let internal = |error: cel::SerializationError| ExecutionError::InternalError(error.to_string());
         let references = self.program.references();
         let is_used = |name: &str| references.has_variable(name);

@@ -24,8 +24,19 @@ const SEEDS: std::ops::RangeInclusive<u64> = 1..=20;
 const RANDOM: &str = "stories/";
 
 /// Directories below `scenarios` whose stories must all have been recorded from the reference.
-const RECORDED: [&str; 9] =
-    ["jobs", "folklore", "stories", "track-record", "differences", "downsize", "scaling", "flux", "quirks"];
+const RECORDED: [&str; 11] = [
+    "jobs",
+    "folklore",
+    "stories",
+    "track-record",
+    "differences",
+    "downsize",
+    "scaling",
+    "flux",
+    "quirks",
+    "kind",
+    "workload",
+];
 
 fn main() {
     let arguments = Arguments::from_args();

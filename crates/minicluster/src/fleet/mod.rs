@@ -30,6 +30,7 @@ use crate::entrypoint::{Entrypoint, Stage};
 pub use crate::operator::Operator;
 use crate::operator::Status;
 use crate::spec::{Fault, MiniClusterSpec};
+use crate::workload::{Workload, WorkloadError};
 
 /// What all MiniClusters of a simulation have in common.
 #[derive(Clone, Debug)]
@@ -95,6 +96,8 @@ pub struct MiniCluster {
     operator: Operator,
     /// What script and brokers were made of, once and for all (A.6): the spec when it was created.
     made: MiniClusterSpec,
+    /// What its lead runs inside of Flux.
+    workload: Result<Option<Workload>, WorkloadError>,
     /// There is a script for the pods.
     has_script: bool,
     /// The headless service of its name leads to its pods.
@@ -191,6 +194,8 @@ impl MiniCluster {
 enum Timer {
     Reconcile(Arc<str>),
     Retry(Uid),
+    /// A lead has slept long enough.
+    Look,
     /// The broker of a pod learns that a newer one has its rank.
     Dropped(Uid),
 }
@@ -285,6 +290,8 @@ impl Application for Fleet {
                         self.start_broker(pod, ctx);
                     }
                 }
+                // What follows looks at the leads.
+                Timer::Look => {}
                 Timer::Dropped(pod) => self.broker_dropped(pod, ctx.now),
             }
         }

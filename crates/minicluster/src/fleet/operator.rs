@@ -18,6 +18,7 @@ use crate::contract;
 use crate::operator::{Observed, Status, Write, headless_name, hosts};
 use crate::original::JOB_INDEX;
 use crate::spec::{Fault, MiniClusterSpec};
+use crate::workload::Workload;
 
 impl Fleet {
     /// A user applies a MiniCluster: it is created, or takes this spec.
@@ -125,6 +126,7 @@ impl Fleet {
             key: key.clone(),
             instance: self.instance(key, &spec),
             operator: self.settings.operator,
+            workload: Workload::of(&spec),
             made: spec.clone(),
             spec,
             has_script: false,
@@ -195,6 +197,7 @@ impl Fleet {
                 let has_dns = *owner == *name;
                 let instance = self.instance(&key, &spec);
                 if let Some(cluster) = self.clusters.get_mut(name) {
+                    cluster.workload = Workload::of(&spec);
                     (cluster.made, cluster.instance) = (spec, instance);
                     (cluster.has_script, cluster.has_dns) = (true, has_dns);
                 }

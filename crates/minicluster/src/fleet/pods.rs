@@ -1,20 +1,16 @@
 //! The pods: their scripts, the brokers that these start, and the lead's command.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use towtank_flux::JobId;
-use towtank_flux::command;
-use towtank_flux::instance::Instance;
 use towtank_flux::overlay::Quorum;
 use towtank_model::objects::Uid;
 use towtank_model::simulation::Context;
 use towtank_model::time::Time;
 
 use super::former::instance_of;
-use super::{Fleet, Lots, Timer, instant};
+use super::{Fleet, Lots, Timer, instant, time};
 use crate::entrypoint::{Entrypoint, Next, Pid1, RETRY, Stage};
-use crate::spec::MiniClusterSpec;
+use crate::workload::Standing;
 
 impl Fleet {
     pub(super) fn process_started(&mut self, uid: Uid, ctx: &mut Context<'_>) {
@@ -25,7 +21,7 @@ impl Fleet {
         if cluster.job != Some(owner.uid) {
             return;
         }
-        let name = Arc::clone(&owner.name);
+        let (name, is_strict) = (Arc::clone(&owner.name), cluster.made.is_strict);
         if cluster.served.is_some_and(|served| served != owner.uid) {
             // The Job was made anew, and the pods of the old one may still run.
             self.retire(&name);
@@ -34,7 +30,7 @@ impl Fleet {
             cluster.served = Some(owner.uid);
         }
         // A container that starts again runs the whole script again.
-        self.scripts.insert(uid, (name, Entrypoint::new(uid, rank)));
+        self.scripts.insert(uid, (name, Entrypoint::new(uid, rank, is_strict)));
         self.start_broker(uid, ctx);
     }
 
@@ -169,61 +165,49 @@ impl Fleet {
         }
     }
 
-    /// Submits the lead's command when Flux runs, and shuts Flux down when it is done.
+    /// Lets the leads go on with what they run inside of Flux, and shuts Flux down where that has ended.
     pub(super) fn attend_to_leads(&mut self, ctx: &mut Context<'_>) {
         let at = instant(ctx.now);
+        let mut alarms = Vec::new();
         for (name, cluster) in &mut self.clusters {
             let Some((_, lead)) = cluster.ranks.get(&0).and_then(|pod| self.scripts.get_mut(pod)) else {
                 continue;
             };
-            let Some(command) = cluster.made.flux_container().and_then(|container| container.command.clone())
-            else {
+            if lead.stage != Stage::Broker || lead.result.is_some() || !cluster.instance.runs() {
                 continue;
+            }
+            let workload = match &cluster.workload {
+                Ok(Some(workload)) => workload,
+                Ok(None) => continue,
+                Err(error) => {
+                    cluster.lead_refusal = Some(format!("the lead of `{name}`: {error}"));
+                    continue;
+                }
             };
-            if lead.stage != Stage::Broker || cluster.made.is_interactive || !cluster.instance.runs() {
-                continue;
-            }
             let draw = &mut Lots(ctx.random);
-            match lead.job {
-                None => {
-                    let line = submission(&cluster.made, &command);
-                    let answer = command::run(&mut cluster.instance, at, Duration::ZERO, &line, draw);
-                    let printed = answer.map(|(answer, _)| answer.stdout).unwrap_or_default();
-                    lead.job = printed.trim().parse().ok();
-                    cluster.lead_refusal =
-                        lead.job.is_none().then(|| format!("`{line}` of `{name}` was not understood"));
+            let code = match lead.progress.play(workload, &mut cluster.instance, at, draw) {
+                Standing::Waits(until) => {
+                    if let Some(until) = until.filter(|_| lead.alarm != until) {
+                        lead.alarm = Some(until);
+                        alarms.push(until);
+                    }
+                    continue;
                 }
-                Some(job) if is_inactive(&cluster.instance, job, at) => {
-                    cluster.outcome = Some(exit_code(&cluster.instance, job));
-                    // The lead was running a moment ago.
-                    let _ = cluster.instance.broker_terminated(at, 0, draw);
+                Standing::Ended(code) => code,
+                Standing::Unknown(line) => {
+                    cluster.lead_refusal = Some(format!("`{line}` of `{name}` was not understood"));
+                    1
                 }
-                Some(_) => {}
-            }
+            };
+            (lead.result, cluster.outcome) = (Some(code), Some(code));
+            // The lead was running a moment ago.
+            let _ = cluster.instance.broker_terminated(at, 0, draw);
+        }
+        for until in alarms {
+            self.schedule(time(until), Timer::Look);
         }
     }
 }
 
 /// Exit code of a process that SIGTERM ended.
 const TERMINATED: i32 = 143;
-
-/// How the lead submits the command (A.6): one task per node at least, on as many nodes as the MiniCluster had pods when it was made.
-fn submission(spec: &MiniClusterSpec, command: &str) -> String {
-    let size = spec.size;
-    match spec.tasks {
-        0 => format!("flux submit -N {size} {command}"),
-        tasks if tasks >= size => format!("flux submit -N {size} -n{tasks} {command}"),
-        tasks => format!("flux submit -n{tasks} {command}"),
-    }
-}
-
-/// What `flux submit --watch` ends with; a job that cannot be asked for has failed.
-fn exit_code(instance: &Instance, job: JobId) -> i32 {
-    let code = instance.jobs().and_then(|jobs| jobs.job(job)).and_then(|job| job.returncode());
-    code.and_then(|code| i32::try_from(code).ok()).unwrap_or(1)
-}
-
-fn is_inactive(instance: &Instance, job: JobId, at: Duration) -> bool {
-    let job = instance.jobs().and_then(|jobs| jobs.job(job));
-    job.is_none_or(|job| job.event("clean").is_some_and(|clean| clean <= at))
-}

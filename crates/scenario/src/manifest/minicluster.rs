@@ -11,6 +11,7 @@ use serde::Deserialize;
 use towtank_minicluster::spec::{
     BurstedCluster, Bursting, Commands, ContainerSpec, Fault, MiniClusterSpec, Volume,
 };
+use towtank_minicluster::workload;
 use towtank_model::objects::RestartPolicy;
 
 use super::{Place, labels};
@@ -335,11 +336,6 @@ fn convert(at: &Place<'_>, raw: RawSpec) -> Result<MiniClusterSpec, ScenarioErro
         ("Always", RestartPolicy::Always),
     ];
     let containers: Vec<_> = raw.containers.unwrap_or_default().into_iter().map(container).collect();
-    let is_played = |container: &ContainerSpec| !container.is_launcher && !container.is_batch;
-    if let Some(position) = containers.iter().position(|container| !is_played(container)) {
-        let help = "play an interactive MiniCluster, or one with a `command`";
-        return Err(not_played(at, &format!("containers.{position}"), "launchers and batches", help));
-    }
     let is_only = containers.len() == 1;
     let only =
         |container: ContainerSpec| ContainerSpec { runs_flux: is_only || container.runs_flux, ..container };
@@ -348,7 +344,7 @@ fn convert(at: &Place<'_>, raw: RawSpec) -> Result<MiniClusterSpec, ScenarioErro
         Some(text) => at.word("pod.restartPolicy", "restart policy", text, POLICIES)?,
     };
     let default = MiniClusterSpec::default();
-    Ok(MiniClusterSpec {
+    let spec = MiniClusterSpec {
         size: raw.size.unwrap_or(default.size),
         max_size: raw.max_size,
         min_size: raw.min_size,
@@ -370,6 +366,28 @@ fn convert(at: &Place<'_>, raw: RawSpec) -> Result<MiniClusterSpec, ScenarioErro
         is_scheduler_simple: raw.flux.scheduler.simple.unwrap_or(false),
         bursting: bursting(at, raw.flux.bursting)?,
         others: others(at.node),
+    };
+    check_command(at, &spec)?;
+    Ok(spec)
+}
+
+/// What the lead runs must be something whose end the model knows.
+fn check_command(at: &Place<'_>, spec: &MiniClusterSpec) -> Result<(), ScenarioError> {
+    let position = spec.containers.iter().position(|container| container.runs_flux).unwrap_or(0);
+    let place = format!("containers.{position}");
+    if let Some(container) = spec.flux_container().filter(|_| !spec.is_interactive)
+        && container.command.is_none()
+        && container.commands.script.is_some()
+    {
+        let help = "write `launcher: true` and the script as `command`";
+        return Err(not_played(at, &format!("{place}.commands.script"), "scripts", help));
+    }
+    workload::check(spec).map_err(|error| {
+        let problem = Problem::Invalid(error.to_string());
+        at.error(&format!("{place}.command"), problem, "cannot be played").with_help(
+            "write how long it takes, `sleep 30`, or how it ends, `true`, `false`, `sh -c 'exit 3'`; a launcher may have lines of \
+             `flux submit …`, `flux queue idle` and `sleep 30`",
+        )
     })
 }
 
