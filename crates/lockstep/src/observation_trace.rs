@@ -16,7 +16,9 @@ use std::fmt;
 use towtank_model::index_set::IndexSet;
 use towtank_model::time::Time;
 use towtank_scenario::ast::Stack;
-use towtank_scenario::observation::{EventView, JobConditionView, JobView, NodeView, Observation, PodView};
+use towtank_scenario::observation::{
+    EventView, JobConditionView, JobView, MiniClusterView, NodeView, Observation, PodView,
+};
 
 use crate::changes::Changes;
 
@@ -88,6 +90,7 @@ impl Recorder {
         job_lines(&self.last.jobs, &observation.jobs, &mut texts);
         pod_lines(&self.last.pods, &observation.pods, &mut texts);
         node_lines(&self.last.nodes, &observation.nodes, &mut texts);
+        minicluster_lines(&self.last.miniclusters, &observation.miniclusters, &mut texts);
         event_lines(&self.last.events, &observation.events, &mut texts);
         self.trace.lines.extend(texts.into_iter().map(|text| Line::Change { at: now, text }));
         self.last.clone_from(observation);
@@ -296,9 +299,11 @@ fn condition_text(condition: &JobConditionView) -> String {
 }
 
 fn node_lines(old: &[NodeView], new: &[NodeView], texts: &mut Vec<String>) {
+    let before: BTreeMap<&str, &NodeView> = old.iter().map(|node| (&*node.name, node)).collect();
+    let after: BTreeSet<&str> = new.iter().map(|node| &*node.name).collect();
     for node in new {
         // Nodes that are there from the start go without saying.
-        let Some(was) = old.iter().find(|was| was.name == node.name) else {
+        let Some(was) = before.get(&*node.name) else {
             if !old.is_empty() {
                 texts.push(format!("node {} joined", node.name));
             }
@@ -315,8 +320,36 @@ fn node_lines(old: &[NodeView], new: &[NodeView], texts: &mut Vec<String>) {
         }
     }
     for node in old {
-        if !new.iter().any(|now| now.name == node.name) {
+        if !after.contains(&*node.name) {
             texts.push(format!("node {} gone", node.name));
+        }
+    }
+}
+
+/// What users and the operator say of a MiniCluster, and what its lead says of Flux.
+fn minicluster_lines(old: &[MiniClusterView], new: &[MiniClusterView], texts: &mut Vec<String>) {
+    let absent = MiniClusterView::default();
+    let list = |texts: &[String]| format!("[{}]", texts.join(", "));
+    for cluster in new {
+        let was = old.iter().find(|was| was.name == cluster.name).unwrap_or(&absent);
+        let mut changes = Changes::default();
+        changes.field("exists", was.exists, cluster.exists);
+        changes.field("size", was.spec.size, cluster.spec.size);
+        changes.field("status size", was.status.size, cluster.status.size);
+        changes.field("maximumSize", was.status.maximum_size, cluster.status.maximum_size);
+        changes.field("conditions", list(&was.status.conditions), list(&cluster.status.conditions));
+        changes.field("refusal", format!("{:?}", was.refusal), format!("{:?}", cluster.refusal));
+        if !changes.is_empty() {
+            texts.push(format!("minicluster {} {changes}", cluster.name));
+        }
+        let mut changes = Changes::default();
+        changes.field("up", was.flux.up, cluster.flux.up);
+        changes.field("running", was.flux.running, cluster.flux.running);
+        changes.field("online", was.flux.online, cluster.flux.online);
+        changes.field("drained", was.flux.drained, cluster.flux.drained);
+        changes.field("jobs", was.flux.jobs, cluster.flux.jobs);
+        if !changes.is_empty() {
+            texts.push(format!("flux {} {changes}", cluster.name));
         }
     }
 }

@@ -193,9 +193,9 @@ pub fn masked_name(name: &str, known: &[&str]) -> String {
     }
 }
 
-/// The order of rows says nothing, but where they are lines of a text.
+/// The order of rows says nothing, but where they are lines of a text, or jobs, which come newest first.
 fn sort(command: TableCommand, rows: &mut [Vec<String>]) {
-    if !command.is_text() {
+    if !command.is_text() && command != TableCommand::FluxJobs {
         rows.sort_by(|a, b| natural_order(a, b));
     }
 }

@@ -85,10 +85,23 @@ pub struct RefusedField {
     pub detail: String,
 }
 
+/// Reason of a refusal that is none.
+const NOT_MODELLED: &str = "NotModelled";
+
 impl Refusal {
     /// A refusal without fields.
     pub fn new(reason: &str, message: impl Into<String>) -> Self {
         Self { reason: reason.to_owned(), message: message.into(), fields: Vec::new() }
+    }
+
+    /// What is asked for is not modelled: nobody knows whether it would be refused.
+    pub fn not_modelled(message: impl Into<String>) -> Self {
+        Self::new(NOT_MODELLED, message)
+    }
+
+    /// Whether it says nothing but that the model does not know.
+    pub fn is_ignorance(&self) -> bool {
+        self.reason == NOT_MODELLED
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) enum Stage {
 pub(crate) struct Entrypoint {
     pub(crate) pod: Uid,
     pub(crate) rank: u32,
+    /// Which run of a script it is: a container that starts again makes another.
+    pub(crate) run: u64,
     pub(crate) stage: Stage,
     /// `logging.strict`: a command that fails ends it.
     is_strict: bool,
@@ -63,9 +65,9 @@ pub(crate) enum Next {
 }
 
 impl Entrypoint {
-    pub(crate) fn new(pod: Uid, rank: u32, is_strict: bool) -> Self {
+    pub(crate) fn new(pod: Uid, rank: u32, run: u64, is_strict: bool) -> Self {
         let (progress, alarm) = (Progress::default(), None);
-        Self { pod, rank, stage: Stage::Stopped, is_strict, progress, alarm, result: None, former: None }
+        Self { pod, rank, run, stage: Stage::Stopped, is_strict, progress, alarm, result: None, former: None }
     }
 
     pub(crate) const fn is_lead(&self) -> bool {

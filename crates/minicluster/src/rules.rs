@@ -193,7 +193,7 @@ impl MiniClusterSpec {
             let value = self.max_size.map_or_else(|| "none".to_owned(), |max| max.to_string());
             let why = format!("cannot change: every broker was told of {maximum} ranks when it started");
             faults.add("maxSize", value, why);
-        } else if self.size > maximum {
+        } else if self.size > maximum && self.max_size.is_none() {
             let why =
                 format!("must be no more than {maximum}, the maximum since the MiniCluster was created");
             faults.add("size", self.size, why);

@@ -16,7 +16,7 @@ pub struct MiniClusterSpec {
     pub size: i32,
     /// `maxSize`: ranks that Flux is told about; `size` when absent.
     pub max_size: Option<i32>,
-    /// `minSize`: the quorum of brokers, and the least `size`.
+    /// `minSize`: the least `size`; and, when it was there at the creation, the quorum of brokers.
     pub min_size: Option<i32>,
     /// `tasks`; 0 is one for each node.
     pub tasks: i32,

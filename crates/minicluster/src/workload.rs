@@ -50,8 +50,8 @@ enum What {
     Flux(String),
     /// `sleep …`, `true`, `false`, `echo …`.
     Program(Program),
-    /// `exit N`.
-    Exit(i32),
+    /// `exit N`; without a number, with what the line before ended with.
+    Exit(Option<i32>),
 }
 
 /// Why a command cannot be played.
@@ -142,7 +142,7 @@ fn read(script: &str) -> Result<Vec<Line>, WorkloadError> {
     let mut lines = Vec::new();
     for (after_success, text) in split(script) {
         let text = text.trim();
-        if text.is_empty() || text.starts_with('#') {
+        if text.is_empty() {
             continue;
         }
         if lines.len() == LINES_MAX {
@@ -160,6 +160,12 @@ fn split(script: &str) -> Vec<(bool, String)> {
     while let Some(c) = characters.next() {
         match (quote, c) {
             (None, '\n' | ';') => lines.push((false, String::new())),
+            // A comment goes to the end of the line, whatever is in it.
+            (None, '#')
+                if lines.last().is_none_or(|(_, line)| !line.ends_with(|c: char| !c.is_whitespace())) =>
+            {
+                while characters.next_if(|c| *c != '\n').is_some() {}
+            }
             (None, '&') if characters.next_if_eq(&'&').is_some() => lines.push((true, String::new())),
             _ => {
                 if quote == Some(c) {
@@ -181,13 +187,14 @@ fn read_line(text: &str) -> Result<What, WorkloadError> {
     let words = words(text).ok_or_else(shell)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["exit"] => Ok(What::Exit(0)),
-        ["exit", code] => code.parse().map(What::Exit).map_err(|_| shell()),
+        ["exit"] => Ok(What::Exit(None)),
+        ["exit", code] => code.parse().map(|code| What::Exit(Some(code))).map_err(|_| shell()),
         ["flux", "job", "wait", "--all"] => Ok(What::WaitAll),
         ["flux", verb @ ("submit" | "run"), rest @ ..] => {
             let waits = *verb == "run" || rest.iter().any(|word| matches!(*word, "--watch" | "--wait"));
+            let options = text.trim_start_matches("flux").trim_start().trim_start_matches(verb);
             // What watches is this script.
-            let line = text.replacen("flux run", "flux submit", 1).replace("--watch", "--quiet");
+            let line = format!("flux submit{}", options.replacen(" --watch", " --quiet", 1));
             Ok(What::Submit { line, waits })
         }
         ["flux", verb, ..] if COMMANDS.contains(verb) => Ok(What::Flux(text.to_owned())),
@@ -271,7 +278,7 @@ impl Progress {
                 continue;
             }
             match what {
-                What::Exit(code) => return Standing::Ended(*code),
+                What::Exit(code) => return Standing::Ended(code.unwrap_or(self.code)),
                 What::WaitAll => self.waiting = Some(Wait::Jobs),
                 What::Program(program) => {
                     let end = at.saturating_add(program.time);

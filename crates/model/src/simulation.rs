@@ -265,6 +265,8 @@ impl<C: Controller, A: Application> Simulation<C, A> {
             random: &mut self.random,
         };
         let result = action(&mut self.application, &mut ctx);
+        // What it shows may be another, though nothing is stored.
+        self.generation += 1;
         self.spread();
         result
     }
@@ -274,7 +276,7 @@ impl<C: Controller, A: Application> Simulation<C, A> {
         &self.cluster
     }
 
-    /// Grows with every change of the stored state.
+    /// Grows with every change of the stored state, and whenever the application may show something else.
     pub const fn generation(&self) -> u64 {
         self.generation
     }
@@ -322,8 +324,6 @@ impl<C: Controller, A: Application> Simulation<C, A> {
         self.spread();
         if self.application.next_time().is_some_and(|next| next <= at) {
             self.apply_to(|application, ctx| application.fire(ctx));
-            // What it shows may be another, though nothing was stored.
-            self.generation += 1;
         }
         while let Some((_, event)) = self.events.pop_until(at) {
             if handled == self.events_per_instant_max {
@@ -374,7 +374,8 @@ impl<C: Controller, A: Application> Simulation<C, A> {
             if changes.is_empty() && facts.is_empty() && exits.is_empty() {
                 return;
             }
-            self.generation += changes.len() as u64;
+            // Facts change what the application shows.
+            self.generation += (changes.len() + facts.len()) as u64;
             let mut ctx = Context {
                 now: self.events.now(),
                 events: &mut self.events,

@@ -162,7 +162,11 @@ fn headings(
     let joined = joined.as_deref().unwrap_or(line);
     for word in joined.split_whitespace() {
         // `split_whitespace` hands out parts of the line, so the difference of the addresses is the offset.
-        let start = word.as_ptr() as usize - joined.as_ptr() as usize;
+        let mut start = word.as_ptr() as usize - joined.as_ptr() as usize;
+        // Behind the blank that was put in, places are one further.
+        if joined.len() > line.len() && line.find("STATEUP").is_some_and(|at| start > at) {
+            start -= 1;
+        }
         let span = line_start + start..line_start + start + word.len();
         let Some(name) = command.columns().iter().find(|name| **name == word.to_uppercase()) else {
             let problem = Problem::Unknown { what: "column", text: word.to_owned() };

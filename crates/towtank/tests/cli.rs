@@ -257,3 +257,42 @@ fn the_order_of_the_output_does_not_depend_on_threads() {
         .with("scenarios/b.yaml", &scenario(WRONG_TABLE).replace("{name: three}", "{name: b}"));
     assert_eq!(project.towtank(&["run", "--jobs", "1"]), project.towtank(&["run", "--jobs", "8"]));
 }
+
+/// A MiniCluster of four, and what is expected of its steps.
+fn minicluster(create: &str, steps: &str) -> String {
+    format!(
+        "apiVersion: towtank.dev/v1alpha1
+kind: Scenario
+metadata: {{name: four}}
+spec:
+  cluster: {{timing: kind}}
+  steps:
+    - name: create
+      apply:
+        apiVersion: flux-framework.org/v1alpha2
+        kind: MiniCluster
+        metadata: {{name: flux-sample}}
+        spec: {{size: 4, interactive: true, containers: [{{image: app}}]}}
+      expect:
+        - {{within: 60s, that: flux.online == 4}}
+{create}{steps}"
+    )
+}
+
+#[test]
+fn a_monitor_sees_what_is_stored_nowhere_but_in_the_minicluster() {
+    let text = minicluster(
+        "        - never: minicluster.spec.size == 3\n",
+        "    - {name: three, patch: {minicluster: flux-sample, spec: {size: 3}}}\n",
+    );
+    let project = Project::new("never").with("four.yaml", &text);
+    insta::assert_snapshot!(project.towtank(&["run", "four.yaml", "--kubernetes", "1.36"]));
+}
+
+#[test]
+fn what_is_not_modelled_is_no_refusal() {
+    let text =
+        minicluster("", "    - {name: submit, flux: submit --queue=debug true, expect: [{refused: {}}]}\n");
+    let project = Project::new("ignorance").with("four.yaml", &text);
+    insta::assert_snapshot!(project.towtank(&["run", "four.yaml", "--kubernetes", "1.36"]));
+}

@@ -17,7 +17,8 @@ pub(super) fn run(session: &mut Session<'_>, command: &str, words: &[&str]) -> O
     let program = format!("flux-{command}");
     let mut spec = match parse(session, words) {
         Ok(spec) => spec,
-        Err(message) => return Some(Answer::error(&program, message)),
+        Err(Unread::Wrong(message)) => return Some(Answer::error(&program, message)),
+        Err(Unread::Unknown) => return None,
     };
     if matches!(command, "batch" | "alloc") {
         // An instance runs until its script ends; without one, until it is canceled.
@@ -39,8 +40,22 @@ pub(super) fn run(session: &mut Session<'_>, command: &str, words: &[&str]) -> O
     if command == "run" { job::attach(session, id) } else { Some(Answer::ok(format!("{id}\n"))) }
 }
 
+/// Why options were not read.
+enum Unread {
+    /// Flux refuses them so.
+    Wrong(String),
+    /// What Flux makes of them was not recorded.
+    Unknown,
+}
+
+impl From<String> for Unread {
+    fn from(message: String) -> Self {
+        Self::Wrong(message)
+    }
+}
+
 /// Reads the options up to the first word that is none.
-fn parse(session: &Session<'_>, words: &[&str]) -> Result<JobSpec, String> {
+fn parse(session: &Session<'_>, words: &[&str]) -> Result<JobSpec, Unread> {
     let mut spec = JobSpec::new(Vec::<String>::new());
     let mut words = words.iter().copied().peekable();
     while let Some(word) = words.next_if(|word| word.starts_with('-')) {
@@ -67,20 +82,19 @@ fn parse(session: &Session<'_>, words: &[&str]) -> Result<JobSpec, String> {
             "--urgency" => spec.urgency = number()?,
             "--job-name" => spec.name = Some(value.to_owned()),
             "--requires" => {
-                let hosts = value.trim_start_matches("hosts:").trim_start_matches("host:");
+                let (operator, hosts) = value.split_once(':').unwrap_or(("host", value));
+                if !matches!(operator, "host" | "hosts") {
+                    return Err(Unread::Unknown);
+                }
                 spec.hosts = Some(hosts.parse().map_err(|_| format!("invalid constraint: {value}"))?);
             }
             "--dependency" => {
-                let after = value
-                    .strip_prefix("afterok:")
-                    .ok_or_else(|| format!("unknown dependency {value}: known is afterok:ID"))?;
+                let after = value.strip_prefix("afterok:").ok_or(Unread::Unknown)?;
                 let id: JobId = after.parse().map_err(|_| format!("invalid job id {after}"))?;
                 spec.dependencies.push(Dependency { on: DependsOn::Success, job: id });
             }
             "--begin-time" => {
-                let later = value
-                    .strip_prefix('+')
-                    .ok_or_else(|| format!("unknown begin time {value}: known is +DURATION"))?;
+                let later = value.strip_prefix('+').ok_or(Unread::Unknown)?;
                 let later = parse_fsd(later).map_err(|error| error.to_string())?;
                 spec.begin = Some(
                     session.now + Duration::try_from_secs_f64(later).map_err(|error| error.to_string())?,
@@ -90,7 +104,7 @@ fn parse(session: &Session<'_>, words: &[&str]) -> Result<JobSpec, String> {
             // What the shell does with a job says nothing about when and where it runs.
             "-o" | "--cwd" | "--setattr" | "--output" | "--error" | "--flags" | "--bg" | "--wait"
             | "--quiet" => {}
-            _ => return Err(format!("unrecognized arguments: {word}")),
+            _ => return Err(Unread::Unknown),
         }
     }
     spec.command = words.map(str::to_owned).collect();

@@ -253,7 +253,7 @@ fn fleet(result: Result<(), FleetError>) -> Result<(), Refusal> {
         match error {
             FleetError::NotFound(_) => Refusal::new("NotFound", message),
             FleetError::Flux(_) => Refusal::new("Flux", message),
-            FleetError::UnknownCommand(_) => Refusal::new("UnknownCommand", message),
+            FleetError::UnknownCommand(_) => Refusal::not_modelled(message),
             FleetError::Invalid { faults, .. } => {
                 let field = |fault: Fault| RefusedField {
                     field: fault.field,

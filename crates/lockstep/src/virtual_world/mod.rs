@@ -213,8 +213,6 @@ impl<C: Controller> World for VirtualWorld<C> {
 
     fn perform(&mut self, action: &Action) -> Result<(), Refusal> {
         let result = action::perform(&mut self.simulation, &self.identities, self.manual_pods, action);
-        // What it shows may be another, though nothing was stored: the spec of a MiniCluster is the application's.
-        self.observed = None;
         self.identify();
         result
     }

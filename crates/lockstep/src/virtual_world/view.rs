@@ -172,7 +172,8 @@ fn printed(scenario: &Scenario) -> Vec<(String, TableCommand)> {
 }
 
 fn minicluster_view(name: &str, minicluster: &MiniCluster, server: &Server) -> MiniClusterView {
-    let job = server.job_by_key(minicluster.key());
+    let own = |job: &&Arc<Job>| minicluster.job() == Some(job.uid);
+    let job = server.job_by_key(minicluster.key()).filter(own);
     let instance = minicluster.instance();
     let count = |ranks: usize| i64::try_from(ranks).unwrap_or(i64::MAX);
     MiniClusterView {

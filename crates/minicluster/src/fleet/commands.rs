@@ -34,7 +34,8 @@ impl Fleet {
         refusal.map_or(Ok(()), Err)
     }
 
-    /// What a command that changes nothing would print at the lead now, such as `flux resource list`; `None`: no lead answers.
+    /// What a command that changes nothing would print at the lead now, such as `flux resource list`, which is nothing where no lead
+    /// answers; `None`: there is no such MiniCluster, or the model does not know the command.
     pub fn print(&self, name: &str, line: &str, now: Time) -> Option<String> {
         struct Fixed;
         impl Draw for Fixed {
@@ -75,23 +76,23 @@ impl Fleet {
     }
 }
 
-/// What Flux says is wrong, and of what it speaks: what there is.
+/// What Flux says is wrong, and, if that is a name, which there are.
 fn with_alternatives(instance: &Instance, message: &str) -> String {
     const JOBS_MAX: usize = 5;
-    let speaks_of = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    const NO_SUCH_RANK: [&str; 5] =
+        ["invalid targets", "idset is out of range", "invalid hosts", "is neither a rank", "invalid rank"];
+    const NO_SUCH_JOB: [&str; 3] = ["unknown job id", "not found", "No such job"];
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
     let mut text = message.to_owned();
-    if speaks_of(&["rank", "host", "target", "idset"]) {
+    if says(&NO_SUCH_RANK) {
         let overlay = instance.overlay();
-        text.push_str(&format!(
-            " (its ranks are 0-{}, its hosts {})",
-            overlay.size().saturating_sub(1),
-            overlay.hosts()
-        ));
+        let last = overlay.size().saturating_sub(1);
+        text.push_str(&format!(" (its ranks are 0-{last}, its hosts {})", overlay.hosts()));
     }
-    if let Some(jobs) = instance.jobs().filter(|_| speaks_of(&["job"])) {
+    if let Some(jobs) = instance.jobs().filter(|_| says(&NO_SUCH_JOB)) {
         let mut ids: Vec<String> = jobs.newest().take(JOBS_MAX + 1).map(|id| id.to_string()).collect();
-        if ids.len() > JOBS_MAX {
-            ids[JOBS_MAX] = "…".to_owned();
+        if let Some(rest) = ids.get_mut(JOBS_MAX) {
+            *rest = "…".to_owned();
         }
         let ids = if ids.is_empty() { "none".to_owned() } else { ids.join(", ") };
         text.push_str(&format!(" (its jobs: {ids})"));

@@ -165,6 +165,11 @@ impl MiniCluster {
             .collect()
     }
 
+    /// The Job that its operator has made.
+    pub const fn job(&self) -> Option<Uid> {
+        self.job
+    }
+
     /// Its Flux.
     pub const fn instance(&self) -> &Instance {
         &self.instance
@@ -190,14 +195,18 @@ impl MiniCluster {
     }
 }
 
+/// Timers that go off before the others have their turn.
+const TIMERS_PER_ROUND_MAX: usize = 100_000;
+
 #[derive(Clone, Debug)]
 enum Timer {
     Reconcile(Arc<str>),
-    Retry(Uid),
+    /// The script of a pod, in this run, starts its broker again.
+    Retry(Uid, u64),
     /// A lead has slept long enough.
     Look,
     /// The broker of a pod learns that a newer one has its rank.
-    Dropped(Uid),
+    Dropped(Uid, u64),
 }
 
 /// All MiniClusters of a simulation.
@@ -248,6 +257,8 @@ impl Application for Fleet {
                 }
             }
             Change::Pod(Versions { old: Some(pod), new: None }) => {
+                // Whoever is deleted by force is gone at once, with what runs in it.
+                self.process_ended(pod.uid, ctx);
                 self.scripts.remove(&pod.uid);
             }
             _ => {}
@@ -282,17 +293,22 @@ impl Application for Fleet {
             former.instance.advance(instant(ctx.now), &mut Lots(ctx.random));
         }
         self.settle(ctx.now);
-        while let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= ctx.now) {
+        // Who always answers at once what another has written gets no further in this round.
+        for _ in 0..TIMERS_PER_ROUND_MAX {
+            let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= ctx.now) else {
+                break;
+            };
             match entry.remove() {
                 Timer::Reconcile(name) => self.reconcile(&name, ctx),
-                Timer::Retry(pod) => {
-                    if self.scripts.get(&pod).is_some_and(|(_, script)| script.stage == Stage::Waiting) {
+                Timer::Retry(pod, run) => {
+                    let waits = |script: &Entrypoint| script.run == run && script.stage == Stage::Waiting;
+                    if self.scripts.get(&pod).is_some_and(|(_, script)| waits(script)) {
                         self.start_broker(pod, ctx);
                     }
                 }
                 // What follows looks at the leads.
                 Timer::Look => {}
-                Timer::Dropped(pod) => self.broker_dropped(pod, ctx.now),
+                Timer::Dropped(pod, run) => self.broker_dropped(pod, run, ctx.now),
             }
         }
         self.attend_to_leads(ctx);

@@ -15,7 +15,7 @@ use towtank_model::simulation::Context;
 
 use super::{Fleet, FleetError, MiniCluster, Timer};
 use crate::contract;
-use crate::operator::{Observed, Status, Write, headless_name, hosts};
+use crate::operator::{Observed, Operator, Status, Write, headless_name, hosts};
 use crate::original::JOB_INDEX;
 use crate::spec::{Fault, MiniClusterSpec};
 use crate::workload::Workload;
@@ -190,7 +190,12 @@ impl Fleet {
         let (now, actor) = (ctx.now, Actor::Operator);
         match write {
             Write::Script => {
-                let (key, spec) = (cluster.key.clone(), cluster.spec.clone());
+                // The contract fixes the maximum when the MiniCluster is created, the original with its script.
+                let spec = match cluster.operator {
+                    Operator::Contract => cluster.made.clone(),
+                    Operator::Upstream => cluster.spec.clone(),
+                };
+                let key = cluster.key.clone();
                 // The first of a name makes the service, and it leads to the pods of that one.
                 let service = (Arc::clone(&key.namespace), headless_name(&key, &spec));
                 let owner = self.services.entry(service).or_insert_with(|| Arc::clone(name));

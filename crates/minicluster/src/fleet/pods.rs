@@ -30,7 +30,8 @@ impl Fleet {
             cluster.served = Some(owner.uid);
         }
         // A container that starts again runs the whole script again.
-        self.scripts.insert(uid, (name, Entrypoint::new(uid, rank, is_strict)));
+        self.sequence += 1;
+        self.scripts.insert(uid, (name, Entrypoint::new(uid, rank, self.sequence, is_strict)));
         self.start_broker(uid, ctx);
     }
 
@@ -101,15 +102,20 @@ impl Fleet {
             cluster.lead_disk = Some(pod);
         }
         let before = cluster.ranks.insert(rank, pod).filter(|before| *before != pod);
-        // A rank that is not in the list cannot be: pods have indexes below the maximum.
-        let _ = cluster.instance.broker_started(at, rank, draw);
+        let completes_workers = cluster.made.completes_workers;
+        if cluster.instance.broker_started(at, rank, draw).is_err() {
+            // The script's list has fewer hosts than there are pods (upstream only): the broker finds itself not in it.
+            script.stage = Stage::Broker;
+            self.broker_of_pod_ended(pod, 1, completes_workers, ctx.now);
+            return;
+        }
         let old = before.and_then(|before| self.scripts.get_mut(&before));
         if let Some((_, old)) = old.filter(|(_, old)| old.stage == Stage::Broker) {
             old.stage = Stage::Superseded;
             let latencies = &cluster.instance.setup().latencies;
             let told = ctx.now + latencies.orphan.draw(draw) + latencies.rc3.draw(draw);
-            let old = old.pod;
-            self.schedule(told, Timer::Dropped(old));
+            let timer = Timer::Dropped(old.pod, old.run);
+            self.schedule(told, timer);
         }
         // What has ended of this rank was an older process: this script has no broker until then.
         self.settle(ctx.now);
@@ -138,9 +144,9 @@ impl Fleet {
     }
 
     /// A newer pod has the rank: the older broker loses its place and exits with 1, as soon as it learns that (J 2).
-    pub(super) fn broker_dropped(&mut self, pod: Uid, now: Time) {
+    pub(super) fn broker_dropped(&mut self, pod: Uid, run: u64, now: Time) {
         let Some((name, script)) = self.scripts.get_mut(&pod) else { return };
-        if script.stage == Stage::Superseded {
+        if script.run == run && script.stage == Stage::Superseded {
             script.stage = Stage::Broker;
             let completes_workers =
                 self.clusters.get(name).is_some_and(|cluster| cluster.made.completes_workers);
@@ -160,7 +166,8 @@ impl Fleet {
             }
             Next::Retry => {
                 script.stage = Stage::Waiting;
-                self.schedule(now + RETRY, Timer::Retry(pod));
+                let timer = Timer::Retry(pod, script.run);
+                self.schedule(now + RETRY, timer);
             }
         }
     }

@@ -1,5 +1,5 @@
 //! MiniClusters, `flux-framework.org/v1alpha2`: every field has the type that the resource definition gives it, those that
-//! decide something in the model are taken over, and others are checked and left behind, as with Jobs (Flux spec A.1).
+//! decide something in the model are taken over, and others are only checked, and kept to tell whether they change (Flux spec A.1).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
