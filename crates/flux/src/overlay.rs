@@ -108,6 +108,8 @@ enum Timer {
     Rc3,
     /// Nobody upstream knows this broker.
     Orphan,
+    /// It has heard no heartbeat for too long.
+    Deaf,
     /// The parent drops this child, as somebody asked it to.
     Disconnect,
     /// Time to look whether the rank is torpid.
@@ -300,6 +302,9 @@ impl Overlay {
             Timer::Shells => self.tell(now, Fact::ShellsEnd(rank)),
             Timer::Rc3 => self.goodbye(now, rank, draw),
             Timer::Orphan => self.leave(now, rank, 1, draw),
+            Timer::Deaf if self.process(0).is_none() => self.leave(now, rank, 1, draw),
+            // Another lead beats.
+            Timer::Deaf => {}
             Timer::Disconnect => {
                 self.lose(now, rank, Reason::Disconnected, draw);
                 self.leave(now, rank, 1, draw);

@@ -43,7 +43,7 @@ pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
         }
         Some(_) => {}
     }
-    Plan { writes, refusal: None }
+    Plan { writes, ..Plan::default() }
 }
 
 fn lead_has_succeeded(job: &Job, observed: &Observed<'_>) -> bool {

@@ -78,6 +78,8 @@ pub struct Plan {
     pub writes: Vec<Write>,
     /// What it cannot do, for the user.
     pub refusal: Option<String>,
+    /// It wants to look again, whatever happens.
+    pub requeues: bool,
 }
 
 impl Operator {

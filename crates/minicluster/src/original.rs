@@ -35,7 +35,7 @@ pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
             manifest.backoff_limit = Some(set(spec.backoff_limit).unwrap_or(contract::BACKOFF_LIMIT));
             status.conditions = vec![REQUESTED];
             writes.extend([Write::CreateJob(Box::new(manifest)), Write::Status(status)]);
-            return Plan { writes, refusal: None };
+            return Plan { writes, refusal: None, requeues: true };
         }
         // Of its name is its own.
         Some(job) if job.spec.parallelism != spec.size => {
@@ -43,7 +43,7 @@ pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
             resize(job, spec.size, &mut status, &mut writes);
             if is_denied {
                 // The answer to the patch of the size overwrites the status in memory.
-                return Plan { writes, refusal: None };
+                return Plan { writes, refusal: None, requeues: true };
             }
         }
         Some(_) => {}
@@ -56,7 +56,7 @@ pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
     }
     // What is written as it is, is not written.
     writes.retain(|write| *write != Write::Status(observed.status.clone()));
-    Plan { writes, refusal: None }
+    Plan { writes, refusal: None, requeues: true }
 }
 
 /// The table of A.8, for a size that the Job does not have.
@@ -80,13 +80,7 @@ fn is_valid(spec: &MiniClusterSpec) -> bool {
     let sizes = max_size.is_none_or(|max| max >= size)
         && min_size.is_none_or(|min| min <= size && max_size.is_none_or(|max| min <= max))
         && spec.backoff_limit.is_none_or(|limit| limit >= 0);
-    // The other rules are the same: those of sizes are all below `size`, `maxSize`, `minSize` and `backoffLimit`.
-    let is_about_more = |field: &str| {
-        ["containers", "services", "flux.bursting.hostlist"]
-            .iter()
-            .any(|start| field.strip_prefix("spec.").is_some_and(|field| field.starts_with(start)))
-    };
-    sizes && !spec.faults().iter().any(|fault| is_about_more(&fault.field))
+    sizes && spec.keeps_rules_of_the_original()
 }
 
 /// A number that is 0 is not there.

@@ -33,12 +33,23 @@ impl fmt::Display for Fault {
 
 /// Faults as they are found.
 #[derive(Default)]
-struct Faults(Vec<Fault>);
+struct Faults {
+    found: Vec<Fault>,
+    /// Rules of this project's own are left out: what remains is the original's (A.2).
+    leaves_out_own: bool,
+}
 
 impl Faults {
     /// Something is wrong with a field below `spec`.
     fn add(&mut self, field: impl fmt::Display, value: impl fmt::Display, why: impl Into<String>) {
-        self.0.push(Fault { field: format!("spec.{field}"), value: value.to_string(), why: why.into() });
+        self.found.push(Fault { field: format!("spec.{field}"), value: value.to_string(), why: why.into() });
+    }
+
+    /// The same, by a rule that the original does not have.
+    fn add_own(&mut self, field: impl fmt::Display, value: impl fmt::Display, why: impl Into<String>) {
+        if !self.leaves_out_own {
+            self.add(field, value, why);
+        }
     }
 
     /// The same, where the rule is not kept.
@@ -58,7 +69,17 @@ impl MiniClusterSpec {
         self.check_containers(&mut faults);
         self.check_services(&mut faults);
         self.check_flux(&mut faults);
-        faults.0
+        self.check_bursting(&mut faults);
+        faults.found
+    }
+
+    /// The rules of the original beyond those of sizes, in which it takes 0 for nothing (A.2).
+    pub(crate) fn keeps_rules_of_the_original(&self) -> bool {
+        let mut faults = Faults { leaves_out_own: true, ..Faults::default() };
+        self.check_containers(&mut faults);
+        self.check_services(&mut faults);
+        self.check_bursting(&mut faults);
+        faults.found.is_empty()
     }
 
     fn check_sizes(&self, faults: &mut Faults) {
@@ -73,16 +94,16 @@ impl MiniClusterSpec {
         }
         if let Some(min) = min_size {
             faults.check(min >= 1, "minSize", min, "must be at least 1");
-            if size < min {
-                faults.add("size", size, format!("must be no less than minSize, {min}"));
-            }
-            if let Some(max) = max_size
-                && min > max
-            {
-                faults.add("minSize", min, format!("must be no more than maxSize, {max}"));
+            match max_size.filter(|max| min > *max) {
+                // What is wrong is the one, whatever the size.
+                Some(max) => faults.add("minSize", min, format!("must be no more than maxSize, {max}")),
+                None if size < min => {
+                    faults.add("size", size, format!("must be no less than minSize, {min}"));
+                }
+                None => {}
             }
         }
-        faults.0.extend(self.too_large());
+        faults.found.extend(self.too_large());
     }
 
     /// More ranks than are played, whoever's rules are kept.
@@ -164,6 +185,9 @@ impl MiniClusterSpec {
         {
             faults.add("flux.topology", topology, "must be `kary:K` or `flat`");
         }
+    }
+
+    fn check_bursting(&self, faults: &mut Faults) {
         if let Some(hosts) = &self.bursting.hostlist
             && !self.bursting.clusters.is_empty()
         {
@@ -173,14 +197,16 @@ impl MiniClusterSpec {
         for (position, cluster) in self.bursting.clusters.iter().enumerate() {
             if let Some(size) = cluster.size {
                 let field = format!("flux.bursting.clusters[{position}].size");
-                faults.check(size >= 1, &field, size, "must be at least 1");
+                if size < 1 {
+                    faults.add_own(field, size, "must be at least 1");
+                }
             }
             let before = self.bursting.clusters.get(..position).unwrap_or_default();
             if let Some(name) = &cluster.name
                 && before.iter().any(|other| other.name.as_ref() == Some(name))
             {
                 let field = format!("flux.bursting.clusters[{position}].name");
-                faults.add(field, name, "another cluster has this name");
+                faults.add_own(field, name, "another cluster has this name");
             }
         }
     }
@@ -188,7 +214,7 @@ impl MiniClusterSpec {
     /// The rules for this in the place of `old`, whose maximum was fixed when it was created. Sizes and `cleanup` can change;
     /// Job, script and brokers took everything else when they were made.
     pub fn faults_after(&self, old: &Self, maximum: i32) -> Vec<Fault> {
-        let mut faults = Faults(self.faults());
+        let mut faults = Faults { found: self.faults(), ..Faults::default() };
         if self.max_size != old.max_size {
             let value = self.max_size.map_or_else(|| "none".to_owned(), |max| max.to_string());
             let why = format!("cannot change: every broker was told of {maximum} ranks when it started");
@@ -199,7 +225,7 @@ impl MiniClusterSpec {
             faults.add("size", self.size, why);
         }
         self.check_frozen(old, &mut faults);
-        faults.0
+        faults.found
     }
 
     fn check_frozen(&self, old: &Self, faults: &mut Faults) {
@@ -271,7 +297,7 @@ fn check_modes(faults: &mut Faults, place: &str, container: &ContainerSpec, runs
             _ => ("a command, and Flux in the same container", runs_flux && container.command.is_some()),
         };
         if is_set && !is_there {
-            faults.add(format_args!("{place}.{field}"), true, format!("needs {needs}"));
+            faults.add_own(format_args!("{place}.{field}"), true, format!("needs {needs}"));
         }
     }
 }
@@ -280,7 +306,7 @@ fn check_name(faults: &mut Faults, place: &str, container: &ContainerSpec, befor
     if let Some(name) = &container.name
         && before.iter().any(|other| other.name.as_ref() == Some(name))
     {
-        faults.add(format_args!("{place}.name"), name, "another container has this name");
+        faults.add_own(format_args!("{place}.name"), name, "another container has this name");
     }
 }
 

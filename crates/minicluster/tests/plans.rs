@@ -146,3 +146,25 @@ fn what_is_stored() {
         assert!(refused(Operator::Upstream, &spec));
     }
 }
+
+#[test]
+fn the_original_has_fewer_rules_and_looks_again_for_ever() {
+    let with = |change: fn(&mut ContainerSpec)| {
+        let mut wrong = spec(2);
+        wrong.containers.iter_mut().for_each(change);
+        wrong
+    };
+    let upstream = |spec: &MiniClusterSpec| plan(Operator::Upstream, spec, &Status::default(), None);
+    // Rules of both (A.2): nothing is made, and nobody looks again.
+    let both = with(|container| (container.is_launcher, container.is_batch) = (true, true));
+    assert_eq!(upstream(&both), Plan::default());
+    // Rules of this project alone.
+    for own in
+        [with(|container| container.is_batch_raw = true), with(|container| container.is_launcher = true)]
+    {
+        assert!(!own.faults().is_empty());
+        assert!(upstream(&own).writes.iter().any(|write| matches!(write, Write::CreateJob(_))));
+        assert!(upstream(&own).requeues);
+    }
+    assert!(!plan(Operator::Contract, &spec(2), &Status::default(), None).requeues);
+}

@@ -1,8 +1,13 @@
 //! How each kind of leaving looks (Flux spec B.4, part I).
 
+use std::time::Duration;
+
 use super::broker::{Link, LinkState};
 use super::{BrokerState, Fact, Overlay, Reason, Refused, Timer};
 use crate::time::{Draw, Instant};
+
+/// How long a broker of newer versions waits for a heartbeat.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_mins(5);
 
 impl Overlay {
     /// The process is gone without a word (SIGKILL, out of memory). Its parent notices when it sends something.
@@ -11,7 +16,17 @@ impl Overlay {
         self.process(rank).ok_or(Refused::NotRunning(rank))?;
         self.suspect(now, rank, draw);
         self.end(now, rank, -9);
+        if rank == 0 && self.features.heartbeat_times_out {
+            for child in self.children(0).filter(|child| self.is_connected(*child)).collect::<Vec<_>>() {
+                self.schedule(now + HEARTBEAT_TIMEOUT, child, Timer::Deaf);
+            }
+        }
         Ok(())
+    }
+
+    /// It has a parent and can hear it.
+    fn is_connected(&self, rank: u32) -> bool {
+        self.process(rank).is_some_and(|process| process.parent.is_some() && !process.cut && !process.frozen)
     }
 
     /// The broker gives up by itself: exit code 1.

@@ -17,7 +17,9 @@ pub struct Features {
     pub quorum_is_size: bool,
     /// A torpid rank is drained and stays so; later versions only hide it from the scheduler while it is torpid (I, B.6).
     pub torpid_drains: bool,
-
+    /// A broker that has heard no heartbeat for five minutes gives its parent up and exits with 1 (B.4, since 0.72; recording 09 shows
+    /// the time as `timeout`).
+    pub heartbeat_times_out: bool,
     /// `flux overlay errors` exists and `flux overlay status` says why a rank is not there (recordings 01, 03).
     pub overlay_errors: bool,
 
@@ -82,6 +84,7 @@ impl Features {
             hostlist_finds: since(FluxVersion::V0_88),
             checks_host_names: since(FluxVersion::V0_88),
             quorum_is_size: since(FluxVersion::V0_61),
+            heartbeat_times_out: since(FluxVersion::V0_88),
             overlay_errors: since(FluxVersion::V0_88),
             torpid_drains: !since(FluxVersion::V0_88),
             drain_by_host: since(FluxVersion::V0_88),

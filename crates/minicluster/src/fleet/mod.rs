@@ -119,6 +119,9 @@ pub struct MiniCluster {
     lead_refusal: Option<String>,
     /// What the lead's command ended with.
     outcome: Option<i32>,
+    /// When its operator looks at it again though nothing has happened, and how often it has asked for that.
+    requeue: Option<Time>,
+    requeues: u32,
 }
 
 impl MiniCluster {
@@ -201,6 +204,8 @@ const TIMERS_PER_ROUND_MAX: usize = 100_000;
 #[derive(Clone, Debug)]
 enum Timer {
     Reconcile(Arc<str>),
+    /// The operator looks again, if this is still the time that its queue has for the MiniCluster.
+    Requeue(Arc<str>, Time),
     /// The script of a pod, in this run, starts its broker again.
     Retry(Uid, u64),
     /// A lead has slept long enough.
@@ -300,6 +305,12 @@ impl Application for Fleet {
             };
             match entry.remove() {
                 Timer::Reconcile(name) => self.reconcile(&name, ctx),
+                Timer::Requeue(name, at) => {
+                    if let Some(cluster) = self.clusters.get_mut(&name).filter(|it| it.requeue == Some(at)) {
+                        cluster.requeue = None;
+                        self.reconcile(&name, ctx);
+                    }
+                }
                 Timer::Retry(pod, run) => {
                     let waits = |script: &Entrypoint| script.run == run && script.stage == Stage::Waiting;
                     if self.scripts.get(&pod).is_some_and(|(_, script)| waits(script)) {

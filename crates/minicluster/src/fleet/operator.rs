@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use towtank_flux::Scheduler;
 use towtank_flux::instance::{Instance, Setup};
@@ -12,9 +13,11 @@ use towtank_model::engine::{Distribution, Purpose};
 use towtank_model::objects::ObjectKey;
 use towtank_model::server::{Actor, ApiError, PodPatch, Propagation};
 use towtank_model::simulation::Context;
+use towtank_model::time::Time;
 
 use super::{Fleet, FleetError, MiniCluster, Timer};
 use crate::contract;
+use crate::entrypoint::{Entrypoint, Stage};
 use crate::operator::{Observed, Operator, Status, Write, headless_name, hosts};
 use crate::original::JOB_INDEX;
 use crate::spec::{Fault, MiniClusterSpec};
@@ -59,6 +62,15 @@ impl Fleet {
                 value: key.namespace.to_string(),
                 why: format!("a MiniCluster of this name is in namespace `{}` already", known.key.namespace),
             });
+        }
+        for (position, cluster) in spec.bursting.clusters.iter().enumerate() {
+            if self.settings.operator == Operator::Contract && cluster.name.as_deref() == Some(&*key.name) {
+                faults.push(Fault {
+                    field: format!("spec.flux.bursting.clusters[{position}].name"),
+                    value: key.name.to_string(),
+                    why: "is the name of the MiniCluster itself: each host would be there twice".to_owned(),
+                });
+            }
         }
         let headless = headless_name(key, spec);
         let has_it = |other: &&MiniCluster| {
@@ -139,6 +151,8 @@ impl Fleet {
             refusal: None,
             lead_refusal: None,
             outcome: None,
+            requeue: None,
+            requeues: 0,
         }
     }
 
@@ -176,12 +190,48 @@ impl Fleet {
             pods: ctx.server.pods().map(|pod| &**pod).filter(|pod| pod.key.namespace == *namespace).collect(),
         });
         cluster.refusal = plan.refusal;
+        if plan.requeues {
+            self.requeue(name, ctx.now);
+            self.take_service(name, ctx);
+        }
         for write in plan.writes {
             if let Err(error) = self.write(name, write, ctx)
                 && let Some(cluster) = self.clusters.get_mut(name)
             {
                 cluster.refusal = Some(error.to_string());
             }
+        }
+    }
+
+    /// The work queue takes a name that is added with a back-off, which grows with every time, for nothing is ever forgotten (A.3).
+    fn requeue(&mut self, name: &Arc<str>, now: Time) {
+        const FIRST: Duration = Duration::from_millis(5);
+        const LAST: Duration = Duration::from_secs(1_000);
+        let Some(cluster) = self.clusters.get_mut(name) else { return };
+        let factor = 1_u32.checked_shl(cluster.requeues).unwrap_or(u32::MAX);
+        cluster.requeues = cluster.requeues.saturating_add(1);
+        let at = now + FIRST.saturating_mul(factor).min(LAST);
+        // A name is in the queue once.
+        if cluster.requeue.is_none_or(|earlier| at < earlier) {
+            cluster.requeue = Some(at);
+            self.schedule(at, Timer::Requeue(Arc::clone(name), at));
+        }
+    }
+
+    /// The original makes the headless service when there is none: of those that share a name, the first, and after that one's end the
+    /// next that is reconciled. Its workers find their lead then.
+    fn take_service(&mut self, name: &Arc<str>, ctx: &mut Context<'_>) {
+        let Some(cluster) = self.clusters.get_mut(name) else { return };
+        let service = (Arc::clone(&cluster.key.namespace), headless_name(&cluster.key, &cluster.made));
+        let owner = self.services.entry(service).or_insert_with(|| Arc::clone(name));
+        if cluster.has_dns || *owner != *name {
+            return;
+        }
+        cluster.has_dns = true;
+        let lost = |script: &Entrypoint| script.stage == Stage::Unreachable;
+        let of_it = self.scripts.iter().filter(|(_, (of, script))| *of == *name && lost(script));
+        for pod in of_it.map(|(pod, _)| *pod).collect::<Vec<_>>() {
+            self.start_broker(pod, ctx);
         }
     }
 

@@ -184,11 +184,15 @@ impl Checker<'_> {
             .map(|(name, _)| name.as_str())
             .filter(|name| !name.starts_with('@'))
             .collect();
-        let help = if name == "job" {
-            "the scenario does not have exactly one Job: write `jobs.exists(j, j.name == \"NAME\" && …)`"
-                .to_owned()
-        } else {
-            suggest(name, known)
+        let help = match name {
+            "job" => {
+                "the scenario does not have exactly one Job: write `jobs.exists(j, j.name == \"NAME\" && …)`"
+                    .to_owned()
+            }
+            "minicluster" | "flux" => "the scenario does not have exactly one MiniCluster: write \
+                 `miniclusters.exists(m, m.name == \"NAME\" && m.flux.online == 2)`"
+                .to_owned(),
+            _ => suggest(name, known),
         };
         self.wrong(expression, &format!("unknown variable `{name}`"), &help)
     }
