@@ -230,7 +230,7 @@ pub fn grid_of(table: &Table, observation: &Observation, version: KubernetesVers
 }
 
 /// The table that a `command` of kubectl prints of an observation in this version, generated suffixes of names masked.
-pub fn grid(command: TableCommand, observation: &Observation, version: KubernetesVersion) -> Grid {
+fn grid(command: TableCommand, observation: &Observation, version: KubernetesVersion) -> Grid {
     let printers = PrinterFeatures::of(version);
     let owned = |cells: &[&str]| cells.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>();
     let (columns, rows): (Vec<String>, Vec<Vec<String>>) = match command {

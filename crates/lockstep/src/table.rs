@@ -193,7 +193,7 @@ pub fn masked_name(name: &str, known: &[&str]) -> String {
     }
 }
 
-/// The order of rows says nothing, but where they are lines of a text, or jobs, which come newest first.
+/// The order of rows says nothing, but where they are lines of a text, or jobs, which Flux sorts by their states.
 fn sort(command: TableCommand, rows: &mut [Vec<String>]) {
     if !command.is_text() && command != TableCommand::FluxJobs {
         rows.sort_by(|a, b| natural_order(a, b));

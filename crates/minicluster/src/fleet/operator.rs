@@ -221,18 +221,26 @@ impl Fleet {
     /// The original makes the headless service when there is none: of those that share a name, the first, and after that one's end the
     /// next that is reconciled. Its workers find their lead then.
     fn take_service(&mut self, name: &Arc<str>, ctx: &mut Context<'_>) {
-        let Some(cluster) = self.clusters.get_mut(name) else { return };
-        let service = (Arc::clone(&cluster.key.namespace), headless_name(&cluster.key, &cluster.made));
-        let owner = self.services.entry(service).or_insert_with(|| Arc::clone(name));
-        if cluster.has_dns || *owner != *name {
+        let Some(cluster) = self.clusters.get(name) else { return };
+        let (had_dns, service) = (cluster.has_dns, headless_name(&cluster.key, &cluster.made));
+        if !self.has_service(name, service) || had_dns {
             return;
         }
-        cluster.has_dns = true;
+        if let Some(cluster) = self.clusters.get_mut(name) {
+            cluster.has_dns = true;
+        }
         let lost = |script: &Entrypoint| script.stage == Stage::Unreachable;
         let of_it = self.scripts.iter().filter(|(_, (of, script))| *of == *name && lost(script));
         for pod in of_it.map(|(pod, _)| *pod).collect::<Vec<_>>() {
             self.start_broker(pod, ctx);
         }
+    }
+
+    /// Whether the headless service of this name leads to the pods of this MiniCluster: it does to those of the first that wants it.
+    fn has_service(&mut self, name: &Arc<str>, service: Arc<str>) -> bool {
+        let Some(cluster) = self.clusters.get(name) else { return false };
+        let service = (Arc::clone(&cluster.key.namespace), service);
+        *self.services.entry(service).or_insert_with(|| Arc::clone(name)) == *name
     }
 
     fn write(&mut self, name: &Arc<str>, write: Write, ctx: &mut Context<'_>) -> Result<(), ApiError> {
@@ -246,10 +254,7 @@ impl Fleet {
                     Operator::Upstream => cluster.spec.clone(),
                 };
                 let key = cluster.key.clone();
-                // The first of a name makes the service, and it leads to the pods of that one.
-                let service = (Arc::clone(&key.namespace), headless_name(&key, &spec));
-                let owner = self.services.entry(service).or_insert_with(|| Arc::clone(name));
-                let has_dns = *owner == *name;
+                let has_dns = self.has_service(name, headless_name(&key, &spec));
                 let instance = self.instance(&key, &spec);
                 if let Some(cluster) = self.clusters.get_mut(name) {
                     cluster.workload = Workload::of(&spec);
