@@ -11,3 +11,10 @@ pub mod error;
 pub mod patch;
 pub mod schema;
 pub mod selector;
+pub mod adapter;
+#[derive(Clone,Copy,Debug,PartialEq,Eq,PartialOrd,Ord)]
+pub struct WatchId(pub u64);
+pub enum Answer { Response(http::Response<bytes::Bytes>), Watch(WatchId) }
+pub enum WatchPoll { Event(bytes::Bytes), Empty, Closed }
+#[derive(Default)]
+pub struct Caller;

@@ -299,6 +299,13 @@ impl<C: Controller, A: Application> Simulation<C, A> {
             && self.controller.is_transparent()
     }
 
+    /// When the next thing is due, at or before `limit`. A controller that keeps its own time runs up to there.
+    pub fn next_time(&mut self, limit: Time) -> Option<Time> {
+        let others = [self.events.next_time(), self.application.next_time()].into_iter().flatten().min();
+        self.controller.advance(others.map_or(limit, |next| next.min(limit)));
+        [others, self.controller.next_time()].into_iter().flatten().min().filter(|at| *at <= limit)
+    }
+
     /// Goes on to the next instant at which anything is due and handles all of its events, those included that are
     /// scheduled for it meanwhile. When nothing is due up to and including `limit`, the clock stands at `limit`
     /// afterwards and the answer is `None`.
@@ -308,11 +315,9 @@ impl<C: Controller, A: Application> Simulation<C, A> {
     /// [`SimulationError::Livelock`] when the instant does not end, [`SimulationError::Outside`] when a part fails.
     pub fn step_instant(&mut self, limit: Time) -> Result<Option<Instant>, SimulationError> {
         let limit = limit.max(self.now());
-        let others = [self.events.next_time(), self.application.next_time()].into_iter().flatten().min();
-        self.controller.advance(others.map_or(limit, |next| next.min(limit)));
+        let next = self.next_time(limit);
         self.check()?;
-        let next = [others, self.controller.next_time()].into_iter().flatten().min();
-        let Some(at) = next.filter(|at| *at <= limit) else {
+        let Some(at) = next else {
             self.events.advance_to(limit);
             return Ok(None);
         };

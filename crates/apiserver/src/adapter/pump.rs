@@ -1,0 +1,566 @@
+//! Programs that talk to an API server, and the server's side, on one virtual clock.
+//!
+//! A [`Pump`] owns both sides: the [`Site`] (server, controllers, nodes: synchronous, exact to the microsecond) and the tasks of the programs, which run
+//! on a paused tokio runtime. It moves from instant to instant: all that the site does at an instant, then all that the programs do about it, then again,
+//! until nobody wants anything more. Requests are taken when every task waits, so their order is the tasks' own and the same in every run.
+//!
+//! tokio's timers have a resolution of one millisecond; the programs' clock stands at the last whole one before the site's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+use towtank_model::engine::{Distribution, Purpose, RandomStreams};
+use towtank_model::time::Time;
+
+use super::faults::{FaultPlan, Moment, RequestFault, WatchFault};
+use super::mailbox::{ConnectionId, Inbox, Letter, Reply, WatchSender, Wire};
+use super::runtime::{VirtualRuntime, whole_millis};
+use crate::error::ApiError;
+use crate::{Answer, Caller, WatchId, WatchPoll};
+
+/// What programs talk to.
+pub trait Site {
+    /// The present instant.
+    fn now(&self) -> Time;
+    /// When something is going to happen there by itself, at or before `limit`.
+    fn next_time(&mut self, limit: Time) -> Option<Time>;
+    /// Lets everything happen that is due at or before `at`; the clock stands there afterwards.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot go on.
+    fn run_until(&mut self, at: Time) -> Result<bool, String>;
+    /// Carries out a request at the present instant.
+    fn handle(&mut self, caller: &Caller, request: &Request<Bytes>) -> Answer;
+    /// Watches that have something to tell since the last call.
+    fn ready_watches(&mut self) -> Vec<WatchId>;
+    /// The next thing that a watch has to tell.
+    fn poll_watch(&mut self, watch: WatchId) -> WatchPoll;
+    /// Nobody reads it any more.
+    fn close_watch(&mut self, watch: WatchId);
+}
+
+/// The clock that a program is given in place of the machine's: microseconds since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(Arc<AtomicU64>);
+
+impl Clock {
+    /// The present instant.
+    pub fn now(&self) -> Time {
+        Time::from_micros(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// What a program runs, from its start to its end.
+pub type Life = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A program: who it is at the server, and how its process starts.
+pub struct Program {
+    /// Who it is.
+    pub caller: Caller,
+    /// Starts a process; called once for each of its lives, inside of the runtime, with its way to the server and a clock.
+    pub start: Box<dyn FnMut(Wire, Clock) -> Life>,
+    /// What goes wrong.
+    pub faults: FaultPlan,
+    /// How long after its end the process starts again.
+    pub restart_delay: Duration,
+}
+
+/// How long requests and events take.
+#[derive(Clone, Debug)]
+pub struct Latencies {
+    /// A request on its way, and its answer, each.
+    pub request: Distribution,
+    /// An event of a watch.
+    pub watch: Distribution,
+}
+
+/// A program that is known to the pump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProgramId(usize);
+
+struct Running {
+    program: Program,
+    life: Option<(AbortHandle, Wire, ConnectionId)>,
+    requests: u64,
+    events: u64,
+    crashes: u64,
+}
+
+/// Something that is under way.
+enum Step {
+    Arrive { letter: Letter, fault: Option<RequestFault>, back: Duration },
+    Answer { to: ConnectionId, reply: oneshot::Sender<Reply>, with: Reply },
+    Line { watch: WatchId, line: Option<Bytes> },
+    Start(ProgramId),
+}
+
+struct OpenWatch {
+    reader: ConnectionId,
+    sender: WatchSender,
+    /// No event arrives before the one that was sent before it.
+    last: Time,
+}
+
+/// Rounds of one instant after which programs and site must be going round in circles.
+const ROUNDS_PER_INSTANT_MAX: u32 = 100_000;
+
+/// See the module.
+pub struct Pump<S> {
+    site: S,
+    runtime: VirtualRuntime,
+    inbox: Inbox,
+    programs: Vec<Running>,
+    /// Whose life each connection belongs to.
+    connections: Vec<ProgramId>,
+    steps: BTreeMap<(Time, u64), Step>,
+    sequence: u64,
+    watches: BTreeMap<WatchId, OpenWatch>,
+    /// Programs whose watches are held, and what waits there.
+    held: BTreeMap<ProgramId, Vec<(WatchId, Option<Bytes>)>>,
+    latencies: Latencies,
+    random: RandomStreams,
+    clock: Clock,
+    /// A letter that came while time passed.
+    early: Option<Letter>,
+    /// Tasks have been woken and have not run since.
+    is_restless: bool,
+    log: Vec<LoggedRequest>,
+}
+
+/// A request, as it was carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedRequest {
+    /// When.
+    pub at: Time,
+    /// Whose.
+    pub program: ProgramId,
+    /// Its number among the program's.
+    pub number: u64,
+    /// Method and path with query.
+    pub line: String,
+    /// The answer's status; 0 for a watch.
+    pub status: u16,
+}
+
+impl<S: Site> Pump<S> {
+    /// No program yet.
+    ///
+    /// # Errors
+    ///
+    /// The runtime cannot be built.
+    pub fn new(site: S, latencies: Latencies, seed: u64) -> io::Result<Self> {
+        // The programs draw jitter from this thread's generator (backon's back-off).
+        fastrand::seed(seed);
+        Ok(Self {
+            site,
+            runtime: VirtualRuntime::new()?,
+            inbox: Inbox::new(),
+            programs: Vec::new(),
+            connections: Vec::new(),
+            steps: BTreeMap::new(),
+            sequence: 0,
+            watches: BTreeMap::new(),
+            held: BTreeMap::new(),
+            latencies,
+            random: RandomStreams::new(seed),
+            clock: Clock::default(),
+            early: None,
+            is_restless: false,
+            log: Vec::new(),
+        })
+    }
+
+    /// What programs talk to.
+    pub const fn site(&self) -> &S {
+        &self.site
+    }
+
+    /// The same, to do something to it at the present instant.
+    pub const fn site_mut(&mut self) -> &mut S {
+        &mut self.site
+    }
+
+    /// The present instant.
+    pub fn now(&self) -> Time {
+        self.site.now()
+    }
+
+    /// The requests since the last call.
+    pub fn take_log(&mut self) -> Vec<LoggedRequest> {
+        std::mem::take(&mut self.log)
+    }
+
+    // ---- programs ----
+
+    /// Starts a program at the present instant.
+    pub fn add(&mut self, program: Program) -> ProgramId {
+        let id = ProgramId(self.programs.len());
+        self.programs.push(Running { program, life: None, requests: 0, events: 0, crashes: 0 });
+        self.start(id);
+        id
+    }
+
+    /// Ends a program's process at once, as SIGKILL does; it starts again only by [`Pump::start`].
+    pub fn stop(&mut self, id: ProgramId) {
+        let Some(running) = self.programs.get_mut(id.0) else { return };
+        if let Some((task, wire, connection)) = running.life.take() {
+            wire.cut();
+            task.abort();
+            self.is_restless = true;
+            let of_it = |watch: &OpenWatch| watch.reader == connection;
+            let gone: Vec<WatchId> =
+                self.watches.iter().filter(|(_, watch)| of_it(watch)).map(|(id, _)| *id).collect();
+            for watch in gone {
+                self.end_watch(watch);
+            }
+        }
+        self.held.remove(&id);
+    }
+
+    /// Starts a program's process; does nothing when it runs.
+    pub fn start(&mut self, id: ProgramId) {
+        let connection = ConnectionId(self.connections.len());
+        let Some(running) = self.programs.get_mut(id.0).filter(|running| running.life.is_none()) else {
+            return;
+        };
+        self.connections.push(id);
+        let wire = self.inbox.wire(connection);
+        let start = &mut running.program.start;
+        let life = self.runtime.enter(|| start(wire.clone(), self.clock.clone()));
+        running.life = Some((self.runtime.spawn(life), wire, connection));
+        self.is_restless = true;
+    }
+
+    /// How often a program's process has crashed as its plan says.
+    pub fn crashes(&self, id: ProgramId) -> u64 {
+        self.programs.get(id.0).map_or(0, |running| running.crashes)
+    }
+
+    /// Requests that a program has sent.
+    pub fn requests(&self, id: ProgramId) -> u64 {
+        self.programs.get(id.0).map_or(0, |running| running.requests)
+    }
+
+    /// Holds a program's watches: its caches stand still.
+    pub fn hold(&mut self, id: ProgramId) {
+        self.held.entry(id).or_default();
+    }
+
+    /// Lets them go on: what has queued up arrives now, in order.
+    pub fn release(&mut self, id: ProgramId) {
+        for (watch, line) in self.held.remove(&id).unwrap_or_default() {
+            self.line_arrives(watch, line);
+        }
+    }
+
+    // ---- time ----
+
+    /// Goes on to the next instant at which anything happens and lets all of it happen; `None` when nothing happens up to and including
+    /// `limit`: the clock stands there then.
+    ///
+    /// # Errors
+    ///
+    /// The site cannot go on, or an instant does not end.
+    pub fn next_instant(&mut self, limit: Time) -> Result<Option<Time>, String> {
+        loop {
+            let next = if self.is_restless || self.early.is_some() {
+                self.site.now()
+            } else {
+                let known = self.steps.first_key_value().map_or(limit, |((at, _), _)| (*at).min(limit));
+                let next = self.site.next_time(known).unwrap_or(known).max(self.site.now());
+                // Timers of the programs that go off before.
+                if self.runtime.now() < Time::ZERO + whole_millis(next) {
+                    self.early = self.runtime.pass(next, &mut self.inbox);
+                    // A timer of this very instant may have woken another task too.
+                    self.is_restless = true;
+                }
+                if self.early.is_some() { self.runtime.now().max(self.site.now()) } else { next }
+            };
+            self.collect_ended();
+            let has_happened = self.play(next)?;
+            if has_happened {
+                return Ok(Some(next));
+            }
+            if next >= limit {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Lets everything happen up to and including `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Pump::next_instant`].
+    pub fn run_until(&mut self, limit: Time) -> Result<(), String> {
+        while self.next_instant(limit)?.is_some() {}
+        Ok(())
+    }
+
+    /// Everything of one instant.
+    fn play(&mut self, at: Time) -> Result<bool, String> {
+        let mut has_happened = false;
+        for _ in 0..ROUNDS_PER_INSTANT_MAX {
+            let mut is_quiet = !self.site.run_until(at)?;
+            self.clock.0.store(at.as_micros(), Ordering::Relaxed);
+            while let Some(entry) = self.steps.first_entry().filter(|entry| entry.key().0 <= at) {
+                is_quiet = false;
+                let step = entry.remove();
+                self.take(step);
+            }
+            for watch in self.site.ready_watches() {
+                self.drain(watch);
+            }
+            if let Some(letter) = self.early.take() {
+                is_quiet = false;
+                self.receive(letter);
+            }
+            if std::mem::take(&mut self.is_restless) {
+                self.runtime.settle();
+                self.collect_ended();
+            }
+            while let Some(letter) = self.inbox.take() {
+                is_quiet = false;
+                self.receive(letter);
+            }
+            has_happened |= !is_quiet;
+            if is_quiet && !self.is_restless {
+                return Ok(has_happened);
+            }
+        }
+        Err(format!("the programs do not come to rest at {at}: more than {ROUNDS_PER_INSTANT_MAX} rounds"))
+    }
+
+    /// Programs that have ended by themselves start again, as a kubelet would have them.
+    fn collect_ended(&mut self) {
+        for position in 0..self.programs.len() {
+            let running = &mut self.programs[position];
+            let has_ended = running.life.as_ref().is_some_and(|(task, ..)| task.is_finished());
+            if has_ended {
+                let (at, id) = (self.site.now() + running.program.restart_delay, ProgramId(position));
+                self.stop(id);
+                self.schedule(at, Step::Start(id));
+            }
+        }
+    }
+
+    fn schedule(&mut self, at: Time, step: Step) {
+        self.sequence += 1;
+        self.steps.insert((at, self.sequence), step);
+    }
+
+    fn draw(&mut self, latency: impl Fn(&Latencies) -> &Distribution) -> Duration {
+        let latency = latency(&self.latencies);
+        if latency.is_zero() { Duration::ZERO } else { latency.draw(&mut self.random, Purpose::Network) }
+    }
+
+    // ---- requests ----
+
+    /// A request sets out. As many numbers are drawn for each, whatever becomes of it.
+    fn receive(&mut self, letter: Letter) {
+        let Some(id) = self.owner(letter.from) else { return };
+        let running = &mut self.programs[id.0];
+        let fault = running.program.faults.requests.get(&running.requests).copied();
+        running.requests += 1;
+        let there = self.draw(|latencies| &latencies.request);
+        let back = self.draw(|latencies| &latencies.request);
+        let at = self.site.now() + there + fault.map_or(Duration::ZERO, RequestFault::delay);
+        let step = Step::Arrive { letter, fault, back };
+        if at == self.site.now() { self.take(step) } else { self.schedule(at, step) }
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Arrive { letter, fault, back } => self.arrive(letter, fault, back),
+            Step::Answer { to, reply, with } => {
+                if self.owner(to).is_some() {
+                    self.is_restless |= reply.send(with).is_ok();
+                }
+            }
+            Step::Line { watch, line } => self.line_arrives(watch, line),
+            Step::Start(id) => self.start(id),
+        }
+    }
+
+    fn arrive(&mut self, letter: Letter, fault: Option<RequestFault>, back: Duration) {
+        let Letter { from, request, reply } = letter;
+        let Some(id) = self.connections.get(from.0).copied() else { return };
+        // What a process has sent before its end arrives all the same.
+        let fault = fault.filter(|fault| *fault != RequestFault::Conflict || is_update(&request));
+        if fault == Some(RequestFault::Crash(Moment::Before)) {
+            return self.crash(id);
+        }
+        let is_executed = fault.is_none_or(RequestFault::is_executed);
+        let answer = is_executed.then(|| {
+            let caller = &self.programs[id.0].program.caller;
+            self.site.handle(caller, &request)
+        });
+        let status = match &answer {
+            Some(Answer::Response(response)) => response.status().as_u16(),
+            Some(Answer::Watch(_)) | None => 0,
+        };
+        let line = format!("{} {}", request.method(), request.uri());
+        let number = self.log.len() as u64;
+        self.log.push(LoggedRequest { at: self.site.now(), program: id, number, line, status });
+        if fault == Some(RequestFault::Crash(Moment::After)) {
+            self.discard(answer);
+            return self.crash(id);
+        }
+        let with = match (fault, answer) {
+            (Some(RequestFault::Broken(_)), answer) => {
+                self.discard(answer);
+                Reply::Broken
+            }
+            (Some(RequestFault::Conflict), answer) => {
+                self.discard(answer);
+                Reply::Response(response(&conflict(&request)))
+            }
+            (fault, answer) => match (fault.and_then(RequestFault::error), answer) {
+                (Some(error), answer) => {
+                    self.discard(answer);
+                    Reply::Response(response(&error))
+                }
+                (None, Some(Answer::Response(response))) => Reply::Response(response),
+                (None, Some(Answer::Watch(watch))) => Reply::Watch(self.open_watch(watch, from)),
+                (None, None) => Reply::Broken,
+            },
+        };
+        let (at, step) = (self.site.now() + back, Step::Answer { to: from, reply, with });
+        if back.is_zero() { self.take(step) } else { self.schedule(at, step) }
+    }
+
+    /// Nobody will read the answer.
+    fn discard(&mut self, answer: Option<Answer>) {
+        if let Some(Answer::Watch(watch)) = answer {
+            self.site.close_watch(watch);
+        }
+    }
+
+    fn crash(&mut self, id: ProgramId) {
+        self.stop(id);
+        let running = &mut self.programs[id.0];
+        running.crashes += 1;
+        let at = self.site.now() + running.program.restart_delay;
+        self.schedule(at, Step::Start(id));
+    }
+
+    /// The program at the other end, if its process lives.
+    fn owner(&self, connection: ConnectionId) -> Option<ProgramId> {
+        let id = *self.connections.get(connection.0)?;
+        let (.., present) = self.programs.get(id.0)?.life.as_ref()?;
+        (*present == connection).then_some(id)
+    }
+
+    // ---- watches ----
+
+    fn open_watch(&mut self, watch: WatchId, reader: ConnectionId) -> mpsc::Receiver<Bytes> {
+        let (sender, lines) = WatchSender::new();
+        self.watches.insert(watch, OpenWatch { reader, sender, last: self.site.now() });
+        self.drain(watch);
+        lines
+    }
+
+    /// Sends what a watch has to tell on its way.
+    fn drain(&mut self, watch: WatchId) {
+        loop {
+            let Some(open) = self.watches.get(&watch) else { return self.site.close_watch(watch) };
+            if !open.sender.is_read() {
+                return self.end_watch(watch);
+            }
+            let reader = open.reader;
+            let line = match self.site.poll_watch(watch) {
+                WatchPoll::Empty => return,
+                WatchPoll::Event(line) => Some(line),
+                WatchPoll::Closed => None,
+            };
+            let is_last = line.is_none();
+            let Some(id) = self.owner(reader) else { return self.end_watch(watch) };
+            let running = &mut self.programs[id.0];
+            let fault = running.program.faults.events.get(&running.events).copied();
+            running.events += 1;
+            let latency = self.draw(|latencies| &latencies.watch);
+            let delay = if let Some(WatchFault::Delay(delay)) = fault { delay } else { Duration::ZERO };
+            let Some(open) = self.watches.get_mut(&watch) else { return };
+            open.last = open.last.max(self.site.now() + latency + delay);
+            let at = open.last;
+            match fault {
+                Some(WatchFault::Broken) => return self.send(at, watch, None),
+                Some(WatchFault::Expired) => {
+                    self.send(at, watch, Some(expired()));
+                    return self.send(at, watch, None);
+                }
+                Some(WatchFault::Delay(_)) | None => self.send(at, watch, line),
+            }
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    fn send(&mut self, at: Time, watch: WatchId, line: Option<Bytes>) {
+        if at <= self.site.now() {
+            self.line_arrives(watch, line);
+        } else {
+            self.schedule(at, Step::Line { watch, line });
+        }
+    }
+
+    fn line_arrives(&mut self, watch: WatchId, line: Option<Bytes>) {
+        let Some(open) = self.watches.get(&watch) else { return };
+        let owner = self.owner(open.reader);
+        if let Some(held) = owner.and_then(|id| self.held.get_mut(&id)) {
+            return held.push((watch, line));
+        }
+        self.is_restless = true;
+        if !line.is_some_and(|line| open.sender.send(line)) {
+            self.end_watch(watch);
+        }
+    }
+
+    fn end_watch(&mut self, watch: WatchId) {
+        if self.watches.remove(&watch).is_some() {
+            self.site.close_watch(watch);
+        }
+    }
+
+    /// Programs whose watches are held.
+    pub fn held(&self) -> BTreeSet<ProgramId> {
+        self.held.keys().copied().collect()
+    }
+}
+
+fn is_update(request: &Request<Bytes>) -> bool {
+    matches!(request.method().as_str(), "PUT" | "PATCH")
+}
+
+fn response(error: &ApiError) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(error.to_status().to_string()));
+    *response.status_mut() = StatusCode::from_u16(error.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+}
+
+fn conflict(request: &Request<Bytes>) -> ApiError {
+    const WHY: &str =
+        "the object has been modified; please apply your changes to the latest version and try again";
+    let mut parts = request.uri().path().rsplit('/');
+    let last = parts.next().unwrap_or_default();
+    let (name, resource) = match last {
+        "status" | "scale" => (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()),
+        name => (name, parts.next().unwrap_or_default()),
+    };
+    ApiError::conflict("", resource, name, WHY)
+}
+
+fn expired() -> Bytes {
+    let status = ApiError::expired("The resourceVersion for the provided watch is too old.").to_status();
+    Bytes::from(format!("{}\n", serde_json::json!({"type": "ERROR", "object": status})))
+}
