@@ -22,7 +22,7 @@ use towtank_model::time::Time;
 use crate::driver::{Driver, DriverError};
 use crate::registry::RemoteRegistry;
 use crate::session::{Link, RemoteCall, RemoteEvent, verb};
-use crate::wire;
+use towtank_wire as wire;
 
 /// The Job controller and the controller of `ttlSecondsAfterFinished` in a driver.
 pub struct RemoteController {

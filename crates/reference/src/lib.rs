@@ -4,7 +4,6 @@
 //! * [`build`]: making the driver, one binary for each version of Kubernetes.
 //! * [`driver`]: the process and the frames to and from it.
 //! * [`drivers`]: those that are running, by version.
-//! * [`wire`]: between the model's rows and the JSON of the API.
 //! * [`admission`]: random writes, judged by the model and by the original.
 //! * [`text`]: the controller's small languages: lists of indexes, the order of deletion.
 //! * [`controller`]: the real controllers as a part of a simulation; writes of all others go to the driver's store.
@@ -18,4 +17,3 @@ pub mod drivers;
 mod registry;
 mod session;
 pub mod text;
-pub mod wire;

@@ -6,8 +6,8 @@ use towtank_model::server::{ApiError, Registry, Replica, Request};
 use towtank_model::time::Time;
 
 use crate::session::{Link, node_name};
-use crate::wire;
-use crate::wire::pod::Preconditions;
+use towtank_wire as wire;
+use towtank_wire::pod::Preconditions;
 
 const MERGE: &str = "application/merge-patch+json";
 const JSON: &str = "application/json";

@@ -14,7 +14,7 @@ use towtank_model::server::{ApiError, Replica, Verb};
 use towtank_model::time::Time;
 
 use crate::driver::{Driver, DriverError};
-use crate::wire;
+use towtank_wire as wire;
 
 /// A run in a driver, shared by the two parts of a simulation that live there. It ends with its last owner.
 #[derive(Clone)]

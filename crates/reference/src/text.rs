@@ -11,7 +11,7 @@ use towtank_model::version::{Features, KubernetesVersion};
 
 use crate::draw::Draw;
 use crate::driver::{Driver, DriverError};
-use crate::wire::{self, Kind, WireError};
+use towtank_wire::{self as wire, Kind, WireError};
 
 /// Pods of the longest ranking. Go's sort is stable up to here, and free among equals beyond.
 const PODS_MAX: usize = 12;

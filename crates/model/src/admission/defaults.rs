@@ -99,6 +99,29 @@ pub fn merged_job(old: &Job, manifest: &JobManifest, features: &Features) -> Job
     job
 }
 
+/// `old` with the metadata and the spec that `manifest` writes in their place: what it leaves out is empty or defaulted, as
+/// a PUT has it. Not yet validated; the generation is still the old one.
+pub fn replaced_job(old: &Job, manifest: &JobManifest, features: &Features) -> Job {
+    let mut job = old.clone();
+    let mut spec = empty_spec();
+    let blank = Blank { parallelism: true, completions: true, backoff_limit: true, replacement: true };
+    apply(&mut spec, manifest, blank, features);
+    drop_disabled(&mut spec, Some(&old.spec), features);
+    let template = prepared_template(manifest.template.as_deref().unwrap_or(&spec.template), features);
+    spec.template = if template == *old.spec.template {
+        Arc::clone(&old.spec.template)
+    } else {
+        Arc::new(template)
+    };
+    job.spec = spec;
+    if manifest.labels != *old.labels {
+        job.labels = Arc::new(manifest.labels.clone());
+    }
+    job.finalizers.clone_from(&manifest.finalizers);
+    read_back(&mut job);
+    job
+}
+
 /// Fields with a default that hold nothing yet.
 #[derive(Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "one flag per field that the spec cannot hold as absent")]

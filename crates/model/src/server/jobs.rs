@@ -34,7 +34,7 @@ impl Server {
         }
         let admitted = self.admit_new_job(now, &key, manifest);
         let mut job = self.refuse(write, || key, admitted)?;
-        if admission::defaults::read_back(&mut job) {
+        if admission::defaults::read_back(&mut job) && !self.rehearses {
             self.unstored_labels.insert(job.uid);
         }
         Ok(self.create(write, job))
@@ -171,8 +171,8 @@ impl Server {
 
     /// Stores the next version of a Job. Where it is the same, nothing is written, unless the labels that defaulting gave
     /// the Job when it was read have never been stored: the first write brings them along, whatever it is about.
-    fn store_job(&mut self, write: Write, old: Arc<Job>, new: Job) -> Arc<Job> {
-        let brings_labels = self.unstored_labels.remove(&old.uid);
+    pub(super) fn store_job(&mut self, write: Write, old: Arc<Job>, new: Job) -> Arc<Job> {
+        let brings_labels = !self.rehearses && self.unstored_labels.remove(&old.uid);
         if new == *old && !brings_labels {
             return old;
         }
@@ -180,6 +180,9 @@ impl Server {
     }
 
     pub(super) fn remove_job(&mut self, write: Write, job: Arc<Job>) {
+        if self.rehearses {
+            return;
+        }
         self.unstored_labels.remove(&job.uid);
         self.gone_jobs.insert(job.uid, job.key.clone());
         self.remove(write, job);
@@ -201,7 +204,7 @@ impl Server {
     }
 
     /// The Job with this uid, for a write: a conflict when another Job has its name by now.
-    fn stored_job(&mut self, write: Write, uid: Uid) -> Result<Arc<Job>, ApiError> {
+    pub(super) fn stored_job(&mut self, write: Write, uid: Uid) -> Result<Arc<Job>, ApiError> {
         if let Some(job) = self.jobs.get(uid.0) {
             return Ok(Arc::clone(job));
         }

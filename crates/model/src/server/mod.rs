@@ -5,11 +5,13 @@
 
 mod events;
 mod jobs;
+mod journal;
 mod name_index;
 mod names;
 mod nodes;
 mod pods;
 mod registry;
+mod rows;
 mod store;
 mod trace;
 mod types;
@@ -30,6 +32,7 @@ use crate::version::Features;
 pub use self::events::{EVENTS_MAX, PendingEvent};
 pub use self::jobs::{FOREGROUND_DELETION, ORPHAN_DEPENDENTS};
 pub use self::registry::{Registry, Replica, Request};
+pub use self::rows::PodContent;
 pub use self::types::*;
 
 /// The stored state.
@@ -49,6 +52,10 @@ pub struct Server {
     resource_version: ResourceVersion,
     /// What the watches have not delivered yet.
     changes: Vec<Change>,
+    /// All changes with their versions, when somebody follows them.
+    journal: Option<Vec<(ResourceVersion, Change)>>,
+    /// Writes are judged and not stored.
+    rehearses: bool,
     /// Absent when no trace is kept.
     trace: Option<Vec<TraceEntry>>,
     events: EventLog,
@@ -78,6 +85,8 @@ impl Server {
             terminating_namespaces: BTreeSet::new(),
             resource_version: 0,
             changes: Vec::new(),
+            journal: None,
+            rehearses: false,
             trace: keep_trace.then(Vec::new),
             events: EventLog::default(),
             words: Words {

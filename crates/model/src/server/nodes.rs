@@ -71,7 +71,7 @@ impl Server {
         Ok(())
     }
 
-    fn stored_node(&mut self, write: Write, id: NodeId) -> Result<Arc<Node>, ApiError> {
+    pub(super) fn stored_node(&mut self, write: Write, id: NodeId) -> Result<Arc<Node>, ApiError> {
         let key = || ObjectKey::new("", format!("node-{}", id.0));
         let found =
             self.nodes.get(id.0).cloned().ok_or_else(|| ApiError::NotFound { kind: KIND, key: key() });

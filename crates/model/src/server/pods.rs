@@ -97,6 +97,18 @@ impl Server {
         key: ObjectKey,
         manifest: &PodManifest,
     ) -> Result<Arc<Pod>, ApiError> {
+        self.create_owned_pod(now, actor, key, manifest, None)
+    }
+
+    /// Creates a pod that a client sends whole, with the controlling owner that it names.
+    pub fn create_owned_pod(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        key: ObjectKey,
+        manifest: &PodManifest,
+        owner: Option<OwnerReference>,
+    ) -> Result<Arc<Pod>, ApiError> {
         let write = Write { now, actor, verb: Verb::Create };
         if self.defers() {
             self.relay(write, &key, &Request::CreatePod(&key, manifest))?;
@@ -113,7 +125,7 @@ impl Server {
             uid: Uid(self.pods.next_id()),
             resource_version: 0,
             labels: Arc::new(manifest.labels.clone()),
-            owner: None,
+            owner,
             index: index_of(&manifest.annotations),
             index_failure_count: annotation(INDEX_FAILURE_COUNT),
             index_ignored_failure_count: annotation(INDEX_IGNORED_FAILURE_COUNT),
@@ -156,7 +168,7 @@ impl Server {
 }
 
 /// The finalizers but for the tracking one, which a pod has on its own account.
-fn foreign(finalizers: &Arc<[Arc<str>]>) -> Arc<[Arc<str>]> {
+pub(super) fn foreign(finalizers: &Arc<[Arc<str>]>) -> Arc<[Arc<str>]> {
     let is_foreign = |finalizer: &&Arc<str>| ***finalizer != *TRACKING_FINALIZER;
     if finalizers.iter().all(|finalizer| is_foreign(&finalizer)) {
         return Arc::clone(finalizers);
@@ -165,7 +177,7 @@ fn foreign(finalizers: &Arc<[Arc<str>]>) -> Arc<[Arc<str>]> {
 }
 
 /// The completion index that annotations tell.
-fn index_of(annotations: &Labels) -> PodIndex {
+pub(super) fn index_of(annotations: &Labels) -> PodIndex {
     match annotations.get(COMPLETION_INDEX) {
         None => PodIndex::Absent,
         Some(text) => text.parse().map_or(PodIndex::Invalid, PodIndex::At),
@@ -345,7 +357,7 @@ impl Server {
         Ok(())
     }
 
-    fn stored_pod(&mut self, write: Write, uid: Uid) -> Result<Arc<Pod>, ApiError> {
+    pub(super) fn stored_pod(&mut self, write: Write, uid: Uid) -> Result<Arc<Pod>, ApiError> {
         match self.pods.get(uid.0) {
             Some(pod) => Ok(Arc::clone(pod)),
             None => self.refuse(write, || ObjectKey::new("", uid.to_string()), Err(not_found(KIND, uid))),

@@ -159,6 +159,9 @@ pub(super) struct Write {
 impl Server {
     /// Stores a new object, whose id must be the table's next.
     pub(super) fn create<T: Stored>(&mut self, write: Write, mut object: T) -> Arc<T> {
+        if self.rehearses {
+            return Arc::new(object);
+        }
         object.set_resource_version(self.next_resource_version());
         let object = Arc::new(object);
         let table = T::table(self);
@@ -170,6 +173,9 @@ impl Server {
 
     /// Stores the next version of an object that is there.
     pub(super) fn replace<T: Stored>(&mut self, write: Write, old: Arc<T>, mut new: T) -> Arc<T> {
+        if self.rehearses {
+            return Arc::new(new);
+        }
         new.set_resource_version(self.next_resource_version());
         let new = Arc::new(new);
         if let Some(row) = T::table(self).rows.get_mut(new.id() as usize) {
@@ -181,6 +187,9 @@ impl Server {
 
     /// Lets an object go.
     pub(super) fn remove<T: Stored>(&mut self, write: Write, old: Arc<T>) {
+        if self.rehearses {
+            return;
+        }
         self.next_resource_version();
         let table = T::table(self);
         if let Some(row) = table.rows.get_mut(old.id() as usize) {
@@ -203,13 +212,16 @@ impl Server {
         result
     }
 
-    fn next_resource_version(&mut self) -> ResourceVersion {
+    pub(super) fn next_resource_version(&mut self) -> ResourceVersion {
         self.resource_version += 1;
         self.resource_version
     }
 
     fn commit(&mut self, write: Write, change: Change) {
         self.trace_change(write, &change);
+        if let Some(journal) = &mut self.journal {
+            journal.push((self.resource_version, change.clone()));
+        }
         self.changes.push(change);
     }
 }

@@ -36,6 +36,9 @@ impl Server {
     }
 
     pub(super) fn trace_refusal(&mut self, write: Write, key: impl FnOnce() -> ObjectKey, error: &ApiError) {
+        if self.rehearses {
+            return;
+        }
         if let Some(trace) = &mut self.trace {
             let fact = Fact::Refused(write.verb, key(), error.clone());
             trace.push(TraceEntry { at: write.now, actor: write.actor, fact });

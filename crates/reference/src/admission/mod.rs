@@ -19,7 +19,7 @@ use towtank_model::version::{Features, KubernetesVersion};
 
 use self::story::{Answer, Step, Story};
 use crate::driver::{Driver, DriverError};
-use crate::wire::{self, WireError};
+use towtank_wire::{self as wire, WireError};
 
 /// Stories that are played side by side: the driver answers one write of each at a time.
 const STORIES: usize = 400;

@@ -11,7 +11,7 @@ use towtank_model::version::Features;
 
 use super::{jobs, pods, status};
 use crate::draw::Draw;
-use crate::wire;
+use towtank_wire as wire;
 
 /// A write.
 #[derive(Clone, Debug)]

@@ -44,7 +44,7 @@ pub struct WireError {
 }
 
 impl WireError {
-    pub(crate) fn new(field: impl Into<String>, what: impl Into<String>) -> Self {
+    pub fn new(field: impl Into<String>, what: impl Into<String>) -> Self {
         Self { field: field.into(), what: what.into() }
     }
 
