@@ -1,10 +1,12 @@
 //! The script that starts a broker in a pod, as the original writes it (Flux spec A.6 and A.7).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use towtank_flux::time::Instant;
 use towtank_model::objects::Uid;
 
+use crate::brokers::Boot;
 use crate::workload::Progress;
 
 /// How long a worker waits before it starts its broker again.
@@ -39,12 +41,15 @@ pub(crate) enum Stage {
 #[derive(Clone, Debug)]
 pub(crate) struct Entrypoint {
     pub(crate) pod: Uid,
-    pub(crate) rank: u32,
+    /// Its completion index.
+    index: u32,
+    /// What its broker found when it started last.
+    pub(crate) boot: Arc<Boot>,
+    /// The position of its host in the list; `None`: it is not there.
+    pub(crate) rank: Option<u32>,
     /// Which run of a script it is: a container that starts again makes another.
     pub(crate) run: u64,
     pub(crate) stage: Stage,
-    /// `logging.strict`: a command that fails ends it.
-    is_strict: bool,
     /// How far the lead has come with what it runs inside of Flux.
     pub(crate) progress: Progress,
     /// When it goes on by itself.
@@ -65,26 +70,38 @@ pub(crate) enum Next {
 }
 
 impl Entrypoint {
-    pub(crate) fn new(pod: Uid, rank: u32, run: u64, is_strict: bool) -> Self {
-        let (progress, alarm) = (Progress::default(), None);
-        Self { pod, rank, run, stage: Stage::Stopped, is_strict, progress, alarm, result: None, former: None }
+    pub(crate) fn new(pod: Uid, index: u32, run: u64, boot: &Arc<Boot>) -> Self {
+        Self {
+            pod,
+            index,
+            boot: Arc::clone(boot),
+            rank: boot.rank(index),
+            run,
+            stage: Stage::Stopped,
+            progress: Progress::default(),
+            alarm: None,
+            result: None,
+            former: None,
+        }
     }
 
-    pub(crate) const fn is_lead(&self) -> bool {
-        self.rank == 0
+    /// The broker starts, with this.
+    pub(crate) fn take(&mut self, boot: &Arc<Boot>) {
+        self.boot = Arc::clone(boot);
+        self.rank = boot.rank(self.index);
     }
 
     /// The broker has ended with this code. The script of the lead ends with 0 whatever happened; a worker tries for ever,
     /// unless its broker left in order or `completeWorkers` is set. A strict script ends with the first command that fails: the
     /// container starts again and with it everything, and the loop of a worker never comes to a second round.
-    pub(crate) fn after(&self, code: i32, completes_workers: bool) -> Next {
-        if self.is_strict {
+    pub(crate) fn after(&self, code: i32) -> Next {
+        if self.boot.is_strict {
             // `flux start` ends with what it has run, if that failed.
             return Next::Exit(self.result.filter(|result| *result != 0).unwrap_or(code));
         }
-        match (self.is_lead(), code) {
+        match (self.rank == Some(0), code) {
             (true, _) | (_, 0) => Next::Exit(0),
-            _ if completes_workers => Next::Exit(0),
+            _ if self.boot.completes_workers => Next::Exit(0),
             _ => Next::Retry,
         }
     }

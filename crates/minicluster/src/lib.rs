@@ -3,13 +3,14 @@
 //!
 //! * [`spec`]: the resource; [`rules`]: what it must keep.
 //! * [`operator`]: what an operator sees and does; [`contract`]: what it must do; [`original`]: what flux-operator does instead.
-//! * [`fleet`]: all MiniClusters of a simulation, as its application: the operator, and in every pod an entrypoint that runs a
-//!   broker.
+//! * [`brokers`]: the first processes in pods with Flux, and the brokers that they run; they know nothing of operators.
+//! * [`fleet`]: all MiniClusters of a simulation, as its application: the modelled operator above such brokers.
 //! * [`workload`]: what the lead runs inside of Flux.
 //!
 //! The production operator shares no code with this: what it must do is written here a second time, so that a comparison proves
 //! something.
 
+pub mod brokers;
 pub mod contract;
 mod entrypoint;
 pub mod fleet;

@@ -21,12 +21,14 @@ const INSTANTS_MAX: usize = 1_000_000;
 /// What a command of Flux takes to start: longer than a job takes from its submission to the scheduler (Flux spec I, 12 ms for each
 /// step), so that `flux queue idle` finds the jobs that were submitted before it.
 const COMMAND_START: Duration = Duration::from_millis(100);
+/// How a line begins that submits the script of a batch.
+const BATCH: &str = "flux batch";
 /// Exit code of a program that does not exist.
 const NOT_FOUND: u8 = 127;
 
 /// What the lead does inside of Flux.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Workload {
+pub struct Workload {
     lines: Vec<Line>,
     /// The lines of the instance that the only job is.
     batch: Option<Vec<Line>>,
@@ -42,7 +44,7 @@ struct Line {
 
 #[derive(Clone, Debug, PartialEq)]
 enum What {
-    /// `flux submit …`; with `flux run` and `--watch` the job is waited for.
+    /// `flux submit …`, `flux batch …`; with `flux run` and `--watch` the job is waited for.
     Submit { line: String, waits: bool },
     /// `flux job wait --all`: all jobs of the script.
     WaitAll,
@@ -79,14 +81,18 @@ pub fn check(spec: &MiniClusterSpec) -> Result<(), WorkloadError> {
 
 impl Workload {
     /// What the lead of this MiniCluster runs; `None`: nothing, it waits for its users.
-    pub(crate) fn of(spec: &MiniClusterSpec) -> Result<Option<Self>, WorkloadError> {
+    ///
+    /// # Errors
+    ///
+    /// [`WorkloadError`] says which line cannot be played.
+    pub fn of(spec: &MiniClusterSpec) -> Result<Option<Self>, WorkloadError> {
         let Some(container) = spec.flux_container().filter(|_| !spec.is_interactive) else { return Ok(None) };
         let Some(command) = container.command.as_deref() else { return Ok(None) };
         let only = |what: What, batch| Self { lines: vec![Line { after_success: false, what }], batch };
         let flags = flags(spec);
         if container.is_batch {
             let lines = batch(command, container.is_batch_raw)?;
-            let line = format!("flux batch {flags} --flags waitable ./flux-job.batch");
+            let line = format!("{BATCH} {flags} --flags waitable ./flux-job.batch");
             return Ok(Some(only(What::Submit { line, waits: true }, Some(lines))));
         }
         if container.is_launcher {
@@ -95,6 +101,16 @@ impl Workload {
         known(command)?;
         let line = format!("flux submit {flags} {}", command.trim());
         Ok(Some(only(What::Submit { line, waits: true }, None)))
+    }
+
+    /// What a lead runs that has this command line in its pod, and this script where the command is `flux batch`.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkloadError`] says which line cannot be played.
+    pub fn read(command: &str, script: Option<&str>) -> Result<Self, WorkloadError> {
+        let lines = read(unwrapped(command))?;
+        Ok(Self { lines, batch: script.map(read).transpose()? })
     }
 }
 
@@ -190,6 +206,7 @@ fn read_line(text: &str) -> Result<What, WorkloadError> {
         ["exit"] => Ok(What::Exit(None)),
         ["exit", code] => code.parse().map(|code| What::Exit(Some(code))).map_err(|_| shell()),
         ["flux", "job", "wait", "--all"] => Ok(What::WaitAll),
+        ["flux", "batch", ..] => Ok(What::Submit { line: text.to_owned(), waits: false }),
         ["flux", verb @ ("submit" | "run"), rest @ ..] => {
             let waits = *verb == "run" || rest.iter().any(|word| matches!(*word, "--watch" | "--wait"));
             let options = text.trim_start_matches("flux").trim_start().trim_start_matches(verb);
@@ -288,7 +305,7 @@ impl Progress {
                     self.waiting = Some(Wait::Flux(at.saturating_add(COMMAND_START), line.clone()));
                 }
                 What::Submit { line, waits } => {
-                    if let Some(lines) = batch {
+                    if let Some(lines) = batch.filter(|_| line.starts_with(BATCH)) {
                         let program = play_batch(lines, instance.setup(), line, draw);
                         instance.give_program(Some(program));
                     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use towtank_minicluster::brokers::CommandError;
 use towtank_minicluster::fleet::{Fleet, FleetError};
 use towtank_minicluster::spec::{Fault, MiniClusterSpec};
 use towtank_model::cluster::{ActionError, ContainerChoice, ManualStatus, Signal};
@@ -252,8 +253,7 @@ fn fleet(result: Result<(), FleetError>) -> Result<(), Refusal> {
         let message = error.to_string();
         match error {
             FleetError::NotFound(_) => Refusal::new("NotFound", message),
-            FleetError::Flux(_) => Refusal::new("Flux", message),
-            FleetError::UnknownCommand(_) => Refusal::not_modelled(message),
+            FleetError::Command(error) => command(&error),
             FleetError::Invalid { faults, .. } => {
                 let field = |fault: Fault| RefusedField {
                     field: fault.field,
@@ -265,6 +265,16 @@ fn fleet(result: Result<(), FleetError>) -> Result<(), Refusal> {
             }
         }
     })
+}
+
+/// What Flux says, or that the model does not know the command.
+fn command(error: &CommandError) -> Refusal {
+    let message = error.to_string();
+    match error {
+        CommandError::NotFound(_) => Refusal::new("NotFound", message),
+        CommandError::Flux(_) => Refusal::new("Flux", message),
+        CommandError::Unknown(_) => Refusal::not_modelled(message),
+    }
 }
 
 fn answer(result: Result<(), ApiError>) -> Result<(), Refusal> {

@@ -171,7 +171,7 @@ fn printed(scenario: &Scenario) -> Vec<(String, TableCommand)> {
     commands
 }
 
-fn minicluster_view(name: &str, minicluster: &MiniCluster, server: &Server) -> MiniClusterView {
+fn minicluster_view(name: &str, minicluster: MiniCluster<'_>, server: &Server) -> MiniClusterView {
     let own = |job: &&Arc<Job>| minicluster.job() == Some(job.uid);
     let job = server.job_by_key(minicluster.key()).filter(own);
     let instance = minicluster.instance();

@@ -1,36 +1,27 @@
-//! All MiniClusters of a simulation: their operator, and the brokers in their pods.
+//! All MiniClusters of a simulation: their operator as the model has it, above the brokers in their pods.
 //!
-//! The operator learns of a MiniCluster after the latency of a watch and answers with one call, as real ones do. A pod's first
-//! process is the script of `entrypoint`; the broker that it starts is a rank of the MiniCluster's Flux instance, which
-//! knows nothing of pods.
+//! The operator learns of a MiniCluster after the latency of a watch and answers with one call, as real ones do. What it has the pods
+//! find there is a [`brokers::Boot`].
 
-mod commands;
-mod former;
 mod operator;
-mod pods;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use towtank_flux::FluxVersion;
 use towtank_flux::instance::Instance;
-use towtank_flux::time::Draw;
-use towtank_flux::{FluxVersion, command};
-use towtank_model::cluster::{ProcessFact, ProcessStep, TimingProfile};
-use towtank_model::engine::{Purpose, RandomStreams};
+use towtank_model::cluster::{ProcessFact, TimingProfile};
 use towtank_model::objects::{Job, ObjectKey, Pod, Uid};
 use towtank_model::server::{Change, Versions};
 use towtank_model::simulation::{Application, Context};
 use towtank_model::time::Time;
 
-use self::former::Former;
+use crate::brokers::{self, Brokers, CommandError, Flux};
 use crate::contract;
 pub use crate::entrypoint::Pid1;
-use crate::entrypoint::{Entrypoint, Stage};
 pub use crate::operator::Operator;
 use crate::operator::Status;
 use crate::spec::{Fault, MiniClusterSpec};
-use crate::workload::{Workload, WorkloadError};
 
 /// What all MiniClusters of a simulation have in common.
 #[derive(Clone, Debug)]
@@ -76,28 +67,23 @@ pub enum FleetError {
         /// The rules.
         faults: Vec<Fault>,
     },
-    /// What Flux says is wrong, and what there is.
-    #[error("{0}")]
-    Flux(String),
-    /// The model does not know the command, or not in this form.
-    #[error("the model does not know `{0}`; of `flux …` it knows {known}, not all in every form", known = command::COMMANDS.join(", "))]
-    UnknownCommand(String),
+    /// What was typed at its lead, or sent to a broker, comes to nothing.
+    #[error(transparent)]
+    Command(#[from] CommandError),
 }
 
 fn texts(faults: &[Fault]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// One MiniCluster.
+/// A MiniCluster as its operator knows it.
 #[derive(Clone, Debug)]
-pub struct MiniCluster {
+struct Known {
     key: ObjectKey,
     spec: MiniClusterSpec,
     operator: Operator,
     /// What script and brokers were made of, once and for all (A.6): the spec when it was created.
     made: MiniClusterSpec,
-    /// What its lead runs inside of Flux.
-    workload: Result<Option<Workload>, WorkloadError>,
     /// There is a script for the pods.
     has_script: bool,
     /// The headless service of its name leads to its pods.
@@ -106,81 +92,19 @@ pub struct MiniCluster {
     status: Status,
     /// The Job that the operator has made.
     job: Option<Uid>,
-    instance: Instance,
-    /// Its pods with a script, by rank.
-    ranks: BTreeMap<u32, Uid>,
-    /// The pod whose statedir the lead has written to.
-    lead_disk: Option<Uid>,
-    /// The Job whose pods the instance is made of.
-    served: Option<Uid>,
     /// Why the operator cannot do what is wanted, in its own words or the API server's.
     refusal: Option<String>,
-    /// Why the lead cannot run its command.
-    lead_refusal: Option<String>,
-    /// What the lead's command ended with.
-    outcome: Option<i32>,
     /// When its operator looks at it again though nothing has happened, and how often it has asked for that.
     requeue: Option<Time>,
     requeues: u32,
 }
 
-impl MiniCluster {
-    /// Its name, which is its Job's too.
-    pub const fn key(&self) -> &ObjectKey {
-        &self.key
-    }
-
-    /// What is wanted.
-    pub const fn spec(&self) -> &MiniClusterSpec {
-        &self.spec
-    }
-
-    /// `status.maximumSize`: ranks that its own pods can have, fixed when it was created.
-    pub fn maximum(&self) -> i32 {
+impl Known {
+    fn maximum(&self) -> i32 {
         match self.operator {
             Operator::Contract => self.made.maximum(),
             Operator::Upstream => self.status.maximum_size,
         }
-    }
-
-    /// `status.size`: `active` pods there are, or what the original has written last.
-    pub const fn size(&self, active: i32) -> i32 {
-        match self.operator {
-            Operator::Contract => active,
-            Operator::Upstream => self.status.size,
-        }
-    }
-
-    /// Conditions that are True. By the contract: `Ready` when as many brokers are online as pods are wanted and the lead has
-    /// its quorum; `Rejected` when something cannot be done; `WorkloadFailed` when the lead's command has failed, whatever its
-    /// container ended with.
-    pub fn conditions(&self) -> Vec<&'static str> {
-        if self.operator == Operator::Upstream {
-            return self.status.conditions.clone();
-        }
-        let wanted = usize::try_from(self.spec.size).unwrap_or(0);
-        let is_ready = self.instance.runs() && self.instance.overlay().online().len() >= wanted;
-        let is_rejected = self.refusal().is_some();
-        let has_failed = self.outcome.is_some_and(|code| code != 0);
-        [(is_ready, "Ready"), (is_rejected, "Rejected"), (has_failed, "WorkloadFailed")]
-            .into_iter()
-            .filter_map(|(is_true, kind)| is_true.then_some(kind))
-            .collect()
-    }
-
-    /// The Job that its operator has made.
-    pub const fn job(&self) -> Option<Uid> {
-        self.job
-    }
-
-    /// Its Flux.
-    pub const fn instance(&self) -> &Instance {
-        &self.instance
-    }
-
-    /// What cannot be done, and why: told by the operator, by the API server, or by the lead.
-    pub fn refusal(&self) -> Option<&str> {
-        self.refusal.as_deref().or(self.lead_refusal.as_deref())
     }
 
     /// A Job has changed in a way that the operator looks at.
@@ -198,6 +122,71 @@ impl MiniCluster {
     }
 }
 
+/// One MiniCluster, and its Flux.
+#[derive(Clone, Copy, Debug)]
+pub struct MiniCluster<'a> {
+    known: &'a Known,
+    flux: &'a Flux,
+}
+
+impl<'a> MiniCluster<'a> {
+    /// Its name, which is its Job's too.
+    pub const fn key(self) -> &'a ObjectKey {
+        &self.known.key
+    }
+
+    /// What is wanted.
+    pub const fn spec(self) -> &'a MiniClusterSpec {
+        &self.known.spec
+    }
+
+    /// `status.maximumSize`: ranks that its own pods can have, fixed when it was created.
+    pub fn maximum(self) -> i32 {
+        self.known.maximum()
+    }
+
+    /// `status.size`: `active` pods there are, or what the original has written last.
+    pub const fn size(self, active: i32) -> i32 {
+        match self.known.operator {
+            Operator::Contract => active,
+            Operator::Upstream => self.known.status.size,
+        }
+    }
+
+    /// Conditions that are True. By the contract: `Ready` when as many brokers are online as pods are wanted and the lead has
+    /// its quorum; `Rejected` when something cannot be done; `WorkloadFailed` when the lead's command has failed, whatever its
+    /// container ended with.
+    pub fn conditions(self) -> Vec<&'static str> {
+        let Self { known, flux } = self;
+        if known.operator == Operator::Upstream {
+            return known.status.conditions.clone();
+        }
+        let wanted = usize::try_from(known.spec.size).unwrap_or(0);
+        let is_ready = flux.instance().runs() && flux.instance().overlay().online().len() >= wanted;
+        let is_rejected = self.refusal().is_some();
+        let has_failed = flux.outcome().is_some_and(|code| code != 0);
+        [(is_ready, "Ready"), (is_rejected, "Rejected"), (has_failed, "WorkloadFailed")]
+            .into_iter()
+            .filter_map(|(is_true, kind)| is_true.then_some(kind))
+            .collect()
+    }
+
+    /// The Job that its operator has made.
+    pub const fn job(self) -> Option<Uid> {
+        self.known.job
+    }
+
+    /// Its Flux.
+    pub const fn instance(self) -> &'a Instance {
+        self.flux.instance()
+    }
+
+    /// What cannot be done, and why: told by the operator, by the API server, or by the lead.
+    pub fn refusal(self) -> Option<&'a str> {
+        self.known.refusal.as_deref().or(self.flux.refusal())
+    }
+}
+
 /// Timers that go off before the others have their turn.
 const TIMERS_PER_ROUND_MAX: usize = 100_000;
 
@@ -206,44 +195,66 @@ enum Timer {
     Reconcile(Arc<str>),
     /// The operator looks again, if this is still the time that its queue has for the MiniCluster.
     Requeue(Arc<str>, Time),
-    /// The script of a pod, in this run, starts its broker again.
-    Retry(Uid, u64),
-    /// A lead has slept long enough.
-    Look,
-    /// The broker of a pod learns that a newer one has its rank.
-    Dropped(Uid, u64),
 }
 
 /// All MiniClusters of a simulation.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
     settings: Settings,
-    clusters: BTreeMap<Arc<str>, MiniCluster>,
-    /// The scripts in pods, and whose they are.
-    scripts: BTreeMap<Uid, (Arc<str>, Entrypoint)>,
-    /// Instances that others have taken the place of.
-    former: BTreeMap<u64, Former>,
+    clusters: BTreeMap<Arc<str>, Known>,
+    /// Their Fluxes have their names.
+    brokers: Brokers,
     /// Headless services, by namespace and name: the MiniCluster whose pods each leads to.
     services: BTreeMap<(Arc<str>, Arc<str>), Arc<str>>,
     timers: BTreeMap<(Time, u64), Timer>,
     sequence: u64,
-    exits: Vec<(Uid, i32)>,
 }
 
 impl Fleet {
     /// No MiniCluster yet.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, ..Self::default() }
+        let Settings { flux, cores, timing, .. } = settings;
+        let brokers = Brokers::new(brokers::Settings { flux, cores, timing });
+        Self { settings, brokers, ..Self::default() }
     }
 
     /// The MiniCluster of this name.
-    pub fn get(&self, name: &str) -> Option<&MiniCluster> {
-        self.clusters.get(name)
+    pub fn get(&self, name: &str) -> Option<MiniCluster<'_>> {
+        Some(MiniCluster { known: self.clusters.get(name)?, flux: self.brokers.get(name)? })
     }
 
     /// All of them, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &MiniCluster)> {
-        self.clusters.iter().map(|(name, cluster)| (&**name, cluster))
+    pub fn iter(&self) -> impl Iterator<Item = (&str, MiniCluster<'_>)> {
+        self.clusters.keys().filter_map(|name| Some((&**name, self.get(name)?)))
+    }
+
+    /// A command typed at the lead: see [`Brokers::run`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn run(&mut self, name: &str, line: &str, ctx: &mut Context<'_>) -> Result<(), FleetError> {
+        Ok(self.brokers.run(name, line, ctx)?)
+    }
+
+    /// What a command that changes nothing would print at the lead now: see [`Brokers::print`].
+    pub fn print(&self, name: &str, line: &str, now: Time) -> Option<String> {
+        self.brokers.print(name, line, now)
+    }
+
+    /// SIGTERM or SIGKILL reaches the broker of a rank: see [`Brokers::signal`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn signal(
+        &mut self,
+        name: &str,
+        rank: u32,
+        kills: bool,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), FleetError> {
+        Ok(self.brokers.signal(name, rank, kills, ctx)?)
     }
 
     fn schedule(&mut self, at: Time, timer: Timer) {
@@ -254,50 +265,29 @@ impl Fleet {
 
 impl Application for Fleet {
     fn observe(&mut self, change: &Change, ctx: &mut Context<'_>) {
-        match change {
-            Change::Job(Versions { old: Some(old), new }) => {
-                let cluster = self.clusters.get(&old.key.name).filter(|cluster| cluster.key == old.key);
-                if cluster.is_some_and(|cluster| cluster.concerns(old, new.as_deref())) {
-                    self.reconcile_soon(Arc::clone(&old.key.name), ctx);
-                }
+        if let Change::Job(Versions { old: Some(old), new }) = change {
+            let cluster = self.clusters.get(&old.key.name).filter(|cluster| cluster.key == old.key);
+            if cluster.is_some_and(|cluster| cluster.concerns(old, new.as_deref())) {
+                self.reconcile_soon(Arc::clone(&old.key.name), ctx);
             }
-            Change::Pod(Versions { old: Some(pod), new: None }) => {
-                // Whoever is deleted by force is gone at once, with what runs in it.
-                self.process_ended(pod.uid, ctx);
-                self.scripts.remove(&pod.uid);
-            }
-            _ => {}
         }
+        self.brokers.observe(change, ctx);
     }
 
     fn drives(&self, pod: &Pod) -> bool {
-        let Some(owner) = pod.owner.as_ref().filter(|owner| owner.is_job) else { return false };
-        self.clusters.get(&owner.name).is_some_and(|cluster| cluster.job == Some(owner.uid))
+        self.brokers.drives(pod)
     }
 
     fn process(&mut self, fact: ProcessFact, ctx: &mut Context<'_>) {
-        match fact.step {
-            ProcessStep::Started => self.process_started(fact.pod, ctx),
-            ProcessStep::Told => self.process_told(fact.pod, ctx),
-            ProcessStep::Ended(_) => self.process_ended(fact.pod, ctx),
-        }
+        self.brokers.process(fact, ctx);
     }
 
     fn next_time(&self) -> Option<Time> {
         let timer = self.timers.keys().next().map(|(at, _)| *at);
-        let instances = self.clusters.values().map(|cluster| &cluster.instance);
-        let instances = instances.chain(self.former.values().map(|former| &former.instance));
-        instances.filter_map(Instance::next_time).map(time).chain(timer).min()
+        timer.into_iter().chain(self.brokers.next_time()).min()
     }
 
     fn fire(&mut self, ctx: &mut Context<'_>) {
-        for cluster in self.clusters.values_mut() {
-            cluster.instance.advance(instant(ctx.now), &mut Lots(ctx.random));
-        }
-        for former in self.former.values_mut() {
-            former.instance.advance(instant(ctx.now), &mut Lots(ctx.random));
-        }
-        self.settle(ctx.now);
         // Who always answers at once what another has written gets no further in this round.
         for _ in 0..TIMERS_PER_ROUND_MAX {
             let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= ctx.now) else {
@@ -311,42 +301,12 @@ impl Application for Fleet {
                         self.reconcile(&name, ctx);
                     }
                 }
-                Timer::Retry(pod, run) => {
-                    let waits = |script: &Entrypoint| script.run == run && script.stage == Stage::Waiting;
-                    if self.scripts.get(&pod).is_some_and(|(_, script)| waits(script)) {
-                        self.start_broker(pod, ctx);
-                    }
-                }
-                // What follows looks at the leads.
-                Timer::Look => {}
-                Timer::Dropped(pod, run) => self.broker_dropped(pod, run, ctx.now),
             }
         }
-        self.attend_to_leads(ctx);
-        self.settle(ctx.now);
+        self.brokers.fire(ctx);
     }
 
     fn take_exits(&mut self) -> Vec<(Uid, i32)> {
-        std::mem::take(&mut self.exits)
-    }
-}
-
-/// Flux counts from the beginning of the simulation.
-fn instant(now: Time) -> Duration {
-    now - Time::ZERO
-}
-
-/// The first microsecond at which something is due: an instance may ask for less than that.
-fn time(instant: Duration) -> Time {
-    let micros = instant.as_nanos().div_ceil(1_000);
-    Time::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
-}
-
-/// Flux's random numbers come from the simulation's.
-struct Lots<'a>(&'a mut RandomStreams);
-
-impl Draw for Lots<'_> {
-    fn unit(&mut self) -> f64 {
-        self.0.unit(Purpose::Application)
+        self.brokers.take_exits()
     }
 }

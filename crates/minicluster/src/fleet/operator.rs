@@ -1,23 +1,19 @@
 //! What users do to MiniClusters, and how an operator's plan is carried out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use towtank_flux::Scheduler;
-use towtank_flux::instance::{Instance, Setup};
-use towtank_flux::latency::{Latencies, Place};
 use towtank_flux::overlay::Quorum;
-use towtank_model::cluster::TimingProfile;
 use towtank_model::engine::{Distribution, Purpose};
 use towtank_model::objects::ObjectKey;
 use towtank_model::server::{Actor, ApiError, PodPatch, Propagation};
 use towtank_model::simulation::Context;
 use towtank_model::time::Time;
 
-use super::{Fleet, FleetError, MiniCluster, Timer};
+use super::{Fleet, FleetError, Known, Timer};
+use crate::brokers::Boot;
 use crate::contract;
-use crate::entrypoint::{Entrypoint, Stage};
 use crate::operator::{Observed, Operator, Status, Write, headless_name, hosts};
 use crate::original::JOB_INDEX;
 use crate::spec::{Fault, MiniClusterSpec};
@@ -45,10 +41,10 @@ impl Fleet {
         match self.clusters.get_mut(&name) {
             Some(known) => known.spec = spec,
             None => {
-                let cluster = self.create(key, spec);
-                self.clusters.insert(Arc::clone(&name), cluster);
+                self.clusters.insert(Arc::clone(&name), self.create(key, spec));
             }
         }
+        self.furnish(&name, ctx);
         self.reconcile_soon(name, ctx);
         Ok(())
     }
@@ -73,7 +69,7 @@ impl Fleet {
             }
         }
         let headless = headless_name(key, spec);
-        let has_it = |other: &&MiniCluster| {
+        let has_it = |other: &&Known| {
             other.key != *key
                 && other.key.namespace == key.namespace
                 && headless_name(&other.key, &other.made) == headless
@@ -125,49 +121,45 @@ impl Fleet {
             );
         }
         // Its brokers go on until their pods are gone, whatever is created under its name.
-        self.retire(name);
+        self.brokers.remove(name);
         self.clusters.remove(name);
         self.services.retain(|_, of| **of != *name);
-        // Scripts without a broker are nobody's now.
-        self.scripts.retain(|_, (of, script)| **of != *name || script.former.is_some());
         Ok(())
     }
 
-    fn create(&self, key: &ObjectKey, spec: MiniClusterSpec) -> MiniCluster {
-        MiniCluster {
+    fn create(&self, key: &ObjectKey, spec: MiniClusterSpec) -> Known {
+        Known {
             key: key.clone(),
-            instance: self.instance(key, &spec),
             operator: self.settings.operator,
-            workload: Workload::of(&spec),
             made: spec.clone(),
             spec,
             has_script: false,
             has_dns: true,
             status: Status::default(),
             job: None,
-            ranks: BTreeMap::new(),
-            lead_disk: None,
-            served: None,
             refusal: None,
-            lead_refusal: None,
-            outcome: None,
             requeue: None,
             requeues: 0,
         }
     }
 
-    /// The Flux that the scripts of this spec start.
-    fn instance(&self, key: &ObjectKey, spec: &MiniClusterSpec) -> Instance {
-        // A policy that nobody knows is a fault of the spec.
-        let scheduler = spec.scheduler().unwrap_or(Scheduler::Simple);
-        let mut setup =
-            Setup::new(self.settings.flux, scheduler, hosts(&key.name, spec), self.settings.cores);
-        setup.latencies = Latencies::of(self.settings.flux, place(self.settings.timing));
-        setup.quorum = Quorum::Size(self.settings.operator.quorum(spec, spec.size));
-        if let Some(topology) = spec.topology.as_deref().and_then(|topology| topology.parse().ok()) {
-            setup.topology = topology;
-        }
-        Instance::new(setup)
+    /// What pods of this MiniCluster find from now on.
+    fn furnish(&mut self, name: &Arc<str>, ctx: &mut Context<'_>) {
+        let Some(Known { spec, made, has_dns, .. }) = self.clusters.get(name) else { return };
+        let given = Boot::new(Arc::clone(name), hosts(name, made));
+        let boot = Boot {
+            pid1: self.settings.pid1,
+            topology: made.topology.as_deref().and_then(|text| text.parse().ok()).unwrap_or(given.topology),
+            quorum: Quorum::Size(self.settings.operator.quorum(made, spec.size)),
+            // A policy that nobody knows is a fault of the spec.
+            scheduler: made.scheduler().unwrap_or(Scheduler::Simple),
+            lead: Workload::of(made),
+            completes_workers: made.completes_workers,
+            is_strict: made.is_strict,
+            has_dns: *has_dns,
+            ..given
+        };
+        self.brokers.put(name, boot, ctx);
     }
 
     pub(super) fn reconcile_soon(&mut self, name: Arc<str>, ctx: &mut Context<'_>) {
@@ -229,11 +221,7 @@ impl Fleet {
         if let Some(cluster) = self.clusters.get_mut(name) {
             cluster.has_dns = true;
         }
-        let lost = |script: &Entrypoint| script.stage == Stage::Unreachable;
-        let of_it = self.scripts.iter().filter(|(_, (of, script))| *of == *name && lost(script));
-        for pod in of_it.map(|(pod, _)| *pod).collect::<Vec<_>>() {
-            self.start_broker(pod, ctx);
-        }
+        self.furnish(name, ctx);
     }
 
     /// Whether the headless service of this name leads to the pods of this MiniCluster: it does to those of the first that wants it.
@@ -253,14 +241,13 @@ impl Fleet {
                     Operator::Contract => cluster.made.clone(),
                     Operator::Upstream => cluster.spec.clone(),
                 };
-                let key = cluster.key.clone();
-                let has_dns = self.has_service(name, headless_name(&key, &spec));
-                let instance = self.instance(&key, &spec);
+                let service = headless_name(&cluster.key, &spec);
+                (cluster.made, cluster.has_script) = (spec, true);
+                let has_dns = self.has_service(name, service);
                 if let Some(cluster) = self.clusters.get_mut(name) {
-                    cluster.workload = Workload::of(&spec);
-                    (cluster.made, cluster.instance) = (spec, instance);
-                    (cluster.has_script, cluster.has_dns) = (true, has_dns);
+                    cluster.has_dns = has_dns;
                 }
+                self.furnish(name, ctx);
             }
             Write::CreateJob(mut manifest) => {
                 if !self.settings.has_view {
@@ -268,6 +255,7 @@ impl Fleet {
                 }
                 let job = ctx.server.create_job(now, actor, cluster.key.clone(), &manifest)?;
                 cluster.job = Some(job.uid);
+                self.brokers.serve(name, job.uid);
             }
             Write::UpdateJob(manifest) => {
                 ctx.server.update_job(now, actor, &cluster.key, &manifest)?;
@@ -283,6 +271,7 @@ impl Fleet {
             }
             Write::Size(size) if cluster.spec.size != size => {
                 cluster.spec.size = size;
+                self.furnish(name, ctx);
                 self.reconcile_soon(Arc::clone(name), ctx);
             }
             Write::Status(status) if cluster.status != status => {
@@ -295,9 +284,4 @@ impl Fleet {
         }
         Ok(())
     }
-}
-
-/// Where the brokers run: the recordings of `instant` are those of the rig, the others were made in pods.
-fn place(timing: &TimingProfile) -> Place {
-    if timing == TimingProfile::instant() { Place::Rig } else { Place::Pods }
 }

@@ -8,34 +8,43 @@ use towtank_flux::time::Draw;
 use towtank_model::simulation::Context;
 use towtank_model::time::Time;
 
-use super::{Fleet, FleetError, Lots, instant};
+use super::{Brokers, Lots, instant};
 
-impl Fleet {
+/// Why a command comes to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// There is no Flux of this name.
+    #[error("minicluster `{0}` not found")]
+    NotFound(String),
+    /// What Flux says is wrong, and what there is.
+    #[error("{0}")]
+    Flux(String),
+    /// The model does not know the command, or not in this form.
+    #[error("the model does not know `{0}`; of `flux …` it knows {known}, not all in every form", known = command::COMMANDS.join(", "))]
+    Unknown(String),
+}
+
+impl Brokers {
     /// A command typed at the lead, such as `flux resource drain 2`. One that waits for something goes on by itself, as with `&`
     /// behind it.
     ///
     /// # Errors
     ///
-    /// There is no such MiniCluster, the model does not know the command, or Flux says that something is wrong: also, that no lead
+    /// There is no such Flux, the model does not know the command, or Flux says that something is wrong: also, that no lead
     /// answers.
-    pub fn run(&mut self, name: &str, line: &str, ctx: &mut Context<'_>) -> Result<(), FleetError> {
-        let cluster = self.clusters.get_mut(name).ok_or_else(|| FleetError::NotFound(name.to_owned()))?;
-        let answer = command::run(
-            &mut cluster.instance,
-            instant(ctx.now),
-            Duration::ZERO,
-            line,
-            &mut Lots(ctx.random),
-        );
-        let (answer, _) = answer.ok_or_else(|| FleetError::UnknownCommand(line.to_owned()))?;
+    pub fn run(&mut self, name: &str, line: &str, ctx: &mut Context<'_>) -> Result<(), CommandError> {
+        let flux = self.fluxes.get_mut(name).ok_or_else(|| CommandError::NotFound(name.to_owned()))?;
+        let answer =
+            command::run(&mut flux.instance, instant(ctx.now), Duration::ZERO, line, &mut Lots(ctx.random));
+        let (answer, _) = answer.ok_or_else(|| CommandError::Unknown(line.to_owned()))?;
         let refusal = matches!(answer.code, Code::Exit(code) if code != 0)
-            .then(|| FleetError::Flux(with_alternatives(&cluster.instance, answer.stderr.trim())));
+            .then(|| CommandError::Flux(with_alternatives(&flux.instance, answer.stderr.trim())));
         self.settle(ctx.now);
         refusal.map_or(Ok(()), Err)
     }
 
     /// What a command that changes nothing would print at the lead now, such as `flux resource list`, which is nothing where no lead
-    /// answers; `None`: there is no such MiniCluster, or the model does not know the command.
+    /// answers; `None`: there is no such Flux, or the model does not know the command.
     pub fn print(&self, name: &str, line: &str, now: Time) -> Option<String> {
         struct Fixed;
         impl Draw for Fixed {
@@ -53,26 +62,25 @@ impl Fleet {
     ///
     /// # Errors
     ///
-    /// There is no such MiniCluster or rank, or no broker runs there.
+    /// There is no such Flux or rank, or no broker runs there.
     pub fn signal(
         &mut self,
         name: &str,
         rank: u32,
         kills: bool,
         ctx: &mut Context<'_>,
-    ) -> Result<(), FleetError> {
-        let cluster = self.clusters.get_mut(name).ok_or_else(|| FleetError::NotFound(name.to_owned()))?;
+    ) -> Result<(), CommandError> {
+        let flux = self.fluxes.get_mut(name).ok_or_else(|| CommandError::NotFound(name.to_owned()))?;
         let (at, draw) = (instant(ctx.now), &mut Lots(ctx.random));
-        cluster.instance.advance(at, draw);
+        flux.instance.advance(at, draw);
         let sent = match kills {
-            true => cluster.instance.broker_killed(at, rank, draw),
-            false => cluster.instance.broker_terminated(at, rank, draw),
+            true => flux.instance.broker_killed(at, rank, draw),
+            false => flux.instance.broker_terminated(at, rank, draw),
         };
+        let sent =
+            sent.map_err(|error| CommandError::Flux(with_alternatives(&flux.instance, &error.to_string())));
         self.settle(ctx.now);
-        sent.map_err(|error| match self.get(name) {
-            Some(cluster) => FleetError::Flux(with_alternatives(&cluster.instance, &error.to_string())),
-            None => FleetError::NotFound(name.to_owned()),
-        })
+        sent
     }
 }
 

@@ -5,28 +5,28 @@
 //! know them: they exit with 1.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use towtank_flux::instance::Instance;
 use towtank_model::objects::Uid;
 use towtank_model::simulation::Context;
 use towtank_model::time::Time;
 
-use super::{Fleet, Lots, MiniCluster, instant};
-use crate::entrypoint::Stage;
+use super::{Brokers, Flux, Lots, instant};
+use crate::entrypoint::{Entrypoint, Stage};
 
-/// An instance that is no longer its MiniCluster's.
+/// An instance that is no longer its Flux's.
 #[derive(Clone, Debug)]
 pub(super) struct Former {
     pub(super) instance: Instance,
     /// Its pods, by rank.
     pub(super) ranks: BTreeMap<u32, Uid>,
-    pub(super) completes_workers: bool,
 }
 
-impl Fleet {
-    /// The brokers of a MiniCluster go on by themselves, and what starts from now on is of a new instance.
-    pub(super) fn retire(&mut self, name: &str) {
-        let Some(cluster) = self.clusters.get_mut(name) else { return };
+impl Brokers {
+    /// The brokers of a Flux go on by themselves, and what starts from now on is of a new instance.
+    pub(super) fn retire(&mut self, name: &str) -> Option<u64> {
+        let flux = self.fluxes.get_mut(name)?;
         self.sequence += 1;
         let id = self.sequence;
         for (of, script) in self.scripts.values_mut() {
@@ -34,21 +34,29 @@ impl Fleet {
                 script.former = Some(id);
             }
         }
-        let fresh = Instance::new(cluster.instance.setup().clone());
+        flux.made = Arc::clone(&flux.boot);
+        let fresh = flux.made.instance(&self.settings);
         let former = Former {
-            instance: std::mem::replace(&mut cluster.instance, fresh),
-            ranks: std::mem::take(&mut cluster.ranks),
-            completes_workers: cluster.made.completes_workers,
+            instance: std::mem::replace(&mut flux.instance, fresh),
+            ranks: std::mem::take(&mut flux.ranks),
         };
-        cluster.lead_disk = None;
+        flux.lead_disk = None;
         self.former.insert(id, former);
+        Some(id)
     }
 
-    /// Whether the lead that starts now in `pod` has another beside it.
-    pub(super) fn has_other_lead(&self, name: &str, pod: Uid) -> bool {
-        let lead = self.clusters.get(name).and_then(|cluster| cluster.ranks.get(&0));
-        let script = lead.filter(|lead| **lead != pod).and_then(|lead| self.scripts.get(lead));
-        script.is_some_and(|(_, script)| script.stage == Stage::Broker)
+    /// The lead starts in `pod`. Another that is there keeps the brokers that it has; and brokers of a Flux that this lead was not
+    /// configured for find that the lead of theirs is gone.
+    pub(super) fn make_room_for_lead(&mut self, name: &str, pod: Uid, ctx: &mut Context<'_>) {
+        let Some(flux) = self.fluxes.get(name) else { return };
+        let other = flux.ranks.get(&0).filter(|lead| **lead != pod).and_then(|lead| self.scripts.get(lead));
+        if other.is_some_and(|(_, script)| script.stage == Stage::Broker) {
+            self.retire(name);
+        } else if !flux.boot.fits(&flux.made)
+            && let Some(id) = self.retire(name)
+        {
+            self.forsake(id, ctx);
+        }
     }
 
     /// The lead of this former instance was killed: where it answered, another does now.
@@ -63,15 +71,15 @@ impl Fleet {
         let mut ended = Vec::new();
         for former in self.former.values_mut() {
             for (_, rank, code) in former.instance.take_exits() {
-                ended.extend(former.ranks.get(&rank).map(|pod| (*pod, code, former.completes_workers)));
+                ended.extend(former.ranks.get(&rank).map(|pod| (*pod, code)));
             }
         }
-        for (pod, code, completes_workers) in ended {
-            self.broker_of_pod_ended(pod, code, completes_workers, now);
+        for (pod, code) in ended {
+            self.broker_of_pod_ended(pod, code, now);
         }
         let runs = |id: u64| {
-            let of = |script: &crate::entrypoint::Entrypoint| script.former == Some(id);
-            self.scripts.values().any(|(_, script)| of(script) && script.stage == Stage::Broker)
+            let of = |script: &Entrypoint| script.former == Some(id) && script.stage == Stage::Broker;
+            self.scripts.values().any(|(_, script)| of(script))
         };
         let over: Vec<u64> = self.former.keys().copied().filter(|id| !runs(*id)).collect();
         for id in over {
@@ -82,13 +90,13 @@ impl Fleet {
 
 /// The instance that a script's broker is of.
 pub(super) fn instance_of<'a>(
-    clusters: &'a mut BTreeMap<std::sync::Arc<str>, MiniCluster>,
+    fluxes: &'a mut BTreeMap<Arc<str>, Flux>,
     former: &'a mut BTreeMap<u64, Former>,
     name: &str,
     id: Option<u64>,
 ) -> Option<&'a mut Instance> {
     match id {
         Some(id) => former.get_mut(&id).map(|former| &mut former.instance),
-        None => clusters.get_mut(name).map(|cluster| &mut cluster.instance),
+        None => fluxes.get_mut(name).map(|flux| &mut flux.instance),
     }
 }
