@@ -330,7 +330,16 @@ pub enum Manifest {
     /// A `v1` Pod.
     Pod(ObjectKey, Box<PodManifest>),
     /// A `flux-framework.org/v1alpha2` MiniCluster.
-    MiniCluster(ObjectKey, Box<MiniClusterSpec>),
+    MiniCluster(ObjectKey, Box<MiniClusterManifest>),
+}
+
+/// A MiniCluster as it is applied.
+#[derive(Clone, Debug)]
+pub struct MiniClusterManifest {
+    /// What the model takes over of it.
+    pub spec: MiniClusterSpec,
+    /// All of it, as it is written.
+    pub object: serde_json::Value,
 }
 
 /// What a patch of a MiniCluster's spec sets: the fields that can change while it runs.

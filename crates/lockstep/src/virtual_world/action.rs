@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use towtank_minicluster::brokers::CommandError;
-use towtank_minicluster::fleet::{Fleet, FleetError};
-use towtank_minicluster::spec::{Fault, MiniClusterSpec};
 use towtank_model::cluster::{ActionError, ContainerChoice, ManualStatus, Signal};
 use towtank_model::objects::{ConditionStatus, ObjectKey, Pod, PodPhase, TRACKING_FINALIZER, Uid};
 use towtank_model::server::{ApiError, JobManifest, PodPatch};
@@ -13,11 +10,12 @@ use towtank_scenario::ast::{Action, ControllerChange, Manifest, PodRef, Spanned}
 
 use super::identity::Identities;
 use super::template;
+use super::upper::Upper;
 use crate::world::{Refusal, RefusedField};
 
 /// Takes an action at the present instant.
-pub(super) fn perform<C: Controller>(
-    simulation: &mut Simulation<C, Fleet>,
+pub(super) fn perform<C: Controller, U: Upper>(
+    simulation: &mut Simulation<C, U>,
     identities: &Identities,
     manual_pods: bool,
     action: &Action,
@@ -98,22 +96,15 @@ pub(super) fn perform<C: Controller>(
         }
         Action::Node { name, change } => act(simulation.set_node(name, *change)),
         Action::PatchMiniCluster { name, edit } => {
-            let change = |spec: &mut MiniClusterSpec| {
-                spec.size = edit.size.unwrap_or(spec.size);
-                spec.max_size = edit.max_size.unwrap_or(spec.max_size);
-                spec.min_size = edit.min_size.unwrap_or(spec.min_size);
-            };
-            fleet(simulation.apply_to(|fleet, ctx| fleet.edit(name, change, ctx)))
+            simulation.apply_to(|upper, ctx| upper.edit(name, edit, ctx))
         }
-        Action::DeleteMiniCluster { name } => {
-            fleet(simulation.apply_to(|fleet, ctx| fleet.delete(name, ctx)))
-        }
+        Action::DeleteMiniCluster { name } => simulation.apply_to(|upper, ctx| upper.delete(name, ctx)),
         Action::Flux { minicluster, command } => {
-            fleet(simulation.apply_to(|fleet, ctx| fleet.run(minicluster, command, ctx)))
+            simulation.apply_to(|upper, ctx| upper.run(minicluster, command, ctx))
         }
         Action::FluxExec { minicluster, rank, signal } => {
             let kills = *signal == Signal::Kill;
-            fleet(simulation.apply_to(|fleet, ctx| fleet.signal(minicluster, *rank, kills, ctx)))
+            simulation.apply_to(|upper, ctx| upper.signal(minicluster, *rank, kills, ctx))
         }
         Action::Wait(_) | Action::Observe => Ok(()),
     }
@@ -121,18 +112,17 @@ pub(super) fn perform<C: Controller>(
 
 /// Creates what is not there and updates what is, as `kubectl apply` does: a refused object does not keep the others
 /// from being applied.
-fn apply<C: Controller>(
-    simulation: &mut Simulation<C, Fleet>,
+fn apply<C: Controller, U: Upper>(
+    simulation: &mut Simulation<C, U>,
     manifests: &[Manifest],
 ) -> Result<(), Refusal> {
     let mut first = Ok(());
     for manifest in manifests {
         let result = match manifest {
-            Manifest::MiniCluster(key, spec) => {
-                let applied =
-                    simulation.apply_to(|fleet, ctx| fleet.apply(key, MiniClusterSpec::clone(spec), ctx));
+            Manifest::MiniCluster(key, manifest) => {
+                let applied = simulation.apply_to(|upper, ctx| upper.apply(key, manifest, ctx));
                 if first.is_ok() {
-                    first = fleet(applied);
+                    first = applied;
                 }
                 continue;
             }
@@ -163,17 +153,17 @@ fn pod_patch(labels: &[(String, Option<String>)], finalizer: Option<&str>) -> Po
 }
 
 /// The Job of this name, in whatever namespace it is.
-fn job_key<C: Controller>(simulation: &Simulation<C, Fleet>, name: &str) -> ObjectKey {
+fn job_key<C: Controller, U: Upper>(simulation: &Simulation<C, U>, name: &str) -> ObjectKey {
     let stored = simulation.server().jobs().find(|job| *job.key.name == *name);
     stored.map_or_else(|| ObjectKey::new("default", name), |job| job.key.clone())
 }
 
 /// Does something to each pod, one after the other; the first refusal ends it.
-fn each<C: Controller, E>(
-    simulation: &mut Simulation<C, Fleet>,
+fn each<C: Controller, U: Upper, E>(
+    simulation: &mut Simulation<C, U>,
     identities: &Identities,
     pods: &[Spanned<PodRef>],
-    mut action: impl FnMut(&mut Simulation<C, Fleet>, Uid) -> Result<(), E>,
+    mut action: impl FnMut(&mut Simulation<C, U>, Uid) -> Result<(), E>,
 ) -> Result<(), Refusal>
 where
     ActionError: From<E>,
@@ -185,8 +175,8 @@ where
 }
 
 /// The containers of a pod end: by hand where no kubelet runs them.
-fn end<C: Controller>(
-    simulation: &mut Simulation<C, Fleet>,
+fn end<C: Controller, U: Upper>(
+    simulation: &mut Simulation<C, U>,
     manual_pods: bool,
     pod: Uid,
     containers: ContainerChoice<'_>,
@@ -219,8 +209,8 @@ fn act(result: Result<(), ActionError>) -> Result<(), Refusal> {
 }
 
 /// The pod that a scenario means, which must be stored.
-fn stored<C: Controller>(
-    simulation: &Simulation<C, Fleet>,
+fn stored<C: Controller, U: Upper>(
+    simulation: &Simulation<C, U>,
     identities: &Identities,
     pod: &PodRef,
 ) -> Result<Uid, Refusal> {
@@ -244,36 +234,6 @@ fn pod_text(pod: &PodRef) -> String {
         PodRef::Indexed { job, index, incarnation: Some(nth) } => format!("{job}-{index} (number {nth})"),
         PodRef::Numbered { job, number } => format!("number {number} of {job}"),
         PodRef::Named(name) => name.clone(),
-    }
-}
-
-/// What a MiniCluster's rules say, as the API server would.
-fn fleet(result: Result<(), FleetError>) -> Result<(), Refusal> {
-    result.map_err(|error| {
-        let message = error.to_string();
-        match error {
-            FleetError::NotFound(_) => Refusal::new("NotFound", message),
-            FleetError::Command(error) => command(&error),
-            FleetError::Invalid { faults, .. } => {
-                let field = |fault: Fault| RefusedField {
-                    field: fault.field,
-                    kind: "Invalid".to_owned(),
-                    detail: fault.why,
-                };
-                let fields = faults.into_iter().map(field).collect();
-                Refusal { reason: "Invalid".to_owned(), message, fields }
-            }
-        }
-    })
-}
-
-/// What Flux says, or that the model does not know the command.
-fn command(error: &CommandError) -> Refusal {
-    let message = error.to_string();
-    match error {
-        CommandError::NotFound(_) => Refusal::new("NotFound", message),
-        CommandError::Flux(_) => Refusal::new("Flux", message),
-        CommandError::Unknown(_) => Refusal::not_modelled(message),
     }
 }
 

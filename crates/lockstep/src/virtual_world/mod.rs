@@ -1,8 +1,10 @@
 //! Worlds on virtual time: a scenario played on a simulation, with the model's controller or a real one in it.
 
 mod action;
+mod engine;
 mod identity;
 mod template;
+mod upper;
 mod view;
 
 use std::cell::RefCell;
@@ -15,7 +17,7 @@ use towtank_model::cluster::{self, ClusterConfig, TimingProfile};
 use towtank_model::index_set::IndexSet;
 use towtank_model::job::{ControllerConfig, JobController};
 use towtank_model::server::TraceEntry;
-use towtank_model::simulation::{Controller, Simulation, SimulationConfig};
+use towtank_model::simulation::{Simulation, SimulationConfig};
 use towtank_model::time::Time;
 use towtank_model::version::{Features, GateError, KubernetesVersion};
 use towtank_reference::controller::RemoteController;
@@ -24,13 +26,15 @@ use towtank_scenario::ast::{Action, ClusterSpec, FluxSpec, Scenario, Stack, Work
 use towtank_scenario::observation::Observation;
 
 use crate::world::{Refusal, World, WorldError, WorldKind};
+use engine::Engine;
 use identity::Identities;
+use upper::Upper;
 use view::Viewer;
 
 /// A simulation, playing one scenario.
-pub struct VirtualWorld<C> {
+pub struct VirtualWorld<E> {
     kind: WorldKind,
-    simulation: Simulation<C, Fleet>,
+    engine: E,
     identities: Identities,
     viewer: Viewer,
     observation: Observation,
@@ -41,11 +45,11 @@ pub struct VirtualWorld<C> {
 }
 
 /// The world `model`: nothing in it is real.
-pub type ModelWorld = VirtualWorld<JobController>;
+pub type ModelWorld = VirtualWorld<Simulation<JobController, Fleet>>;
 
 /// The world `reference`: Kubernetes' own controllers of Jobs and its rules for writes, in a driver. Nodes are the
 /// model's.
-pub type ReferenceWorld = VirtualWorld<RemoteController>;
+pub type ReferenceWorld = VirtualWorld<Simulation<RemoteController, Fleet>>;
 
 /// A scenario that a world cannot play in a version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,17 +105,13 @@ impl ReferenceWorld {
     }
 }
 
-impl<C> VirtualWorld<C> {
-    /// A world around a fresh simulation that is set up for `scenario`.
-    fn around(
-        kind: WorldKind,
-        scenario: &Scenario,
-        version: KubernetesVersion,
-        simulation: Simulation<C, Fleet>,
-    ) -> Self {
+#[expect(private_bounds, reason = "which engines there are is this module's business")]
+impl<E: Engine> VirtualWorld<E> {
+    /// A world around a fresh engine that is set up for `scenario`.
+    fn around(kind: WorldKind, scenario: &Scenario, version: KubernetesVersion, engine: E) -> Self {
         Self {
             kind,
-            simulation,
+            engine,
             identities: Identities::default(),
             viewer: Viewer::new(scenario, version),
             observation: Observation::default(),
@@ -121,15 +121,13 @@ impl<C> VirtualWorld<C> {
     }
 
     /// The simulated cluster.
-    pub const fn simulation(&self) -> &Simulation<C, Fleet> {
-        &self.simulation
+    pub fn simulation(&self) -> &Simulation<E::Controller, E::Upper> {
+        self.engine.simulation()
     }
-}
 
-impl<C: Controller> VirtualWorld<C> {
     /// Learns which pods have come into being; must be called after everything that can create one.
     fn identify(&mut self) {
-        self.identities.learn(self.simulation.server());
+        self.identities.learn(self.engine.simulation().server());
     }
 }
 
@@ -202,50 +200,53 @@ fn workload_rule(rule: &WorkloadRule) -> cluster::WorkloadRule {
     }
 }
 
-impl<C: Controller> World for VirtualWorld<C> {
+impl<E: Engine<Upper: Upper>> World for VirtualWorld<E> {
     fn kind(&self) -> WorldKind {
         self.kind
     }
 
     fn now(&self) -> Time {
-        self.simulation.now()
+        self.simulation().now()
     }
 
     fn perform(&mut self, action: &Action) -> Result<(), Refusal> {
-        let result = action::perform(&mut self.simulation, &self.identities, self.manual_pods, action);
+        let result =
+            action::perform(self.engine.simulation_mut(), &self.identities, self.manual_pods, action);
         self.identify();
         result
     }
 
     fn next_instant(&mut self, limit: Time) -> Result<Option<Time>, WorldError> {
-        let instant = self.simulation.step_instant(limit).map_err(|error| WorldError(error.to_string()))?;
-        if instant.is_some_and(|instant| instant.has_changed) {
+        let before = self.simulation().generation();
+        let instant = self.engine.next_instant(limit)?;
+        if self.simulation().generation() != before {
             self.identify();
         }
-        Ok(instant.map(|instant| instant.at))
+        Ok(instant)
     }
 
     fn is_quiescent(&self) -> bool {
-        self.simulation.is_quiescent()
+        self.engine.is_quiescent()
     }
 
     fn observe(&mut self) -> &Observation {
         let present = (self.generation(), self.now());
         // Ages and the clock are shown too, so that an observation is of one instant only.
         if self.observed != Some(present) {
-            let (server, fleet) = (self.simulation.server(), self.simulation.application());
-            self.viewer.fill(&mut self.observation, server, fleet, &self.identities, present.1);
+            let simulation = self.engine.simulation();
+            let (server, upper) = (simulation.server(), simulation.application());
+            self.viewer.fill(&mut self.observation, server, upper, &self.identities, present.1);
         }
         self.observed = Some(present);
         &self.observation
     }
 
     fn generation(&self) -> u64 {
-        self.simulation.generation() + self.simulation.server().events().len() as u64
+        self.simulation().generation() + self.simulation().server().events().len() as u64
     }
 
     fn take_trace(&mut self) -> Vec<TraceEntry> {
-        self.simulation.take_trace()
+        self.engine.simulation_mut().take_trace()
     }
 }
 

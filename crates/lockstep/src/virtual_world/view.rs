@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use towtank_minicluster::fleet::{Fleet, MiniCluster};
 use towtank_model::objects::{
     COMPLETION_INDEX, CONTROLLER_UID_LABEL, ConditionStatus, ContainerState, JOB_NAME_LABEL, Job,
     JobConditionType, LEGACY_CONTROLLER_UID_LABEL, LEGACY_JOB_NAME_LABEL, Node, Pod, Uid,
@@ -13,12 +12,12 @@ use towtank_model::time::Time;
 use towtank_model::version::KubernetesVersion;
 use towtank_scenario::ast::{Action, Claim, Clause, Manifest, Scenario, TableCommand};
 use towtank_scenario::observation::{
-    EventView, FluxView, JobConditionView, JobView, MiniClusterSpecView, MiniClusterStatusView,
-    MiniClusterView, NodeView, Observation, PodView,
+    EventView, JobConditionView, JobView, MiniClusterView, NodeView, Observation, PodView,
 };
 
 use super::identity::Identities;
 use super::seconds;
+use super::upper::Upper;
 use crate::kubectl::{self, PrinterFeatures};
 
 /// Labels that the API server and the Job controller put on every pod of a Job.
@@ -65,11 +64,11 @@ impl Viewer {
         &mut self,
         observation: &mut Observation,
         server: &Server,
-        fleet: &Fleet,
+        upper: &impl Upper,
         identities: &Identities,
         now: Time,
     ) {
-        self.fill_miniclusters(observation, server, fleet, now);
+        self.fill_miniclusters(observation, server, upper, now);
         observation.now = seconds(now - Time::ZERO);
         self.fill_jobs(observation, server, now);
         self.fill_pods(observation, server, identities, now);
@@ -85,12 +84,16 @@ impl Viewer {
         }
     }
 
-    fn fill_miniclusters(&self, observation: &mut Observation, server: &Server, fleet: &Fleet, now: Time) {
+    fn fill_miniclusters(
+        &self,
+        observation: &mut Observation,
+        server: &Server,
+        upper: &impl Upper,
+        now: Time,
+    ) {
         observation.miniclusters.clear();
         observation.printed.clear();
-        for (name, minicluster) in fleet.iter() {
-            observation.miniclusters.push(minicluster_view(name, minicluster, server));
-        }
+        observation.miniclusters.extend(upper.views(server));
         for name in &self.miniclusters {
             if !observation.miniclusters.iter().any(|known| known.name == *name) {
                 let absent = MiniClusterView { name: name.clone(), ..MiniClusterView::default() };
@@ -99,7 +102,7 @@ impl Viewer {
         }
         observation.miniclusters.sort_by(|one, other| one.name.cmp(&other.name));
         for (name, command) in &self.printed {
-            if let Some(text) = fleet.print(name, command.as_str(), now) {
+            if let Some(text) = upper.print(name, command.as_str(), now) {
                 observation.printed.push((name.clone(), *command, text));
             }
         }
@@ -169,31 +172,6 @@ fn printed(scenario: &Scenario) -> Vec<(String, TableCommand)> {
     commands.sort_unstable();
     commands.dedup();
     commands
-}
-
-fn minicluster_view(name: &str, minicluster: MiniCluster<'_>, server: &Server) -> MiniClusterView {
-    let own = |job: &&Arc<Job>| minicluster.job() == Some(job.uid);
-    let job = server.job_by_key(minicluster.key()).filter(own);
-    let instance = minicluster.instance();
-    let count = |ranks: usize| i64::try_from(ranks).unwrap_or(i64::MAX);
-    MiniClusterView {
-        name: name.to_owned(),
-        exists: true,
-        spec: MiniClusterSpecView { size: minicluster.spec().size.into() },
-        status: MiniClusterStatusView {
-            size: minicluster.size(job.map_or(0, |job| job.status.active)).into(),
-            maximum_size: minicluster.maximum().into(),
-            conditions: minicluster.conditions().into_iter().map(str::to_owned).collect(),
-        },
-        refusal: minicluster.refusal().unwrap_or_default().to_owned(),
-        flux: FluxView {
-            up: instance.jobs().is_some(),
-            running: instance.runs(),
-            online: count(instance.overlay().online().len()),
-            drained: count(instance.resources().map_or(0, |resources| resources.drained().len())),
-            jobs: count(instance.jobs().map_or(0, |jobs| jobs.unfinished())),
-        },
-    }
 }
 
 /// Age as kubectl shows it: in whole seconds, because that is what a creation timestamp has.

@@ -100,7 +100,7 @@ impl Scope {
                 facts.is_indexed |= job.completion_mode == Some(CompletionMode::Indexed);
                 self.raise(&key.name, job.completions);
             }
-            Manifest::MiniCluster(key, spec) => {
+            Manifest::MiniCluster(key, manifest) => {
                 let first = (step, Arc::clone(&key.namespace));
                 let (_, namespace) = self.miniclusters.entry(key.name.to_string()).or_insert(first);
                 if *namespace != key.namespace {
@@ -113,7 +113,7 @@ impl Scope {
                 // Its Job has its name, and at most so many indexes.
                 let facts = JobFacts { is_indexed: true, first_step: step, completions_max: 0 };
                 self.jobs.entry(key.name.to_string()).or_insert(facts);
-                self.raise(&key.name, Some(spec.maximum()));
+                self.raise(&key.name, Some(manifest.spec.maximum()));
             }
             Manifest::Pod(key, _) => {
                 self.pods.entry(key.name.to_string()).or_insert(step);

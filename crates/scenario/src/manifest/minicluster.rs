@@ -15,7 +15,7 @@ use towtank_minicluster::workload;
 use towtank_model::objects::RestartPolicy;
 
 use super::{Place, labels};
-use crate::ast::{Manifest, MiniClusterEdit, SourceFile};
+use crate::ast::{Manifest, MiniClusterEdit, MiniClusterManifest, SourceFile};
 use crate::error::{Problem, ScenarioError};
 use crate::yaml::de::{Nullable, Strictness, from_node};
 use crate::yaml::{Kind, Node};
@@ -314,7 +314,8 @@ pub(super) fn read(at: &Place<'_>) -> Result<(Manifest, Option<ScenarioError>), 
     let spec = raw.spec.ok_or_else(|| at.missing("spec", "", "a MiniCluster says in `spec` what it runs"))?;
     let spec = convert(&at.inner("spec"), spec)?;
     let fault = spec.faults().into_iter().next().map(|fault| broken(at, &fault));
-    Ok((Manifest::MiniCluster(key, Box::new(spec)), fault))
+    let manifest = MiniClusterManifest { spec, object: at.node.to_json() };
+    Ok((Manifest::MiniCluster(key, Box::new(manifest)), fault))
 }
 
 /// A rule that is not kept, at its field.
