@@ -6,7 +6,7 @@ use towtank_model::time::Time;
 use crate::world::WorldError;
 
 /// A simulation, and whoever else lives on its clock.
-pub(super) trait Engine {
+pub trait Engine {
     /// What reconciles Jobs.
     type Controller: Controller;
     /// What is above it.

@@ -26,9 +26,9 @@ use towtank_scenario::ast::{Action, ClusterSpec, FluxSpec, Scenario, Stack, Work
 use towtank_scenario::observation::Observation;
 
 use crate::world::{Refusal, World, WorldError, WorldKind};
-use engine::Engine;
+pub use engine::Engine;
 use identity::Identities;
-use upper::Upper;
+pub use upper::Upper;
 use view::Viewer;
 
 /// A simulation, playing one scenario.
@@ -105,7 +105,6 @@ impl ReferenceWorld {
     }
 }
 
-#[expect(private_bounds, reason = "which engines there are is this module's business")]
 impl<E: Engine> VirtualWorld<E> {
     /// A world around a fresh engine that is set up for `scenario`.
     fn around(kind: WorldKind, scenario: &Scenario, version: KubernetesVersion, engine: E) -> Self {

@@ -16,7 +16,7 @@ use towtank_scenario::observation::{FluxView, MiniClusterSpecView, MiniClusterSt
 use crate::world::{Refusal, RefusedField};
 
 /// Carries out the steps that are about MiniClusters and their Flux, and shows them.
-pub(super) trait Upper: Application {
+pub trait Upper: Application {
     /// A user applies a MiniCluster: it is created, or takes this spec.
     fn apply(
         &mut self,
