@@ -1,0 +1,170 @@
+//! What the API server refuses: rules in CEL, each with a message that says what would be right (A.2, A.8).
+//!
+//! The original prints most of these to its own log and does nothing. Simple limits (`size` is at least 1) are in the schema.
+//! Rules that go through lists are cheap enough for the API server's budget because the lists have limits.
+
+/// A rule of the resource.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// Where it stands in the schema, by names of properties; `[]` is an item of a list or a value of a map.
+    pub place: &'static [&'static str],
+    /// True for what is taken.
+    pub rule: &'static str,
+    /// What would be right; an expression when it begins with `'`.
+    pub message: &'static str,
+    /// The field that is wrong, seen from the place.
+    pub field: Option<&'static str>,
+}
+
+const ROOT: &[&str] = &[];
+const SPEC: &[&str] = &["spec"];
+const CONTAINER: &[&str] = &["spec", "containers", "[]"];
+const BURSTING: &[&str] = &["spec", "flux", "bursting"];
+
+/// All of them.
+pub const RULES: &[Rule] = &[
+    Rule {
+        place: ROOT,
+        rule: "has(self.spec.maxSize) || !has(self.status) || self.status.maximumSize < 1 || self.spec.size <= self.status.maximumSize",
+        message: "'must be no more than ' + string(self.status.maximumSize) + ', the maximum since the MiniCluster was created'",
+        field: Some(".spec.size"),
+    },
+    Rule {
+        place: ROOT,
+        rule: "size(self.metadata.name) <= 52",
+        message: "metadata.name must be no more than 52 characters: pods, hosts and objects are named after it",
+        field: None,
+    },
+    Rule {
+        place: SPEC,
+        rule: "!has(self.maxSize) || self.size <= self.maxSize",
+        message: "'must be no more than maxSize, ' + string(self.maxSize)",
+        field: Some(".size"),
+    },
+    Rule {
+        place: SPEC,
+        rule: "!has(self.minSize) || (has(self.maxSize) && self.minSize > self.maxSize) || self.size >= self.minSize",
+        message: "'must be no less than minSize, ' + string(self.minSize)",
+        field: Some(".size"),
+    },
+    Rule {
+        place: SPEC,
+        rule: "!has(self.minSize) || !has(self.maxSize) || self.minSize <= self.maxSize",
+        message: "'must be no more than maxSize, ' + string(self.maxSize)",
+        field: Some(".minSize"),
+    },
+    Rule {
+        place: SPEC,
+        rule: "has(self.maxSize) == has(oldSelf.maxSize) && (!has(self.maxSize) || self.maxSize == oldSelf.maxSize)",
+        message: "cannot change: every broker was told of it when it started",
+        field: Some(".maxSize"),
+    },
+    Rule {
+        place: SPEC,
+        rule: "size(self.containers) == 1 || size(self.containers.filter(c, has(c.runFlux) && c.runFlux)) == 1",
+        message: "exactly one container must have runFlux: true",
+        field: Some(".containers"),
+    },
+    Rule {
+        place: SPEC,
+        rule: "size(self.containers) == 1 || self.containers.all(c, (has(c.runFlux) && c.runFlux) || (has(c.name) && c.name != ''))",
+        message: "a container without Flux needs a name",
+        field: Some(".containers"),
+    },
+    Rule {
+        place: SPEC,
+        rule: "self.containers.all(c, !(size(self.containers) == 1 || (has(c.runFlux) && c.runFlux)) || !has(c.commands) || !has(c.commands.script) || c.commands.script == '' || !has(c.command) || c.command == '')",
+        message: "commands.script stands in the place of command: write one of the two",
+        field: Some(".containers"),
+    },
+    Rule {
+        place: SPEC,
+        rule: "self.containers.all(c, !((has(c.launcher) && c.launcher) || (has(c.batch) && c.batch)) || (has(c.command) && c.command != '' && (size(self.containers) == 1 || (has(c.runFlux) && c.runFlux))))",
+        message: "launcher and batch need a command, and Flux in the same container",
+        field: Some(".containers"),
+    },
+    Rule {
+        place: SPEC,
+        rule: "self.containers.all(c, !has(c.name) || c.name == '' || self.containers.exists_one(d, has(d.name) && d.name == c.name))",
+        message: "two containers have the same name: each needs its own",
+        field: Some(".containers"),
+    },
+    Rule {
+        place: SPEC,
+        rule: "!has(self.services) || self.services.all(c, has(c.name) && c.name != '')",
+        message: "a service needs a name",
+        field: Some(".services"),
+    },
+    Rule {
+        place: SPEC,
+        rule: "!has(self.services) || self.services.all(c, !has(c.name) || self.services.exists_one(d, has(d.name) && d.name == c.name))",
+        message: "two services have the same name: each needs its own",
+        field: Some(".services"),
+    },
+    Rule {
+        place: SPEC,
+        rule: "!has(self.services) || self.services.all(c, !has(c.commands) || !(has(c.commands.pre) || has(c.commands.brokerPre) || has(c.commands.workerPre)))",
+        message: "a service runs no Flux, so it has no commands.pre, brokerPre or workerPre: commands.servicePre is what runs first in it",
+        field: Some(".services"),
+    },
+    Rule {
+        place: CONTAINER,
+        rule: "!(has(self.launcher) && self.launcher && has(self.batch) && self.batch)",
+        message: "a container is a launcher or a batch, not both",
+        field: Some(".batch"),
+    },
+    Rule {
+        place: CONTAINER,
+        rule: "!(has(self.batchRaw) && self.batchRaw) || (has(self.batch) && self.batch)",
+        message: "needs batch: true",
+        field: Some(".batchRaw"),
+    },
+    Rule {
+        place: &["spec", "containers", "[]", "volumes", "[]"],
+        rule: "!(has(self.claimName) || has(self.hostPath)) || has(self.path)",
+        message: "claimName and hostPath need a path: where in the container it is mounted",
+        field: None,
+    },
+    Rule {
+        place: &["spec", "services", "[]", "volumes", "[]"],
+        rule: "!(has(self.claimName) || has(self.hostPath)) || has(self.path)",
+        message: "claimName and hostPath need a path: where in the container it is mounted",
+        field: None,
+    },
+    Rule {
+        place: &["spec", "pod", "restartPolicy"],
+        rule: "self in ['', 'OnFailure', 'Never']",
+        message: "must be OnFailure or Never: the pods are a Job's",
+        field: None,
+    },
+    Rule {
+        place: &["spec", "flux", "scheduler", "queuePolicy"],
+        rule: "self in ['', 'fcfs', 'easy', 'hybrid', 'conservative']",
+        message: "must be fcfs, easy, hybrid or conservative",
+        field: None,
+    },
+    Rule {
+        place: &["spec", "flux", "topology"],
+        rule: "self.matches('^(|flat|kary:[1-9][0-9]{0,4}|kary:0)$')",
+        message: "must be `kary:K` or `flat`",
+        field: None,
+    },
+    Rule {
+        place: BURSTING,
+        rule: "!has(self.hostlist) || self.hostlist == '' || !has(self.clusters) || size(self.clusters) == 0",
+        message: "names all hosts, and so do clusters: write one of the two",
+        field: Some(".hostlist"),
+    },
+    Rule {
+        place: BURSTING,
+        rule: "!has(self.clusters) || self.clusters.all(c, !has(c.name) || self.clusters.exists_one(d, has(d.name) && d.name == c.name))",
+        message: "two clusters have the same name: each needs its own",
+        field: Some(".clusters"),
+    },
+    Rule {
+        place: &["spec", "flux", "bursting", "leadBroker"],
+        rule: "!has(self.address) || self.address == '' || (has(self.name) && has(self.size) && self.size >= 1)",
+        message: "address needs name and size: the hosts of the lead's cluster are made of them",
+        field: None,
+    },
+];

@@ -1,0 +1,33 @@
+//! Why a reconcile failed.
+
+use kube::Error;
+
+/// A call that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{call}: {source}")]
+pub struct Failure {
+    /// What was called, for people.
+    pub call: String,
+    /// What came of it.
+    pub source: Box<Error>,
+}
+
+impl Failure {
+    pub(crate) fn of(call: impl Into<String>) -> impl FnOnce(Error) -> Self {
+        let call = call.into();
+        move |source| Self { call, source: Box::new(source) }
+    }
+}
+
+/// The HTTP status of an answer, if there was one.
+pub(crate) fn code(error: &Error) -> Option<u16> {
+    match error {
+        Error::Api(status) => Some(status.code),
+        _ => None,
+    }
+}
+
+/// An object of this name is there already.
+pub(crate) fn is_already_there(error: &Error) -> bool {
+    matches!(error, Error::Api(status) if status.code == 409 && status.reason == "AlreadyExists")
+}

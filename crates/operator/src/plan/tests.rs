@@ -1,0 +1,1 @@
+//! A line of the table is a test.
