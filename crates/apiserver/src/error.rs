@@ -156,7 +156,8 @@ impl ApiError {
 
     /// 405: the resource has no such verb.
     pub fn method_not_supported(group: &str, resource: &str, action: &str) -> Self {
-        let message = format!("{action} is not supported on resources of kind {:?}", qualified(group, resource));
+        let message =
+            format!("{action} is not supported on resources of kind {:?}", qualified(group, resource));
         Self::new(405, "MethodNotAllowed", message).about(group, resource, "")
     }
 
@@ -184,8 +185,9 @@ impl ApiError {
     /// 415: the body is of a type that this verb does not take.
     pub fn unsupported_media_type(supported: &[&str]) -> Self {
         let list = supported.join(", ");
-        let message =
-            format!("the body of the request was in an unknown format - accepted media types include: {list}");
+        let message = format!(
+            "the body of the request was in an unknown format - accepted media types include: {list}"
+        );
         Self::new(415, "UnsupportedMediaType", message)
     }
 
@@ -332,10 +334,7 @@ impl FieldErrorType {
 
     /// Whether the message shows the value.
     fn shows_value(self) -> bool {
-        !matches!(
-            self,
-            Self::Required | Self::Forbidden | Self::TooLong | Self::TooShort | Self::Internal
-        )
+        !matches!(self, Self::Required | Self::Forbidden | Self::TooLong | Self::TooShort | Self::Internal)
     }
 }
 
@@ -371,7 +370,11 @@ impl FieldError {
     /// A value that is not in the list of values allowed.
     pub fn not_supported(field: &str, value: impl Into<Value>, allowed: &[String]) -> Self {
         let quoted: Vec<_> = allowed.iter().map(|text| format!("{text:?}")).collect();
-        let detail = if quoted.is_empty() { String::new() } else { "supported values: ".to_owned() + &quoted.join(", ") };
+        let detail = if quoted.is_empty() {
+            String::new()
+        } else {
+            "supported values: ".to_owned() + &quoted.join(", ")
+        };
         Self::new(FieldErrorType::NotSupported, field, value, &detail)
     }
 

@@ -3,11 +3,13 @@
 //! The pure parts know nothing of a store. They take and give `serde_json::Value`:
 //!
 //! * [`error`]: a refused request, worded as a real API server words it;
+//! * [`names`]: what names and labels may look like;
 //! * [`selector`]: label and field selectors;
 //! * [`patch`]: JSON patch, merge patch and strategic merge patch;
 //! * [`schema`]: what the fields of a kind are: pruning, defaults and validation;
 
 pub mod error;
+pub mod names;
 pub mod patch;
 pub mod schema;
 pub mod selector;
