@@ -2,6 +2,8 @@
 //!
 //! * [`job`]: Jobs, whole and as patches.
 //! * [`pod`]: pods, their status, binding, eviction, deletion.
+//! * [`node`]: nodes.
+//! * [`manifest`]: whole objects that a client sends.
 //! * [`template`]: what pods and the templates of Jobs have in common.
 //! * [`refusal`]: `metav1.Status` as an [`ApiError`](towtank_model::server::ApiError).
 //!
@@ -14,6 +16,8 @@
 //! * a pod's completion index: the model has it once, not as an annotation and a label.
 
 pub mod job;
+pub mod manifest;
+pub mod node;
 pub mod pod;
 pub mod refusal;
 pub mod template;
@@ -29,7 +33,8 @@ use towtank_model::objects::{
 };
 use towtank_model::time::Time;
 
-pub use job::{job_object, job_patch, job_row, job_status};
+pub use job::{job_object, job_patch, job_row, job_spec, job_status};
+pub use manifest::{job_manifest, job_status_row, pod_content, pod_spec_object, pod_status_row};
 pub use pod::{binding, delete_options, eviction, pod_object, pod_patch, pod_row, pod_status};
 pub use refusal::api_error;
 
@@ -44,6 +49,7 @@ pub struct WireError {
 }
 
 impl WireError {
+    /// What is wrong with the field at this path.
     pub fn new(field: impl Into<String>, what: impl Into<String>) -> Self {
         Self { field: field.into(), what: what.into() }
     }
@@ -64,6 +70,8 @@ pub enum Kind {
     Job,
     /// `v1` Pod.
     Pod,
+    /// `v1` Node.
+    Node,
 }
 
 const UID_LEN: usize = 36;
@@ -74,6 +82,7 @@ impl Kind {
         match self {
             Self::Job => "00000000-0000-4000-8000-0001",
             Self::Pod => "00000000-0000-4000-8000-0002",
+            Self::Node => "00000000-0000-4000-8000-0003",
         }
     }
 
@@ -139,7 +148,8 @@ fn label_row(label: &str, value: &str) -> Arc<str> {
     }
 }
 
-fn labels_object(labels: &Labels) -> Value {
+/// Labels as the API has them.
+pub fn labels_object(labels: &Labels) -> Value {
     labels.iter().map(|(label, value)| (label.to_string(), label_text(label, value))).collect()
 }
 
