@@ -170,9 +170,9 @@ fn success_policy_object(policy: &SuccessPolicy) -> Value {
     json!({"rules": rules.collect::<Vec<_>>()})
 }
 
-/// `spec` of a stored Job, whole.
+/// `spec` of a stored Job, but for the template.
 pub fn job_spec(spec: &JobSpec) -> Value {
-    let mut fields = given_fields(&JobManifest {
+    let fields = given_fields(&JobManifest {
         parallelism: Some(spec.parallelism),
         completions: spec.completions,
         completion_mode: Some(spec.completion_mode.clone()),
@@ -190,7 +190,6 @@ pub fn job_spec(spec: &JobSpec) -> Value {
         selector: Some(Labels::clone(&spec.selector)),
         ..JobManifest::default()
     });
-    fields.set("template", template_object(&spec.template));
     fields.into()
 }
 

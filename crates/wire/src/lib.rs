@@ -34,7 +34,9 @@ use towtank_model::objects::{
 use towtank_model::time::Time;
 
 pub use job::{job_object, job_patch, job_row, job_spec, job_status};
-pub use manifest::{job_manifest, job_status_row, pod_content, pod_spec_object, pod_status_row};
+pub use manifest::{
+    job_manifest, job_status_row, pod_content, pod_spec_object, pod_status_row, pod_template_object,
+};
 pub use pod::{binding, delete_options, eviction, pod_object, pod_patch, pod_row, pod_status};
 pub use refusal::api_error;
 
@@ -131,8 +133,9 @@ fn optional_time(field: &str, time: Option<&MetaTime>) -> Result<Option<Time>, W
 /// Names of labels whose value is the uid of a Job.
 const UID_LABELS: [&str; 2] = [CONTROLLER_UID_LABEL, LEGACY_CONTROLLER_UID_LABEL];
 
-/// A label's value as the API has it.
-fn label_text(label: &str, value: &str) -> String {
+
+/// What a label says in the API.
+pub fn label_text(label: &str, value: &str) -> String {
     let uid = value.strip_prefix("uid-").filter(|_| UID_LABELS.contains(&label));
     match uid.and_then(|number| number.parse().ok()) {
         Some(number) if Uid(number).to_string() == value => Kind::Job.uid_text(Uid(number)),

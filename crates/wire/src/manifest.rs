@@ -9,6 +9,7 @@ use serde_json::Value;
 use towtank_model::admission::FieldError;
 use towtank_model::objects::{
     COMPLETION_INDEX, CompletionMode, JobStatus, Labels, PodReplacementPolicy, PodSpec, PodStatus,
+    PodTemplate,
 };
 use towtank_model::server::{JobManifest, PodContent};
 
@@ -100,4 +101,9 @@ pub fn pod_status_row(object: &Value) -> Result<PodStatus, WireError> {
 /// `spec` of a pod as far as the model holds it.
 pub fn pod_spec_object(spec: &PodSpec) -> Value {
     super::template::spec_object(spec)
+}
+
+/// `template` of a Job as far as the model holds it.
+pub fn pod_template_object(template: &PodTemplate) -> Value {
+    super::template::template_object(template)
 }
