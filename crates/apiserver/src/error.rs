@@ -345,8 +345,8 @@ pub struct FieldError {
     pub kind: FieldErrorType,
     /// The path, e.g. `spec.template.spec.containers[0].name`.
     pub field: String,
-    /// The value found.
-    pub value: Value,
+    /// The value found; `None` when the message leaves it out (objects and lists that break a rule).
+    pub value: Option<Value>,
     /// More words; may be empty.
     pub detail: String,
 }
@@ -354,7 +354,7 @@ pub struct FieldError {
 impl FieldError {
     /// An error at `field`.
     pub fn new(kind: FieldErrorType, field: &str, value: impl Into<Value>, detail: &str) -> Self {
-        Self { kind, field: field.to_owned(), value: value.into(), detail: detail.to_owned() }
+        Self { kind, field: field.to_owned(), value: Some(value.into()), detail: detail.to_owned() }
     }
 
     /// A required value is missing.
@@ -383,6 +383,12 @@ impl FieldError {
         Self::new(FieldErrorType::Forbidden, field, "", detail)
     }
 
+    /// The same error, without the value in its message.
+    pub fn without_value(mut self) -> Self {
+        self.value = None;
+        self
+    }
+
     /// The same field below another root, e.g. a template's error below `spec.template`.
     pub fn below(mut self, root: &str) -> Self {
         self.field = match (root.is_empty(), self.field.is_empty()) {
@@ -397,8 +403,8 @@ impl FieldError {
     /// The message without the path (`field.Error.ErrorBody`).
     pub fn body(&self) -> String {
         let mut text = self.kind.words().to_owned();
-        if self.kind.shows_value() {
-            let value = match &self.value {
+        if let (true, Some(value)) = (self.kind.shows_value(), &self.value) {
+            let value = match value {
                 Value::String(value) => format!("{value:?}"),
                 other => other.to_string(),
             };

@@ -4,10 +4,12 @@
 //!
 //! * [`error`]: a refused request, worded as a real API server words it;
 //! * [`names`]: what names and labels may look like;
+//! * [`defaults`]: what is filled in for built-in kinds;
 //! * [`selector`]: label and field selectors;
 //! * [`patch`]: JSON patch, merge patch and strategic merge patch;
 //! * [`schema`]: what the fields of a kind are: pruning, defaults and validation;
 
+pub mod defaults;
 pub mod error;
 pub mod names;
 pub mod patch;

@@ -3,8 +3,12 @@
 //! The refusals are those of `k8s.io/apiserver/pkg/endpoints/handlers/patch.go`. A patch never changes the object when
 //! it fails.
 
+mod strategic;
+
 use crate::error::{ApiError, Result};
 use serde_json::Value;
+
+pub use strategic::strategic_merge;
 
 /// `maxJSONPatchOperations` in handlers/patch.go.
 const OPERATIONS_MAX: usize = 10_000;
