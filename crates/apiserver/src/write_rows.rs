@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use towtank_model::admission as model;
-use towtank_model::objects::{Job, Node, ObjectKey, Pod};
+use towtank_model::objects::{Node, ObjectKey};
 use towtank_model::server::{ApiError as ModelError, PodContent, PodManifest, Server, Verb};
 use towtank_wire as wire;
 
@@ -121,13 +121,7 @@ impl ApiServer {
             let status = wire::job_status_row(&object).map_err(unreadable)?;
             carried(call, |rows| {
                 let written = rows.update_job_status(now, actor, uid, row.resource_version, status)?;
-                if written.resource_version == row.resource_version && !is_same_row(&written, &row) {
-                    return Ok(written);
-                }
-                if written.resource_version == row.resource_version {
-                    return rows.touch_job(now, actor, Verb::UpdateStatus, uid);
-                }
-                Ok(written)
+                if written == row { rows.touch_job(now, actor, Verb::UpdateStatus, uid) } else { Ok(written) }
             })
         } else {
             let manifest = wire::job_manifest(given.unwrap_or(&object)).map_err(unreadable)?;
@@ -185,10 +179,7 @@ impl ApiServer {
             let status = wire::pod_status_row(&object).map_err(unreadable)?;
             carried(call, |rows| {
                 let written = rows.update_pod_status(now, actor, uid, |place| *place = status)?;
-                if written.resource_version == row.resource_version && is_same_pod(&written, &row) {
-                    return rows.touch_pod(now, actor, Verb::UpdateStatus, uid);
-                }
-                Ok(written)
+                if written == row { rows.touch_pod(now, actor, Verb::UpdateStatus, uid) } else { Ok(written) }
             })
         } else {
             let content = wire::pod_content(&object).map_err(unreadable)?;
@@ -250,14 +241,6 @@ impl ApiServer {
         self.rows.set_base(call.resource.table, id.0, object);
         self.after_row_write(call, call.resource.table, &old.key)
     }
-}
-
-fn is_same_row(one: &Job, other: &Job) -> bool {
-    one == other
-}
-
-fn is_same_pod(one: &Pod, other: &Pod) -> bool {
-    one == other
 }
 
 fn write_node(node: &mut Node, content: wire::node::NodeContent) {

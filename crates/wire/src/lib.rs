@@ -118,6 +118,12 @@ pub fn time_text(time: Time) -> String {
     Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX).to_string()
 }
 
+/// The instant behind the API's text for a time, unless it is none or before the start of a run.
+pub fn time_of(text: &str) -> Option<Time> {
+    let time: Timestamp = text.parse().ok()?;
+    u64::try_from(time.as_microsecond() - START_MICROS).ok().map(Time::from_micros)
+}
+
 fn time_at(field: &str, time: &MetaTime) -> Result<Time, WireError> {
     u64::try_from(time.0.as_microsecond() - START_MICROS)
         .map(Time::from_micros)
