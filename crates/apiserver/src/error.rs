@@ -156,7 +156,8 @@ impl ApiError {
 
     /// 405: the resource has no such verb.
     pub fn method_not_supported(group: &str, resource: &str, action: &str) -> Self {
-        let message = format!("{action} is not supported on resources of kind {:?}", qualified(group, resource));
+        let message =
+            format!("{action} is not supported on resources of kind {:?}", qualified(group, resource));
         Self::new(405, "MethodNotAllowed", message).about(group, resource, "")
     }
 
@@ -184,8 +185,9 @@ impl ApiError {
     /// 415: the body is of a type that this verb does not take.
     pub fn unsupported_media_type(supported: &[&str]) -> Self {
         let list = supported.join(", ");
-        let message =
-            format!("the body of the request was in an unknown format - accepted media types include: {list}");
+        let message = format!(
+            "the body of the request was in an unknown format - accepted media types include: {list}"
+        );
         Self::new(415, "UnsupportedMediaType", message)
     }
 
@@ -332,10 +334,7 @@ impl FieldErrorType {
 
     /// Whether the message shows the value.
     fn shows_value(self) -> bool {
-        !matches!(
-            self,
-            Self::Required | Self::Forbidden | Self::TooLong | Self::TooShort | Self::Internal
-        )
+        !matches!(self, Self::Required | Self::Forbidden | Self::TooLong | Self::TooShort | Self::Internal)
     }
 }
 
@@ -346,8 +345,8 @@ pub struct FieldError {
     pub kind: FieldErrorType,
     /// The path, e.g. `spec.template.spec.containers[0].name`.
     pub field: String,
-    /// The value found.
-    pub value: Value,
+    /// The value found; `None` when the message leaves it out (objects and lists that break a rule).
+    pub value: Option<Value>,
     /// More words; may be empty.
     pub detail: String,
 }
@@ -355,7 +354,7 @@ pub struct FieldError {
 impl FieldError {
     /// An error at `field`.
     pub fn new(kind: FieldErrorType, field: &str, value: impl Into<Value>, detail: &str) -> Self {
-        Self { kind, field: field.to_owned(), value: value.into(), detail: detail.to_owned() }
+        Self { kind, field: field.to_owned(), value: Some(value.into()), detail: detail.to_owned() }
     }
 
     /// A required value is missing.
@@ -371,13 +370,23 @@ impl FieldError {
     /// A value that is not in the list of values allowed.
     pub fn not_supported(field: &str, value: impl Into<Value>, allowed: &[String]) -> Self {
         let quoted: Vec<_> = allowed.iter().map(|text| format!("{text:?}")).collect();
-        let detail = if quoted.is_empty() { String::new() } else { "supported values: ".to_owned() + &quoted.join(", ") };
+        let detail = if quoted.is_empty() {
+            String::new()
+        } else {
+            "supported values: ".to_owned() + &quoted.join(", ")
+        };
         Self::new(FieldErrorType::NotSupported, field, value, &detail)
     }
 
     /// A field that may not be set here.
     pub fn forbidden(field: &str, detail: &str) -> Self {
         Self::new(FieldErrorType::Forbidden, field, "", detail)
+    }
+
+    /// The same error, without the value in its message.
+    pub fn without_value(mut self) -> Self {
+        self.value = None;
+        self
     }
 
     /// The same field below another root, e.g. a template's error below `spec.template`.
@@ -394,8 +403,8 @@ impl FieldError {
     /// The message without the path (`field.Error.ErrorBody`).
     pub fn body(&self) -> String {
         let mut text = self.kind.words().to_owned();
-        if self.kind.shows_value() {
-            let value = match &self.value {
+        if let (true, Some(value)) = (self.kind.shows_value(), &self.value) {
+            let value = match value {
                 Value::String(value) => format!("{value:?}"),
                 other => other.to_string(),
             };

@@ -1,20 +1,55 @@
 //! A Kubernetes API server inside the process: the same answers, no sockets, no clock of its own.
 //!
+//! [`ApiServer`] is a synchronous state machine: [`ApiServer::handle`] carries out one request at an instant that the caller
+//! names, [`ApiServer::poll_watch`] gives the next event of a watch, [`ApiServer::fire`] does what is due. Jobs, pods and nodes
+//! are rows of [`towtank_model::server::Server`], which the model's controllers read and write without JSON; everything else
+//! is kept here.
+//!
+//! From a request to an answer: `request` reads it, `server` sends it on its way, `auth` judges the caller; `read`, `write`,
+//! `patching`, `delete` and `subresources` are the verbs; `strategy` knows what is particular to a kind, `write_rows` takes what
+//! concerns rows to the model; `store` keeps versions and history, `watch` walks it, `rows` follows the model, `overlay` makes
+//! objects of rows; `lifecycle` collects garbage; `crd`, `discovery`, `schemas` and `table` say what they are called.
+//!
+//! [`adapter`] has the ways to it: for `kube::Client` on virtual time, and over HTTP.
+//!
 //! The pure parts know nothing of a store. They take and give `serde_json::Value`:
 //!
 //! * [`error`]: a refused request, worded as a real API server words it;
+//! * [`names`]: what names and labels may look like;
+//! * [`defaults`]: what is filled in for built-in kinds;
 //! * [`selector`]: label and field selectors;
 //! * [`patch`]: JSON patch, merge patch and strategic merge patch;
 //! * [`schema`]: what the fields of a kind are: pruning, defaults and validation;
 
-pub mod error;
-pub mod patch;
-pub mod schema;
-pub mod selector;
 pub mod adapter;
-#[derive(Clone,Copy,Debug,PartialEq,Eq,PartialOrd,Ord)]
-pub struct WatchId(pub u64);
-pub enum Answer { Response(http::Response<bytes::Bytes>), Watch(WatchId) }
-pub enum WatchPoll { Event(bytes::Bytes), Empty, Closed }
-#[derive(Default)]
-pub struct Caller;
+mod auth;
+mod crd;
+pub mod defaults;
+mod delete;
+mod discovery;
+pub mod error;
+mod kinds;
+mod lifecycle;
+pub mod names;
+mod overlay;
+pub mod patch;
+mod patching;
+mod present;
+mod read;
+mod request;
+mod rows;
+pub mod schema;
+mod schemas;
+pub mod selector;
+mod server;
+mod shape;
+mod store;
+mod strategy;
+mod subresources;
+mod table;
+mod watch;
+mod write;
+mod write_rows;
+
+pub use server::{Answer, ApiServer, Caller, Config};
+pub use watch::{WatchId, WatchPoll};

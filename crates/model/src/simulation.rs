@@ -271,6 +271,11 @@ impl<C: Controller, A: Application> Simulation<C, A> {
         result
     }
 
+    /// The same for what changes nothing that anybody can see.
+    pub fn quietly<T>(&mut self, action: impl FnOnce(&mut A, &Server) -> T) -> T {
+        action(&mut self.application, &self.server)
+    }
+
     /// Scheduler, kubelets, and the controllers of nodes and pods.
     pub const fn cluster(&self) -> &Cluster {
         &self.cluster

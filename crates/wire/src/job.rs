@@ -7,7 +7,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 use towtank_model::objects::{
     CONTROLLER_UID_LABEL, CompletionMode, JOB_NAME_LABEL, Job, JobCondition, JobConditionType, JobSpec,
-    JobStatus, LEGACY_CONTROLLER_UID_LABEL, LEGACY_JOB_NAME_LABEL, ObjectKey, PodFailureAction,
+    JobStatus, LEGACY_CONTROLLER_UID_LABEL, LEGACY_JOB_NAME_LABEL, Labels, ObjectKey, PodFailureAction,
     PodFailureMatch, PodFailurePolicy, PodFailureRule, PodReplacementPolicy, SuccessPolicy, SuccessRule, Uid,
     UncountedPods,
 };
@@ -170,6 +170,29 @@ fn success_policy_object(policy: &SuccessPolicy) -> Value {
     json!({"rules": rules.collect::<Vec<_>>()})
 }
 
+/// `spec` of a stored Job, but for the template.
+pub fn job_spec(spec: &JobSpec) -> Value {
+    let fields = given_fields(&JobManifest {
+        parallelism: Some(spec.parallelism),
+        completions: spec.completions,
+        completion_mode: Some(spec.completion_mode.clone()),
+        backoff_limit: Some(spec.backoff_limit),
+        backoff_limit_per_index: spec.backoff_limit_per_index,
+        max_failed_indexes: spec.max_failed_indexes,
+        active_deadline_seconds: spec.active_deadline_seconds,
+        ttl_seconds_after_finished: spec.ttl_seconds_after_finished,
+        suspend: Some(spec.suspend),
+        pod_replacement_policy: spec.pod_replacement_policy,
+        pod_failure_policy: spec.pod_failure_policy.clone(),
+        success_policy: spec.success_policy.clone(),
+        managed_by: spec.managed_by.clone(),
+        manual_selector: spec.manual_selector,
+        selector: Some(Labels::clone(&spec.selector)),
+        ..JobManifest::default()
+    });
+    fields.into()
+}
+
 /// `status` of a Job, whole.
 pub fn job_status(status: &JobStatus) -> Value {
     let mut fields = Fields::default();
@@ -260,7 +283,7 @@ fn spec_row(spec: batch::JobSpec) -> Result<JobSpec, WireError> {
     })
 }
 
-fn failure_policy_row(policy: batch::PodFailurePolicy) -> Result<Arc<PodFailurePolicy>, WireError> {
+pub(super) fn failure_policy_row(policy: batch::PodFailurePolicy) -> Result<Arc<PodFailurePolicy>, WireError> {
     let rules = policy.rules.into_iter().map(failure_rule_row);
     Ok(Arc::new(PodFailurePolicy { rules: rules.collect::<Result<_, _>>()? }))
 }
@@ -294,7 +317,7 @@ fn failure_rule_row(rule: batch::PodFailurePolicyRule) -> Result<PodFailureRule,
     Ok(PodFailureRule { action, matches })
 }
 
-fn success_policy_row(policy: batch::SuccessPolicy) -> Arc<SuccessPolicy> {
+pub(super) fn success_policy_row(policy: batch::SuccessPolicy) -> Arc<SuccessPolicy> {
     let rules = policy.rules.into_iter().map(|rule| SuccessRule {
         succeeded_indexes: rule.succeeded_indexes.map(Arc::from),
         succeeded_count: rule.succeeded_count,
@@ -302,7 +325,7 @@ fn success_policy_row(policy: batch::SuccessPolicy) -> Arc<SuccessPolicy> {
     Arc::new(SuccessPolicy { rules: rules.collect() })
 }
 
-fn status_of(status: batch::JobStatus) -> Result<JobStatus, WireError> {
+pub(super) fn status_of(status: batch::JobStatus) -> Result<JobStatus, WireError> {
     let conditions = status.conditions.into_iter().flatten().filter_map(|condition| {
         // Conditions of other types decide nothing.
         let kind = condition_type(&condition.type_)?;

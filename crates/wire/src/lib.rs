@@ -2,6 +2,8 @@
 //!
 //! * [`job`]: Jobs, whole and as patches.
 //! * [`pod`]: pods, their status, binding, eviction, deletion.
+//! * [`node`]: nodes.
+//! * [`manifest`]: whole objects that a client sends.
 //! * [`template`]: what pods and the templates of Jobs have in common.
 //! * [`refusal`]: `metav1.Status` as an [`ApiError`](towtank_model::server::ApiError).
 //!
@@ -14,6 +16,8 @@
 //! * a pod's completion index: the model has it once, not as an annotation and a label.
 
 pub mod job;
+pub mod manifest;
+pub mod node;
 pub mod pod;
 pub mod refusal;
 pub mod template;
@@ -29,7 +33,10 @@ use towtank_model::objects::{
 };
 use towtank_model::time::Time;
 
-pub use job::{job_object, job_patch, job_row, job_status};
+pub use job::{job_object, job_patch, job_row, job_spec, job_status};
+pub use manifest::{
+    job_manifest, job_status_row, pod_content, pod_spec_object, pod_status_row, pod_template_object,
+};
 pub use pod::{binding, delete_options, eviction, pod_object, pod_patch, pod_row, pod_status};
 pub use refusal::api_error;
 
@@ -44,6 +51,7 @@ pub struct WireError {
 }
 
 impl WireError {
+    /// What is wrong with the field at this path.
     pub fn new(field: impl Into<String>, what: impl Into<String>) -> Self {
         Self { field: field.into(), what: what.into() }
     }
@@ -64,6 +72,8 @@ pub enum Kind {
     Job,
     /// `v1` Pod.
     Pod,
+    /// `v1` Node.
+    Node,
 }
 
 const UID_LEN: usize = 36;
@@ -74,6 +84,7 @@ impl Kind {
         match self {
             Self::Job => "00000000-0000-4000-8000-0001",
             Self::Pod => "00000000-0000-4000-8000-0002",
+            Self::Node => "00000000-0000-4000-8000-0003",
         }
     }
 
@@ -107,6 +118,12 @@ pub fn time_text(time: Time) -> String {
     Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX).to_string()
 }
 
+/// The instant behind the API's text for a time, unless it is none or before the start of a run.
+pub fn time_of(text: &str) -> Option<Time> {
+    let time: Timestamp = text.parse().ok()?;
+    u64::try_from(time.as_microsecond() - START_MICROS).ok().map(Time::from_micros)
+}
+
 fn time_at(field: &str, time: &MetaTime) -> Result<Time, WireError> {
     u64::try_from(time.0.as_microsecond() - START_MICROS)
         .map(Time::from_micros)
@@ -122,8 +139,9 @@ fn optional_time(field: &str, time: Option<&MetaTime>) -> Result<Option<Time>, W
 /// Names of labels whose value is the uid of a Job.
 const UID_LABELS: [&str; 2] = [CONTROLLER_UID_LABEL, LEGACY_CONTROLLER_UID_LABEL];
 
-/// A label's value as the API has it.
-fn label_text(label: &str, value: &str) -> String {
+
+/// What a label says in the API.
+pub fn label_text(label: &str, value: &str) -> String {
     let uid = value.strip_prefix("uid-").filter(|_| UID_LABELS.contains(&label));
     match uid.and_then(|number| number.parse().ok()) {
         Some(number) if Uid(number).to_string() == value => Kind::Job.uid_text(Uid(number)),
@@ -139,7 +157,8 @@ fn label_row(label: &str, value: &str) -> Arc<str> {
     }
 }
 
-fn labels_object(labels: &Labels) -> Value {
+/// Labels as the API has them.
+pub fn labels_object(labels: &Labels) -> Value {
     labels.iter().map(|(label, value)| (label.to_string(), label_text(label, value))).collect()
 }
 

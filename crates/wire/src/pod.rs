@@ -70,7 +70,8 @@ pub fn pod_patch(pod: &Pod, patch: &PodPatch) -> Value {
     json!({"metadata": Value::from(metadata)})
 }
 
-fn owner_object(owner: &OwnerReference) -> Value {
+/// A controlling owner. One that is no Job is known by its name only, and written as the ReplicaSet that it might be.
+pub fn owner_object(owner: &OwnerReference) -> Value {
     let (version, kind) = if owner.is_job { ("batch/v1", "Job") } else { ("apps/v1", "ReplicaSet") };
     json!({
         "apiVersion": version,
@@ -231,15 +232,21 @@ pub fn pod_row(object: &Value, node_id: impl Fn(&str) -> Option<NodeId>) -> Resu
     })
 }
 
-fn owner_row(owners: Option<Vec<meta::OwnerReference>>) -> Result<Option<OwnerReference>, WireError> {
+pub(super) fn owner_row(owners: Option<Vec<meta::OwnerReference>>) -> Result<Option<OwnerReference>, WireError> {
     let Some(owner) = owners.into_iter().flatten().find(|owner| owner.controller == Some(true)) else {
         return Ok(None);
     };
+    let uid = Kind::Job.uid(&owner.uid);
     Ok(Some(OwnerReference {
-        is_job: owner.kind == "Job" && owner.api_version == "batch/v1",
-        uid: uid_at("metadata.ownerReferences", Kind::Job, &owner.uid)?,
+        is_job: owner.kind == "Job" && owner.api_version == "batch/v1" && uid.is_some(),
+        uid: uid.unwrap_or_else(|| foreign_uid(&owner.uid)),
         name: owner.name.into(),
     }))
+}
+
+/// The row's uid of an owner that is no row: it only has to be the same for the same owner (FNV-1a of the text).
+fn foreign_uid(text: &str) -> Uid {
+    Uid(text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)))
 }
 
 fn deletion_row(metadata: &meta::ObjectMeta) -> Result<Option<Deletion>, WireError> {
@@ -251,7 +258,7 @@ fn deletion_row(metadata: &meta::ObjectMeta) -> Result<Option<Deletion>, WireErr
     }))
 }
 
-fn status_of(status: core::PodStatus) -> Result<PodStatus, WireError> {
+pub(super) fn status_of(status: core::PodStatus) -> Result<PodStatus, WireError> {
     let containers = |list: Option<Vec<core::ContainerStatus>>| -> Result<Vec<ContainerStatus>, WireError> {
         list.into_iter().flatten().map(container_row).collect()
     };

@@ -95,11 +95,7 @@ fn toleration_object(toleration: &Toleration) -> Value {
     fields.set_some("key", toleration.key.as_deref());
     fields.set("operator", if toleration.value.is_some() { "Equal" } else { "Exists" });
     fields.set_some("value", toleration.value.as_deref());
-    let effect = toleration.effect.map(|effect| match effect {
-        TaintEffect::NoSchedule => "NoSchedule",
-        TaintEffect::PreferNoSchedule => "PreferNoSchedule",
-        TaintEffect::NoExecute => "NoExecute",
-    });
+    let effect = toleration.effect.map(effect_text);
     fields.set_some("effect", effect);
     fields.set_some("tolerationSeconds", toleration.toleration_seconds);
     fields.into()
@@ -163,13 +159,31 @@ fn container_row(path: &str, container: core::Container) -> Result<Container, Wi
     })
 }
 
-/// Thousandths of a quantity that the API has put into its canonical form.
-fn milli(text: &str) -> Option<u32> {
-    const SUFFIXES: [(&str, u32); 5] =
-        [("m", 1), ("k", 1_000_000), ("M", 1_000_000_000), ("G", 0), ("", 1_000)];
+/// Thousandths of a quantity: a decimal number with a suffix, rounded up as the API does.
+pub(super) fn milli(text: &str) -> Option<u32> {
+    const SUFFIXES: [(&str, u64); 6] =
+        [("m", 1), ("k", 1_000_000), ("M", 1_000_000_000), ("G", 1_000_000_000_000), ("Ki", 1_024_000), ("", 1_000)];
+    const DIGITS_MAX: usize = 9;
     let (suffix, factor) = SUFFIXES.iter().find(|(suffix, _)| text.ends_with(suffix))?;
-    let number: u32 = text.strip_suffix(suffix)?.parse().ok()?;
-    (*factor > 0).then(|| number.checked_mul(*factor)).flatten()
+    let number = text.strip_suffix(suffix)?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()) && text.len() <= DIGITS_MAX;
+    if (whole.is_empty() && fraction.is_empty()) || !is_digits(whole) || !is_digits(fraction) {
+        return None;
+    }
+    let scale = 10_u64.pow(u32::try_from(fraction.len()).unwrap_or(0));
+    let value = |digits: &str| if digits.is_empty() { Some(0) } else { digits.parse::<u64>().ok() };
+    let total = value(whole)?.checked_mul(scale)?.checked_add(value(fraction)?)?.checked_mul(*factor)?;
+    u32::try_from(total.div_ceil(scale)).ok()
+}
+
+/// The API's spelling of an effect.
+pub(super) const fn effect_text(effect: TaintEffect) -> &'static str {
+    match effect {
+        TaintEffect::NoSchedule => "NoSchedule",
+        TaintEffect::PreferNoSchedule => "PreferNoSchedule",
+        TaintEffect::NoExecute => "NoExecute",
+    }
 }
 
 fn toleration_row(path: &str, toleration: core::Toleration) -> Result<Toleration, WireError> {

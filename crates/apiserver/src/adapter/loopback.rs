@@ -107,7 +107,7 @@ impl<S: Site> Loopback<S> {
     fn answer(&mut self, letter: Letter) {
         let Letter { from, request, reply } = letter;
         let Some(caller) = self.callers.get(from.0) else { return };
-        let answer = match self.site.handle(caller, &request) {
+        let answer = match self.site.handle(caller, request) {
             Answer::Response(response) => Reply::Response(response),
             Answer::Watch(watch) => {
                 let (sender, lines) = WatchSender::new();

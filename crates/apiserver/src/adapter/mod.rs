@@ -7,6 +7,7 @@ pub mod loopback;
 mod mailbox;
 pub mod pump;
 mod runtime;
+pub mod site;
 
 pub use mailbox::{Wire, WireBody};
 

@@ -39,7 +39,7 @@ pub trait Site {
     /// Why it cannot go on.
     fn run_until(&mut self, at: Time) -> Result<bool, String>;
     /// Carries out a request at the present instant.
-    fn handle(&mut self, caller: &Caller, request: &Request<Bytes>) -> Answer;
+    fn handle(&mut self, caller: &Caller, request: Request<Bytes>) -> Answer;
     /// Watches that have something to tell since the last call.
     fn ready_watches(&mut self) -> Vec<WatchId>;
     /// The next thing that a watch has to tell.
@@ -186,6 +186,8 @@ impl<S: Site> Pump<S> {
 
     /// The same, to do something to it at the present instant.
     pub const fn site_mut(&mut self) -> &mut S {
+        // Whatever that is, watches may have something to tell.
+        self.is_restless = true;
         &mut self.site
     }
 
@@ -399,16 +401,17 @@ impl<S: Site> Pump<S> {
         if fault == Some(RequestFault::Crash(Moment::Before)) {
             return self.crash(id);
         }
+        let line = format!("{} {}", request.method(), request.uri());
+        let refused = (fault == Some(RequestFault::Conflict)).then(|| conflict(&request));
         let is_executed = fault.is_none_or(RequestFault::is_executed);
         let answer = is_executed.then(|| {
             let caller = &self.programs[id.0].program.caller;
-            self.site.handle(caller, &request)
+            self.site.handle(caller, request)
         });
         let status = match &answer {
             Some(Answer::Response(response)) => response.status().as_u16(),
             Some(Answer::Watch(_)) | None => 0,
         };
-        let line = format!("{} {}", request.method(), request.uri());
         let number = self.log.len() as u64;
         self.log.push(LoggedRequest { at: self.site.now(), program: id, number, line, status });
         if fault == Some(RequestFault::Crash(Moment::After)) {
@@ -420,11 +423,7 @@ impl<S: Site> Pump<S> {
                 self.discard(answer);
                 Reply::Broken
             }
-            (Some(RequestFault::Conflict), answer) => {
-                self.discard(answer);
-                Reply::Response(response(&conflict(&request)))
-            }
-            (fault, answer) => match (fault.and_then(RequestFault::error), answer) {
+            (fault, answer) => match (refused.or_else(|| fault.and_then(RequestFault::error)), answer) {
                 (Some(error), answer) => {
                     self.discard(answer);
                     Reply::Response(response(&error))

@@ -39,7 +39,7 @@ impl Site for Ticker {
         Ok(self.ticks != before)
     }
 
-    fn handle(&mut self, _caller: &Caller, request: &Request<Bytes>) -> Answer {
+    fn handle(&mut self, _caller: &Caller, request: Request<Bytes>) -> Answer {
         if request.uri().query().is_some_and(|query| query.contains("watch")) {
             let id = WatchId(self.told.len() as u64);
             self.told.insert(id, self.ticks);
@@ -80,7 +80,7 @@ fn program(
     life: impl Fn(kube::Client) -> super::pump::Life + 'static,
 ) -> Program {
     Program {
-        caller: Caller::default(),
+        caller: Caller::master("test", towtank_model::server::Actor::Operator),
         start: Box::new(move |wire, _| life(kube::Client::new(wire, "default"))),
         faults,
         restart_delay: Duration::from_secs(1),

@@ -1,0 +1,360 @@
+//! Which resources there are, under which paths, and how each is treated (`pkg/registry/*/storage` of each kind).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+/// How objects of a resource are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// As JSON, here.
+    Document,
+    /// As rows of the model.
+    Pod,
+    /// As rows of the model.
+    Job,
+    /// As rows of the model.
+    Node,
+    /// Not at all: an answer to a question.
+    Review,
+}
+
+/// Where `/scale` finds its numbers (`spec.versions[].subresources.scale` of a CRD).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScalePaths {
+    /// JSON pointer of the wanted number.
+    pub spec: String,
+    /// JSON pointer of the present number.
+    pub status: String,
+    /// JSON pointer of the selector, as text or as an object.
+    pub selector: Option<String>,
+}
+
+/// A column that a CRD adds to its table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrinterColumn {
+    /// Head of the column.
+    pub name: String,
+    /// `string`, `integer`, `number`, `boolean`, `date`.
+    pub kind: String,
+    /// Format, such as `int32`.
+    pub format: String,
+    /// What it says.
+    pub description: String,
+    /// 0 is always shown, above only in wide tables.
+    pub priority: i64,
+    /// Where it is found.
+    pub json_path: String,
+}
+
+/// One resource under one group and version.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "one independent fact of the resource each")]
+pub struct Resource {
+    /// API group; empty for `v1`.
+    pub group: Arc<str>,
+    /// Version.
+    pub version: Arc<str>,
+    /// Plural name, as in paths.
+    pub plural: Arc<str>,
+    /// Singular name.
+    pub singular: Arc<str>,
+    /// Kind.
+    pub kind: Arc<str>,
+    /// Kind of the list.
+    pub list_kind: Arc<str>,
+    /// Objects belong to a namespace.
+    pub is_namespaced: bool,
+    /// Short names for kubectl.
+    pub short_names: Vec<Arc<str>>,
+    /// Categories for kubectl.
+    pub categories: Vec<Arc<str>>,
+    /// How objects are kept.
+    pub class: Class,
+    /// The table in which they lie.
+    pub table: usize,
+    /// `/status` is written apart.
+    pub has_status: bool,
+    /// `metadata.generation` counts changes of what is wanted.
+    pub has_generation: bool,
+    /// A deletion answers with the object (`ReturnDeletedObject`).
+    pub returns_deleted: bool,
+    /// A PUT to a name that is not there creates (`AllowCreateOnUpdate`).
+    pub creates_on_update: bool,
+    /// `/scale`.
+    pub scale: Option<ScalePaths>,
+    /// Defined by a CustomResourceDefinition.
+    pub is_custom: bool,
+    /// Columns of its table, of a custom resource.
+    pub columns: Vec<PrinterColumn>,
+    /// Fields besides name and namespace that a field selector may name.
+    pub fields: Vec<String>,
+}
+
+impl Resource {
+    /// `GROUP/VERSION`, or the version alone.
+    pub fn api_version(&self) -> String {
+        group_version(&self.group, &self.version)
+    }
+
+    /// The name under which errors speak of it: `jobs.batch`.
+    pub fn qualified(&self) -> String {
+        if self.group.is_empty() { self.plural.to_string() } else { format!("{}.{}", self.plural, self.group) }
+    }
+}
+
+/// `GROUP/VERSION`, or the version alone.
+pub fn group_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}
+
+/// Group, version, plural, singular, kind, flags, short names.
+type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str, &'static [&'static str]);
+
+/// Flags: `n` namespaced, `s` status, `g` generation, `r` returns what it deletes, `c` creates on update, `P` `J` `N` rows,
+/// `R` review, `e` shares the table of the resource before it, `x` scale, `a` in category `all`.
+const BUILT_IN: &[Row] = &[
+    ("", "v1", "configmaps", "configmap", "ConfigMap", "n", &["cm"]),
+    ("", "v1", "events", "event", "Event", "nc", &["ev"]),
+    ("events.k8s.io", "v1", "events", "event", "Event", "nce", &["ev"]),
+    ("", "v1", "namespaces", "namespace", "Namespace", "sr", &["ns"]),
+    ("", "v1", "nodes", "node", "Node", "Ns", &["no"]),
+    ("", "v1", "pods", "pod", "Pod", "nsrPa", &["po"]),
+    ("", "v1", "secrets", "secret", "Secret", "n", &[]),
+    ("", "v1", "serviceaccounts", "serviceaccount", "ServiceAccount", "nr", &["sa"]),
+    ("", "v1", "services", "service", "Service", "nsra", &["svc"]),
+    ("apps", "v1", "deployments", "deployment", "Deployment", "nsgxa", &["deploy"]),
+    ("batch", "v1", "jobs", "job", "Job", "nsgJa", &[]),
+    ("coordination.k8s.io", "v1", "leases", "lease", "Lease", "nc", &[]),
+    ("policy", "v1", "poddisruptionbudgets", "poddisruptionbudget", "PodDisruptionBudget", "nsg", &["pdb"]),
+    ("rbac.authorization.k8s.io", "v1", "clusterroles", "clusterrole", "ClusterRole", "c", &[]),
+    ("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "clusterrolebinding", "ClusterRoleBinding", "c", &[]),
+    ("rbac.authorization.k8s.io", "v1", "roles", "role", "Role", "nc", &[]),
+    ("rbac.authorization.k8s.io", "v1", "rolebindings", "rolebinding", "RoleBinding", "nc", &[]),
+    (
+        "apiextensions.k8s.io",
+        "v1",
+        "customresourcedefinitions",
+        "customresourcedefinition",
+        "CustomResourceDefinition",
+        "sg",
+        &["crd", "crds"],
+    ),
+    ("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "selfsubjectaccessreview", "SelfSubjectAccessReview", "R", &[]),
+    ("authorization.k8s.io", "v1", "selfsubjectrulesreviews", "selfsubjectrulesreview", "SelfSubjectRulesReview", "R", &[]),
+    ("authorization.k8s.io", "v1", "subjectaccessreviews", "subjectaccessreview", "SubjectAccessReview", "R", &[]),
+    ("authorization.k8s.io", "v1", "localsubjectaccessreviews", "localsubjectaccessreview", "LocalSubjectAccessReview", "nR", &[]),
+    ("authentication.k8s.io", "v1", "selfsubjectreviews", "selfsubjectreview", "SelfSubjectReview", "R", &[]),
+];
+
+/// Field selectors of the built-in kinds (`GetAttrs` and `AddFieldLabelConversionFunc` of each).
+fn fields(group: &str, plural: &str) -> &'static [&'static str] {
+    match (group, plural) {
+        ("", "pods") => &[
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.nominatedNodeName",
+        ],
+        ("", "nodes") => &["spec.unschedulable"],
+        ("", "secrets") => &["type"],
+        ("", "namespaces") => &["status.phase"],
+        ("batch", "jobs") => &["status.successful"],
+        ("", "services") => &["spec.clusterIP", "spec.type"],
+        ("", "events") => &[
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
+        ("events.k8s.io", "events") => &[
+            "regarding.kind",
+            "regarding.namespace",
+            "regarding.name",
+            "regarding.uid",
+            "regarding.apiVersion",
+            "regarding.resourceVersion",
+            "regarding.fieldPath",
+            "reason",
+            "reportingController",
+            "type",
+        ],
+        _ => &[],
+    }
+}
+
+/// All resources, by group, version and plural.
+#[derive(Debug, Default)]
+pub struct Registry {
+    resources: BTreeMap<(Arc<str>, Arc<str>, Arc<str>), Arc<Resource>>,
+    /// Counts changes, so that what is made of all resources can be kept until there is one.
+    pub revision: u64,
+    tables: usize,
+}
+
+impl Registry {
+    /// The built-in resources.
+    pub fn built_in() -> Self {
+        let mut registry = Self::default();
+        for &(group, version, plural, singular, kind, flags, short_names) in BUILT_IN {
+            let has = |flag: char| flags.contains(flag);
+            let class = match flags {
+                _ if has('P') => Class::Pod,
+                _ if has('J') => Class::Job,
+                _ if has('N') => Class::Node,
+                _ if has('R') => Class::Review,
+                _ => Class::Document,
+            };
+            let table = if has('e') { registry.tables - 1 } else { registry.new_table() };
+            let scale = has('x').then(|| ScalePaths {
+                spec: "/spec/replicas".to_owned(),
+                status: "/status/replicas".to_owned(),
+                selector: Some("/spec/selector".to_owned()),
+            });
+            registry.insert(Resource {
+                group: group.into(),
+                version: version.into(),
+                plural: plural.into(),
+                singular: singular.into(),
+                kind: kind.into(),
+                list_kind: format!("{kind}List").into(),
+                is_namespaced: has('n'),
+                short_names: short_names.iter().map(|&name| name.into()).collect(),
+                categories: if has('a') { vec!["all".into()] } else { Vec::new() },
+                class,
+                table,
+                has_status: has('s'),
+                has_generation: has('g'),
+                returns_deleted: has('r'),
+                creates_on_update: has('c'),
+                scale,
+                is_custom: false,
+                columns: Vec::new(),
+                fields: fields(group, plural).iter().map(|&field| field.to_owned()).collect(),
+            });
+        }
+        registry
+    }
+
+    /// The number of tables.
+    pub fn tables(&self) -> usize {
+        self.tables
+    }
+
+    /// A new table's number.
+    pub fn new_table(&mut self) -> usize {
+        self.tables += 1;
+        self.tables - 1
+    }
+
+    /// Adds or replaces a resource.
+    pub fn insert(&mut self, resource: Resource) {
+        self.revision += 1;
+        let key = (Arc::clone(&resource.group), Arc::clone(&resource.version), Arc::clone(&resource.plural));
+        self.resources.insert(key, Arc::new(resource));
+    }
+
+    /// Takes away all versions of a custom resource.
+    pub fn remove(&mut self, group: &str, plural: &str) {
+        self.revision += 1;
+        self.resources.retain(|(its_group, _, its_plural), resource| {
+            !(resource.is_custom && **its_group == *group && **its_plural == *plural)
+        });
+    }
+
+    /// The resource under a path.
+    pub fn get(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
+        self.resources.get(&(group.into(), version.into(), plural.into()))
+    }
+
+    /// Any version of a resource.
+    pub fn any(&self, group: &str, plural: &str) -> Option<&Arc<Resource>> {
+        self.resources.values().find(|one| *one.group == *group && *one.plural == *plural)
+    }
+
+    /// The resource of a kind.
+    pub fn of_kind(&self, api_version: &str, kind: &str) -> Option<&Arc<Resource>> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        self.resources.values().find(|one| {
+            *one.kind == *kind && *one.group == *group && *one.version == *version && one.class != Class::Review
+        })
+    }
+
+    /// All resources.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.resources.values()
+    }
+
+    /// One resource for each table, the first under which it is served.
+    pub fn storages(&self) -> Vec<Arc<Resource>> {
+        let mut seen = std::collections::BTreeSet::new();
+        let stored = self.resources.values().filter(|one| one.class != Class::Review);
+        stored.filter(|one| seen.insert(one.table)).cloned().collect()
+    }
+}
+
+/// The Event of `events.k8s.io/v1` behind one of `v1`, and back: the same object, with other names for some fields
+/// (`k8s.io/kubernetes/pkg/apis/events/v1/conversion.go`).
+const EVENT_FIELDS: [(&str, &str); 7] = [
+    ("involvedObject", "regarding"),
+    ("message", "note"),
+    ("source", "deprecatedSource"),
+    ("firstTimestamp", "deprecatedFirstTimestamp"),
+    ("lastTimestamp", "deprecatedLastTimestamp"),
+    ("count", "deprecatedCount"),
+    ("reportingComponent", "reportingController"),
+];
+
+/// The stored form of what was sent under this resource.
+pub fn to_stored(resource: &Resource, object: &mut Value) {
+    if &*resource.group == "events.k8s.io" {
+        rename(object, "v1", |(core, events)| (events, core));
+    }
+}
+
+/// A stored object as this resource shows it.
+pub fn to_served(resource: &Resource, object: &mut Value) {
+    if &*resource.group == "events.k8s.io" {
+        rename(object, "events.k8s.io/v1", |(core, events)| (core, events));
+    } else if resource.is_custom {
+        let api_version = resource.api_version();
+        if object["apiVersion"] != *api_version {
+            object["apiVersion"] = api_version.into();
+        }
+    }
+}
+
+/// Whether objects are shown under this resource as they are stored.
+pub fn is_stored_form(resource: &Resource, object: &Value) -> bool {
+    if resource.is_custom {
+        return object.get("apiVersion").and_then(Value::as_str) == Some(&resource.api_version());
+    }
+    &*resource.group != "events.k8s.io"
+}
+
+fn rename<'a>(
+    object: &mut Value,
+    api_version: &str,
+    direction: impl Fn((&'a str, &'a str)) -> (&'a str, &'a str),
+) {
+    let Value::Object(fields) = object else { return };
+    for names in EVENT_FIELDS {
+        let (from, to) = direction(names);
+        if let Some(value) = fields.shift_remove(from) {
+            fields.insert(to.to_owned(), value);
+        }
+    }
+    fields.insert("apiVersion".to_owned(), api_version.into());
+}

@@ -1,0 +1,126 @@
+//! What names, label keys and label values may look like (`k8s.io/apimachinery/pkg/api/validate/content`).
+//!
+//! Each function gives the list of complaints, empty when the text is well formed. Hand-written checks instead of
+//! regular expressions: names are checked on every create.
+
+const LABEL: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
+const KEY: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
+const KEY_WORDS: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
+
+fn too_long(limit: usize) -> String {
+    format!("must be no more than {limit} bytes")
+}
+
+fn is_label(text: &str) -> bool {
+    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    !text.is_empty() && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+fn is_key(text: &str) -> bool {
+    let ends = |c: Option<u8>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let inner = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
+    text.bytes().all(inner) && ends(text.bytes().next()) && ends(text.bytes().last())
+}
+
+/// RFC 1123 label: names of services, namespaces, containers, ….
+pub fn dns_label(text: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    if text.len() > 63 {
+        complaints.push(too_long(63));
+    }
+    if !is_label(text) {
+        complaints.push(format!(
+            "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
+             end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '{LABEL}')"
+        ));
+    }
+    complaints
+}
+
+/// RFC 1123 subdomain: names of most objects.
+pub fn dns_subdomain(text: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    if text.len() > 253 {
+        complaints.push(too_long(253));
+    }
+    if !text.split('.').all(is_label) {
+        complaints.push(format!(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
+             start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+             '{LABEL}(\\.{LABEL})*')"
+        ));
+    }
+    complaints
+}
+
+/// A label key (a qualified name): an optional subdomain, a slash, a name of at most 63 characters.
+pub fn label_key(text: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let words = format!(
+        "{KEY_WORDS} (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{KEY}')"
+    );
+    let name = match text.split('/').collect::<Vec<_>>()[..] {
+        [name] => name,
+        [prefix, name] => {
+            if prefix.is_empty() {
+                complaints.push("prefix part must be non-empty".to_owned());
+            } else {
+                complaints
+                    .extend(dns_subdomain(prefix).into_iter().map(|text| format!("prefix part {text}")));
+            }
+            name
+        }
+        _ => {
+            let tail = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
+            return vec![format!("a valid label key {words} {tail}")];
+        }
+    };
+    if name.is_empty() {
+        complaints.push("name part must be non-empty".to_owned());
+    } else if name.len() > 63 {
+        complaints.push(format!("name part {}", too_long(63)));
+    }
+    if !is_key(name) {
+        complaints.push(format!("name part {words}"));
+    }
+    complaints
+}
+
+/// A label value: empty, or as the name part of a key.
+pub fn label_value(text: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    if text.len() > 63 {
+        complaints.push(too_long(63));
+    }
+    if !text.is_empty() && !is_key(text) {
+        complaints.push(format!(
+            "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must \
+             start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used \
+             for validation is '({KEY})?')"
+        ));
+    }
+    complaints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_and_bad_names() {
+        for good in ["a", "a.b-c", "0", "flux-sample-0"] {
+            assert!(dns_subdomain(good).is_empty(), "{good}");
+        }
+        for bad in ["", "A", "a..b", "-a", "a_b", &"a".repeat(254)] {
+            assert!(!dns_subdomain(bad).is_empty(), "{bad}");
+        }
+        for good in ["app", "app.kubernetes.io/name", "A_b.c"] {
+            assert!(label_key(good).is_empty(), "{good}");
+        }
+        for bad in ["", "/a", "a/", "a/b/c", "_a", &"a".repeat(64)] {
+            assert!(!label_key(bad).is_empty(), "{bad}");
+        }
+        assert!(label_value("").is_empty() && label_value("A.b").is_empty());
+        assert!(!label_value("-").is_empty() && !label_value("a b").is_empty());
+    }
+}

@@ -1,0 +1,307 @@
+//! What a request asks for: its path, parameters and headers (`k8s.io/apiserver/pkg/endpoints/request/requestinfo.go`).
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::Value;
+
+use crate::error::{ApiError, Result};
+
+/// Longest path with parameters that is read.
+const TARGET_BYTES_MAX: usize = 128 * 1024;
+/// Longest body that is read (`MaxRequestBodyBytes`: 3 MiB).
+pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// Parameters of a request.
+#[derive(Clone, Debug, Default)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Reads what stands behind the `?`.
+    pub fn parse(text: &str) -> Self {
+        let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decoded(name, true), decoded(value, true))
+        });
+        Self(pairs.collect())
+    }
+
+    /// The first value of a parameter; empty when it is not there.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(one, _)| one == name).map_or("", |(_, value)| value)
+    }
+
+    /// All values of a parameter.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
+        self.0.iter().filter(move |(one, _)| one == name).map(|(_, value)| &**value)
+    }
+
+    /// A parameter that is true or false.
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        match self.get(name) {
+            "" if self.0.iter().any(|(one, _)| one == name) => Some(true),
+            "" => None,
+            "0" | "f" | "F" | "false" | "False" | "FALSE" => Some(false),
+            _ => Some(true),
+        }
+    }
+}
+
+/// Undoes percent-encoding; what is no encoding stays as it is.
+pub fn decoded(text: &str, plus_is_blank: bool) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut position = 0;
+    let digit = |byte: Option<&u8>| byte.and_then(|&byte| char::from(byte).to_digit(16));
+    while let Some(&byte) = bytes.get(position) {
+        match (byte, digit(bytes.get(position + 1)), digit(bytes.get(position + 2))) {
+            (b'%', Some(high), Some(low)) => {
+                out.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
+                position += 2;
+            }
+            (b'+', ..) if plus_is_blank => out.push(b' '),
+            _ => out.push(byte),
+        }
+        position += 1;
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of RBAC")]
+pub enum Verb {
+    Get,
+    List,
+    Watch,
+    Create,
+    Update,
+    Patch,
+    Delete,
+    DeleteCollection,
+}
+
+impl Verb {
+    /// As RBAC and audit logs have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Watch => "watch",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+            Self::DeleteCollection => "deletecollection",
+        }
+    }
+}
+
+/// The object or collection that a path names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    /// Group; empty for `v1`.
+    pub group: String,
+    /// Version.
+    pub version: String,
+    /// Namespace; empty for all, or for objects of the cluster.
+    pub namespace: String,
+    /// Plural name of the resource.
+    pub plural: String,
+    /// Name; empty for a collection.
+    pub name: String,
+    /// Subresource, if any.
+    pub subresource: String,
+}
+
+/// A path, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// Something that is no object: discovery, health, schemas.
+    Other(Vec<String>),
+    /// An object or a collection.
+    Resource(Target),
+}
+
+/// Subresources of namespaces, which would otherwise be read as resources in one.
+const NAMESPACE_SUBRESOURCES: [&str; 2] = ["status", "finalize"];
+
+/// Reads a path.
+pub fn parse_path(path: &str) -> Path {
+    let segments: Vec<String> =
+        path.split('/').filter(|part| !part.is_empty()).map(|part| decoded(part, false)).collect();
+    let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let (group, version, rest) = match parts.as_slice() {
+        ["api", version, rest @ ..] if !rest.is_empty() => ("", *version, rest),
+        ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
+        _ => return Path::Other(segments),
+    };
+    let (namespace, rest) = match rest {
+        ["namespaces", namespace, sub, more @ ..]
+            if !(more.is_empty() && group.is_empty() && NAMESPACE_SUBRESOURCES.contains(sub)) =>
+        {
+            (*namespace, &rest[2..])
+        }
+        _ => ("", rest),
+    };
+    let part = |index: usize| rest.get(index).map(|part| (*part).to_owned()).unwrap_or_default();
+    if rest.len() > 3 {
+        return Path::Other(segments);
+    }
+    Path::Resource(Target {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        namespace: namespace.to_owned(),
+        plural: part(0),
+        name: part(1),
+        subresource: part(2),
+    })
+}
+
+/// A request with everything read that does not depend on what is stored.
+#[derive(Debug)]
+pub struct Parsed {
+    /// Where.
+    pub path: Path,
+    /// `GET`, `POST`, …
+    pub method: http::Method,
+    /// Parameters.
+    pub query: Query,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Bytes,
+}
+
+impl Parsed {
+    /// Reads a request, within limits.
+    pub fn read(request: http::Request<Bytes>) -> Result<Self> {
+        let (head, body) = request.into_parts();
+        let query = head.uri.query().unwrap_or_default();
+        if head.uri.path().len() + query.len() > TARGET_BYTES_MAX {
+            return Err(ApiError::bad_request("the request's path is too long"));
+        }
+        if body.len() > BODY_BYTES_MAX {
+            return Err(ApiError::too_large("limit is 3145728"));
+        }
+        Ok(Self {
+            path: parse_path(head.uri.path()),
+            method: head.method,
+            query: Query::parse(query),
+            headers: head.headers,
+            body,
+        })
+    }
+
+    /// A header's text; empty when it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The media type of the body, without parameters.
+    pub fn content_type(&self) -> &str {
+        self.header("content-type").split(';').next().unwrap_or_default().trim()
+    }
+
+    /// Who manages the fields that this request writes: as asked, or what the client calls itself
+    /// (`managerOrUserAgent`).
+    pub fn manager(&self) -> String {
+        const MANAGER_LEN_MAX: usize = 128;
+        let asked = self.query.get("fieldManager");
+        if !asked.is_empty() {
+            return asked.to_owned();
+        }
+        let agent = self.header("user-agent").split('/').next().unwrap_or_default();
+        let agent: String = agent.chars().filter(|c| !c.is_control()).take(MANAGER_LEN_MAX).collect();
+        if agent.is_empty() { "unknown".to_owned() } else { agent }
+    }
+
+    /// Only judged, not stored.
+    pub fn is_dry_run(&self) -> Result<bool> {
+        let mut wanted = false;
+        for value in self.query.all("dryRun") {
+            match value {
+                "All" => wanted = true,
+                "" => {}
+                other => {
+                    let why = format!("invalid dryRun value {other:?}: supported values: \"All\"");
+                    return Err(ApiError::bad_request(why));
+                }
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+/// How the client wants the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// Whole objects.
+    Object,
+    /// A table for people.
+    Table,
+    /// Metadata only.
+    Partial,
+}
+
+/// Reads the `Accept` header: the first form that can be given.
+pub fn view(accept: &str) -> Result<View> {
+    if accept.is_empty() {
+        return Ok(View::Object);
+    }
+    for one in accept.split(',') {
+        let mut parts = one.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default();
+        if !matches!(media, "application/json" | "application/*" | "*/*") {
+            continue;
+        }
+        let mut view = Some(View::Object);
+        for parameter in parts {
+            match parameter.split_once('=') {
+                Some(("as", "Table")) => view = Some(View::Table),
+                Some(("as", "PartialObjectMetadata" | "PartialObjectMetadataList")) => view = Some(View::Partial),
+                Some(("as", _)) => view = None,
+                _ => {}
+            }
+        }
+        if let Some(view) = view {
+            return Ok(view);
+        }
+    }
+    Err(ApiError::not_acceptable(&["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]))
+}
+
+/// Reads a body of JSON.
+pub fn json_body(body: &[u8]) -> Result<Value> {
+    serde_json::from_slice(body)
+        .map_err(|error| ApiError::bad_request(format!("couldn't parse the body of the request: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_resources_and_subresources() {
+        let target = |path: &str| match parse_path(path) {
+            Path::Resource(t) => Some([t.group, t.version, t.namespace, t.plural, t.name, t.subresource]),
+            Path::Other(_) => None,
+        };
+        let of = |parts: [&str; 6]| Some(parts.map(str::to_owned));
+        assert_eq!(target("/api/v1/namespaces/a/pods/b/status"), of(["", "v1", "a", "pods", "b", "status"]));
+        assert_eq!(target("/api/v1/namespaces/a"), of(["", "v1", "", "namespaces", "a", ""]));
+        assert_eq!(target("/api/v1/namespaces/a/finalize"), of(["", "v1", "", "namespaces", "a", "finalize"]));
+        assert_eq!(target("/apis/batch/v1/jobs"), of(["batch", "v1", "", "jobs", "", ""]));
+        assert_eq!(target("/apis/batch/v1/namespaces/n/jobs/a%2Db"), of(["batch", "v1", "n", "jobs", "a-b", ""]));
+        for other in ["/api", "/apis/batch/v1", "/version", "/", "", "//", "/api/v1/namespaces/a/pods/b/c/d"] {
+            assert_eq!(target(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_decoded_and_odd_ones_stay() {
+        let query = Query::parse("a=1%2C2&b=x+y&c&d=%zz&watch=true&a=3");
+        assert_eq!(["a", "b", "c", "d", "e"].map(|name| query.get(name)), ["1,2", "x y", "", "%zz", ""]);
+        assert_eq!(["c", "watch", "e"].map(|name| query.flag(name)), [Some(true), Some(true), None]);
+        assert_eq!(query.all("a").collect::<Vec<_>>(), ["1,2", "3"]);
+    }
+}

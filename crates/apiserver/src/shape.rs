@@ -1,0 +1,155 @@
+//! Objects between the wire and the store: decoding, unknown fields, defaults, validation, managed fields. What the fields of
+//! a kind are is the business of [`crate::schema`]; here it is chosen by resource.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::defaults;
+use crate::error::{ApiError, FieldError, Result};
+use crate::kinds::Resource;
+use crate::request::{Parsed, json_body};
+use crate::schema::{Schema, builtin};
+use crate::server::{ApiServer, Call};
+
+/// The object in the body of a request.
+pub(crate) fn decode(parsed: &Parsed) -> Result<Value> {
+    match parsed.content_type() {
+        "" | "application/json" | "application/yaml" => json_body(&parsed.body),
+        _ => Err(ApiError::unsupported_media_type(&[
+            "application/json",
+            "application/yaml",
+            "application/vnd.kubernetes.protobuf",
+        ])),
+    }
+}
+
+/// What the fields of a resource's objects are, as they are sent.
+pub(crate) fn schema(server: &ApiServer, resource: &Resource) -> Option<Arc<Schema>> {
+    if resource.is_custom {
+        return server.custom.schema(resource);
+    }
+    builtin::schema(&resource.group, &resource.version, &resource.kind).cloned()
+}
+
+/// The same of objects as they are stored.
+fn stored_schema(server: &ApiServer, resource: &Resource) -> Option<Arc<Schema>> {
+    if &*resource.group == "events.k8s.io" {
+        return builtin::schema("", "v1", "Event").cloned();
+    }
+    schema(server, resource)
+}
+
+/// Fields that nobody knows: refused, told of, or dropped in silence, as `fieldValidation` says.
+pub(crate) fn check_fields(server: &ApiServer, call: &mut Call<'_>, object: &mut Value) -> Result<()> {
+    let Some(schema) = schema(server, &call.resource) else { return Ok(()) };
+    let validation = call.parsed.query.get("fieldValidation");
+    if !matches!(validation, "" | "Ignore" | "Warn" | "Strict") {
+        let allowed = ["Ignore", "Warn", "Strict"].map(str::to_owned);
+        let wrong = FieldError::not_supported("fieldValidation", validation, &allowed);
+        return Err(ApiError::invalid("meta.k8s.io", "CreateOptions", "", &[wrong]));
+    }
+    if validation != "Ignore" {
+        let unknown = schema.unknown_fields(object);
+        if validation == "Strict" && !unknown.is_empty() {
+            let list: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
+            return Err(ApiError::bad_request(format!(
+                "{} in version {:?} cannot be handled as a {}: strict decoding error: {}",
+                call.resource.kind,
+                call.resource.version,
+                call.resource.kind,
+                list.join(", ")
+            )));
+        }
+        call.warnings.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
+    }
+    schema.prune(object);
+    Ok(())
+}
+
+/// Fills in what has a default.
+pub(crate) fn default(server: &ApiServer, resource: &Resource, object: &mut Value) {
+    if resource.is_custom {
+        if let Some(schema) = server.custom.schema(resource) {
+            schema.apply_defaults(object);
+        }
+        return;
+    }
+    defaults::apply(stored_group(resource), &resource.kind, object);
+}
+
+fn stored_group(resource: &Resource) -> &str {
+    if &*resource.group == "events.k8s.io" { "" } else { &resource.group }
+}
+
+/// Every rule of its kind that an object breaks.
+pub(crate) fn validate(
+    server: &ApiServer,
+    resource: &Resource,
+    object: &Value,
+    old: Option<&Value>,
+) -> Vec<FieldError> {
+    stored_schema(server, resource).map(|schema| schema.validate(object, old)).unwrap_or_default()
+}
+
+/// Notes whose the fields are that a write has changed.
+pub(crate) fn manage(
+    _server: &ApiServer,
+    _call: &Call<'_>,
+    _old: Option<&Value>,
+    _object: &mut Value,
+    _manager: &str,
+    _subresource: &str,
+) {
+}
+
+/// What server-side apply makes of an object, or of nothing.
+pub(crate) fn apply(
+    _server: &ApiServer,
+    _call: &Call<'_>,
+    live: Option<&Value>,
+    config: Value,
+    _manager: &str,
+    _force: bool,
+    _subresource: &str,
+) -> Result<Value> {
+    let mut object = live.cloned().unwrap_or_else(|| Value::Object(Default::default()));
+    crate::patch::merge_patch(&mut object, config)?;
+    Ok(object)
+}
+
+// ---- rows that no client has sent ----
+
+/// A pod with the defaults of its kind.
+pub(crate) fn defaulted_pod(mut object: Value) -> Value {
+    defaults::apply("", "Pod", &mut object);
+    object
+}
+
+/// A Job with the defaults of its kind.
+pub(crate) fn defaulted_job(mut object: Value) -> Value {
+    defaults::apply("batch", "Job", &mut object);
+    object
+}
+
+/// `status.qosClass` (`GetPodQOS`): of requests and limits of CPU and memory.
+pub(crate) fn qos_class(spec: &Value) -> &'static str {
+    const COUNTED: [&str; 2] = ["cpu", "memory"];
+    let (mut has_any, mut is_guaranteed) = (false, true);
+    for list in ["containers", "initContainers"] {
+        for container in spec.get(list).and_then(Value::as_array).into_iter().flatten() {
+            let resources = container.get("resources").unwrap_or(&Value::Null);
+            for resource in COUNTED {
+                let of = |kind: &str| resources.get(kind).and_then(|list| list.get(resource));
+                has_any |= of("requests").is_some() || of("limits").is_some();
+                let is_equal = of("requests").is_none_or(|wanted| Some(wanted) == of("limits"));
+                is_guaranteed &= of("limits").is_some() && is_equal;
+            }
+        }
+    }
+    match (has_any, is_guaranteed) {
+        (false, _) => "BestEffort",
+        (true, true) => "Guaranteed",
+        (true, false) => "Burstable",
+    }
+}

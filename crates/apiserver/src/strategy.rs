@@ -1,0 +1,322 @@
+//! What is particular to a kind when it is written (`pkg/registry/*/strategy.go`, and the admission plugins that are on by
+//! default).
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::error::{ApiError, FieldError, Result};
+use crate::kinds::Resource;
+use crate::server::{ApiServer, Call};
+use crate::store::{Version, text};
+use crate::write::metadata;
+
+/// Completes a new object.
+pub(crate) fn prepare_create(server: &mut ApiServer, call: &mut Call<'_>, object: &mut Value) -> Result<()> {
+    match (&*call.resource.group, &*call.resource.kind) {
+        ("", "Namespace") => {
+            object["spec"] = json!({"finalizers": ["kubernetes"]});
+            object["status"] = json!({"phase": "Active"});
+            let name = object["metadata"]["name"].clone();
+            let labels = metadata(object).entry("labels").or_insert_with(|| json!({}));
+            if let Some(labels) = labels.as_object_mut() {
+                labels.insert("kubernetes.io/metadata.name".to_owned(), name);
+            }
+        }
+        ("", "Secret") => decode_string_data(object),
+        ("", "Service") => allocate_cluster_ip(server, object),
+        ("", "Pod") => prepare_pod(call, object)?,
+        ("apiextensions.k8s.io", _) => crate::crd::prepare(object),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Completes the next version of an object.
+pub(crate) fn prepare_update(
+    server: &mut ApiServer,
+    _call: &mut Call<'_>,
+    object: &mut Value,
+    before: &Value,
+    subresource: &str,
+) -> Result<()> {
+    match (&*_call.resource.group, &*_call.resource.kind) {
+        ("", "Namespace") if subresource != "finalize" => object["spec"] = before["spec"].clone(),
+        ("", "Secret") => decode_string_data(object),
+        ("", "Service") => {
+            for field in ["clusterIP", "clusterIPs"] {
+                if object["spec"].get(field).is_none_or(|value| *value == "")
+                    && let Some(value) = before["spec"].get(field)
+                {
+                    object["spec"][field] = value.clone();
+                }
+            }
+            allocate_cluster_ip(server, object);
+        }
+        ("apiextensions.k8s.io", _) if subresource.is_empty() => crate::crd::prepare_update(object, before),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Rules that no schema tells.
+pub(crate) fn validate(resource: &Resource, object: &Value, before: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    validate_metadata(resource, object, before, &mut errors);
+    let mut immutable = |field: &str| {
+        let pointer = format!("/{}", field.replace('.', "/"));
+        if let Some(before) = before
+            && before.pointer(&pointer) != object.pointer(&pointer)
+        {
+            let value = object.pointer(&pointer).cloned().unwrap_or_default();
+            errors.push(FieldError::invalid(field, value, "field is immutable"));
+        }
+    };
+    match (&*resource.group, &*resource.kind) {
+        ("", "Secret") => immutable("type"),
+        ("apps", "Deployment") => immutable("spec.selector"),
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
+            if let Some(before) = before
+                && before["roleRef"] != object["roleRef"]
+            {
+                errors.push(FieldError::invalid("roleRef", object["roleRef"].clone(), "cannot change roleRef"));
+            }
+        }
+        _ => {}
+    }
+    match (&*resource.group, &*resource.kind) {
+        ("", "ConfigMap" | "Secret") => validate_immutable_data(object, before, &mut errors),
+        ("", "Pod") => validate_pod_update(object, before, &mut errors),
+        ("apiextensions.k8s.io", _) => errors.extend(crate::crd::validate(object, before)),
+        _ => {}
+    }
+    errors
+}
+
+fn validate_metadata(
+    resource: &Resource,
+    object: &Value,
+    before: Option<&Value>,
+    errors: &mut Vec<FieldError>,
+) {
+    // Of rows the model judges name and labels.
+    let is_row = matches!(&*resource.kind, "Pod" | "Job");
+    let name = text(object, "/metadata/name");
+    if before.is_none() && !is_row {
+        let faults = match &*resource.kind {
+            "Namespace" | "Service" => crate::names::dns_label(name),
+            "Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding" => path_segment_faults(name),
+            _ => crate::names::dns_subdomain(name),
+        };
+        errors.extend(faults.iter().map(|fault| FieldError::invalid("metadata.name", name, fault)));
+    }
+    if !is_row {
+        for (key, value) in object.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten() {
+            let value = value.as_str().unwrap_or_default();
+            let invalid = |fault: &String, text: &str| FieldError::invalid("metadata.labels", text, fault);
+            errors.extend(crate::names::label_key(key).iter().map(|fault| invalid(fault, key)));
+            errors.extend(crate::names::label_value(value).iter().map(|fault| invalid(fault, value)));
+        }
+    }
+    let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object);
+    for key in annotations.into_iter().flatten().map(|(key, _)| key) {
+        let faults = crate::names::label_key(&key.to_lowercase());
+        errors.extend(faults.iter().map(|fault| FieldError::invalid("metadata.annotations", &**key, fault)));
+    }
+    validate_owners(object, errors);
+    let Some(before) = before.filter(|_| !is_row) else { return };
+    if before.pointer("/metadata/deletionTimestamp").is_some() {
+        let list = |object: &Value| -> Vec<String> {
+            let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
+            finalizers.into_iter().flatten().filter_map(|one| one.as_str().map(str::to_owned)).collect()
+        };
+        let old = list(before);
+        let mut added: Vec<String> = list(object).into_iter().filter(|one| !old.contains(one)).collect();
+        added.sort();
+        if !added.is_empty() {
+            let added: Vec<String> = added.iter().map(|one| format!("{one:?}")).collect();
+            let why = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                added.join(", ")
+            );
+            errors.push(FieldError::forbidden("metadata.finalizers", &why));
+        }
+    }
+}
+
+/// Names of RBAC objects may hold anything that is one part of a path.
+fn path_segment_faults(name: &str) -> Vec<String> {
+    if matches!(name, "." | "..") {
+        return vec![format!("may not be '{name}'")];
+    }
+    let bad = ["/", "%"].into_iter().filter(|part| name.contains(part));
+    bad.map(|part| format!("may not contain '{part}'")).collect()
+}
+
+/// `ValidateOwnerReferences`.
+fn validate_owners(object: &Value, errors: &mut Vec<FieldError>) {
+    let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    let mut controller: Option<String> = None;
+    for (position, owner) in owners.into_iter().flatten().enumerate() {
+        let path = format!("metadata.ownerReferences[{position}]");
+        for field in ["apiVersion", "kind", "name", "uid"] {
+            if text(owner, &format!("/{field}")).is_empty() {
+                let what = if field == "apiVersion" { "version" } else { field };
+                let value = owner.get(field).cloned().unwrap_or_else(|| "".into());
+                errors.push(FieldError::invalid(&format!("{path}.{field}"), value, &format!("{what} must not be empty")));
+            }
+        }
+        if owner.get("controller") == Some(&Value::Bool(true)) {
+            let name = format!("{}/{}", text(owner, "/kind"), text(owner, "/name"));
+            match &controller {
+                Some(first) => {
+                    let why = format!(
+                        "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}"
+                    );
+                    let owners = object.pointer("/metadata/ownerReferences").cloned().unwrap_or_default();
+                    errors.push(FieldError::invalid("metadata.ownerReferences", owners, &why));
+                }
+                None => controller = Some(name),
+            }
+        }
+    }
+}
+
+fn validate_immutable_data(object: &Value, before: Option<&Value>, errors: &mut Vec<FieldError>) {
+    let Some(before) = before.filter(|before| before.get("immutable") == Some(&Value::Bool(true))) else { return };
+    const WHY: &str = "field is immutable when `immutable` is set";
+    if object.get("immutable") != Some(&Value::Bool(true)) {
+        errors.push(FieldError::forbidden("immutable", WHY));
+    }
+    for field in ["data", "binaryData"] {
+        if object.get(field) != before.get(field) {
+            errors.push(FieldError::forbidden(field, WHY));
+        }
+    }
+}
+
+/// `ValidatePodUpdate`: few fields of a pod's spec can change.
+fn validate_pod_update(object: &Value, before: Option<&Value>, errors: &mut Vec<FieldError>) {
+    let Some(before) = before else { return };
+    let (Some(old), Some(new)) = (before.get("spec"), object.get("spec")) else { return };
+    if old == new {
+        return;
+    }
+    let mut munged = new.clone();
+    for list in ["containers", "initContainers"] {
+        let olds = old.get(list).and_then(Value::as_array);
+        let news = munged.get_mut(list).and_then(Value::as_array_mut);
+        for (new, old) in news.into_iter().flatten().zip(olds.into_iter().flatten()) {
+            if let (Some(fields), Some(image)) = (new.as_object_mut(), old.get("image")) {
+                fields.insert("image".to_owned(), image.clone());
+            }
+        }
+    }
+    let Some(fields) = munged.as_object_mut() else { return };
+    let had_gates = old.get("schedulingGates").is_some();
+    let mut movable = vec!["activeDeadlineSeconds", "tolerations", "schedulingGates", "hostname"];
+    if had_gates {
+        movable.extend(["nodeSelector", "affinity"]);
+    }
+    for field in movable {
+        match old.get(field) {
+            Some(value) => fields.insert(field.to_owned(), value.clone()),
+            None => fields.shift_remove(field),
+        };
+    }
+    let list = |spec: &Value, field: &str| spec.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
+    let kept = list(new, "tolerations");
+    if list(old, "tolerations").iter().any(|toleration| !kept.contains(toleration)) {
+        errors.push(FieldError::forbidden(
+            "spec.tolerations",
+            "existing toleration can not be modified except its tolerationSeconds",
+        ));
+    }
+    let gates = list(old, "schedulingGates");
+    if list(new, "schedulingGates").iter().any(|gate| !gates.contains(gate)) {
+        errors.push(FieldError::forbidden("spec.schedulingGates", "only deletion is allowed, but found new scheduling gates"));
+    }
+    if munged != *old {
+        errors.push(FieldError::forbidden(
+            "spec",
+            "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,\
+             `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
+             `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
+        ));
+    }
+}
+
+fn prepare_pod(call: &Call<'_>, object: &mut Value) -> Result<()> {
+    let class = crate::shape::qos_class(&object["spec"]);
+    object["status"] = json!({"phase": "Pending", "qosClass": class});
+    let _ = call;
+    Ok(())
+}
+
+/// `stringData` of a Secret becomes `data`.
+fn decode_string_data(object: &mut Value) {
+    let Some(Value::Object(texts)) = object.as_object_mut().and_then(|fields| fields.shift_remove("stringData")) else {
+        return;
+    };
+    if !object["data"].is_object() {
+        object["data"] = json!({});
+    }
+    for (name, value) in texts {
+        object["data"][name] = base64(value.as_str().unwrap_or_default().as_bytes()).into();
+    }
+}
+
+/// Base 64 with padding.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let bits = chunk.iter().enumerate().fold(0_u32, |bits, (place, &byte)| bits | u32::from(byte) << (16 - 8 * place));
+        for place in 0..4 {
+            if place <= chunk.len() {
+                text.push(char::from(ALPHABET[(bits >> (18 - 6 * place)) as usize & 63]));
+            } else {
+                text.push('=');
+            }
+        }
+    }
+    text
+}
+
+/// A Service gets an address of its own, unless it is headless or only a name.
+fn allocate_cluster_ip(server: &mut ApiServer, object: &mut Value) {
+    let kind = text(object, "/spec/type").to_owned();
+    let given = text(object, "/spec/clusterIP").to_owned();
+    if kind == "ExternalName" || !object["spec"].is_object() {
+        return;
+    }
+    let address = if given.is_empty() {
+        server.created += 1;
+        format!("10.96.{}.{}", (server.created >> 8) & 0xff, server.created & 0xff)
+    } else {
+        given
+    };
+    object["spec"]["clusterIPs"] = json!([address]);
+    object["spec"]["clusterIP"] = address.into();
+}
+
+/// An object that waits for nothing any more is let go.
+pub(crate) fn is_ready_to_go(resource: &Resource, object: &Value) -> bool {
+    let is_empty = |pointer: &str| object.pointer(pointer).and_then(Value::as_array).is_none_or(Vec::is_empty);
+    object.pointer("/metadata/deletionTimestamp").is_some()
+        && is_empty("/metadata/finalizers")
+        && (&*resource.kind != "Namespace" || !resource.group.is_empty() || is_empty("/spec/finalizers"))
+}
+
+/// What follows when an object has been stored.
+pub(crate) fn created(server: &mut ApiServer, call: &mut Call<'_>, version: &Arc<Version>) -> Result<()> {
+    if &*call.resource.group == "apiextensions.k8s.io" {
+        crate::crd::established(server, call.rows, call.now, version).map_err(|why| ApiError::internal(why))?;
+    }
+    Ok(())
+}
+
+/// What follows when the next version of an object has been stored.
+pub(crate) fn updated(server: &mut ApiServer, call: &mut Call<'_>, version: &Arc<Version>) -> Result<()> {
+    created(server, call, version)
+}
