@@ -11,7 +11,7 @@ use towtank_scenario::ast::{Scenario, Stack};
 
 use crate::run::Run;
 use crate::runner::{self, Limits, Setting};
-use crate::virtual_world::{ModelWorld, ReferenceWorld, SetupError};
+use crate::virtual_world::{EmbeddedWorld, ModelWorld, ReferenceWorld, SetupError};
 use crate::world::WorldKind;
 
 /// Plays `scenario` once on the model.
@@ -22,6 +22,17 @@ use crate::world::WorldKind;
 pub fn play_model(scenario: &Scenario, stack: impl Into<Stack>, seed: u64) -> Result<Run, SetupError> {
     let stack = stack.into();
     let mut world = ModelWorld::new(scenario, stack, seed)?;
+    Ok(runner::play(scenario, &mut world, Setting { stack, seed }, Limits::default()))
+}
+
+/// Plays `scenario` once in the world `embedded`.
+///
+/// # Errors
+///
+/// It cannot be set up as the scenario wants it in this version.
+pub fn play_embedded(scenario: &Scenario, stack: impl Into<Stack>, seed: u64) -> Result<Run, SetupError> {
+    let stack = stack.into();
+    let mut world = EmbeddedWorld::new(scenario, stack, seed)?;
     Ok(runner::play(scenario, &mut world, Setting { stack, seed }, Limits::default()))
 }
 
@@ -117,7 +128,9 @@ pub fn play_tasks(
 fn play(task: &Task, drivers: &mut Drivers) -> Result<Run, SetupError> {
     match task.world {
         WorldKind::Reference => play_reference(&task.scenario, task.stack, task.seed, drivers),
-        _ => play_model(&task.scenario, task.stack, task.seed),
+        WorldKind::Embedded => play_embedded(&task.scenario, task.stack, task.seed),
+        WorldKind::Embedded => play_embedded(&task.scenario, task.stack, task.seed),
+        WorldKind::Model | WorldKind::Cluster => play_model(&task.scenario, task.stack, task.seed),
     }
 }
 

@@ -40,7 +40,7 @@ impl WorldKind {
 
     /// Whether this build can play a scenario in it.
     pub const fn is_available(self) -> bool {
-        matches!(self, Self::Model | Self::Reference)
+        matches!(self, Self::Model | Self::Embedded | Self::Reference)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Worlds on virtual time: a scenario played on a simulation, with the model's controller or a real one in it.
 
 mod action;
+mod embedded;
 mod engine;
 mod identity;
 mod template;
@@ -26,6 +27,7 @@ use towtank_scenario::ast::{Action, ClusterSpec, FluxSpec, Scenario, Stack, Work
 use towtank_scenario::observation::Observation;
 
 use crate::world::{Refusal, World, WorldError, WorldKind};
+pub use embedded::{Embedded, EmbeddedWorld};
 pub use engine::Engine;
 use identity::Identities;
 pub use upper::Upper;

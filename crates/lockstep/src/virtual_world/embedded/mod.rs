@@ -1,0 +1,254 @@
+//! The world `embedded`: the production operator, unmodified, against the in-process API server, on virtual time.
+//!
+//! The model's Job controller, nodes and kubelets work on the same rows that the API server shows; the brokers of the model run in the pods that the
+//! operator has really made, with the configuration that it has really written ([`boot`]).
+
+mod boot;
+mod user;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use towtank_apiserver::adapter::faults::FaultPlan;
+use towtank_apiserver::adapter::pump::{Clock, Latencies, Program, Pump};
+use towtank_apiserver::adapter::site::Serves;
+use towtank_apiserver::{ApiServer, Caller};
+use towtank_minicluster::brokers::{self, Brokers};
+use towtank_model::cluster::{ProcessFact, ProcessStep};
+use towtank_model::job::JobController;
+use towtank_model::objects::{Job, ObjectKey, Pod, Uid};
+use towtank_model::server::{Actor, Change, Server, Versions};
+use towtank_model::simulation::{Application, Context, Controller, Simulation};
+use towtank_model::time::Time;
+use towtank_scenario::ast::{Scenario, Stack};
+
+use self::boot::Sources;
+use super::engine::Engine;
+use super::{SetupError, VirtualWorld, configuration};
+use crate::world::{WorldError, WorldKind};
+
+/// An API server, and the brokers in the pods.
+pub struct Embedded {
+    api: ApiServer,
+    brokers: Brokers,
+    user: Caller,
+    /// The Jobs whose pods run Flux.
+    jobs: BTreeMap<Uid, Served>,
+    /// What the pods of a MiniCluster found that was wrong.
+    faults: BTreeMap<Arc<str>, String>,
+}
+
+/// A Job that a MiniCluster owns.
+struct Served {
+    key: ObjectKey,
+    minicluster: Arc<str>,
+    sources: Sources,
+    /// The version of the ConfigMap that was read last, and whether there were names of hosts.
+    read: Option<(String, bool)>,
+}
+
+/// Group, version and plural of the resource.
+const MINICLUSTERS: &str = "/apis/flux-framework.org/v1alpha2";
+
+impl Embedded {
+    fn new(api: ApiServer, settings: brokers::Settings) -> Self {
+        Self {
+            api,
+            brokers: Brokers::new(settings),
+            user: Caller::master("user", Actor::User),
+            jobs: BTreeMap::new(),
+            faults: BTreeMap::new(),
+        }
+    }
+
+    /// A Job has been made: its pods run Flux if a MiniCluster owns it.
+    fn job_created(&mut self, job: &Job, ctx: &mut Context<'_>) {
+        let path = format!("/apis/batch/v1/namespaces/{}/jobs/{}", job.key.namespace, job.key.name);
+        let Some(object) = self.read(ctx, &path) else { return };
+        let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+        let owner = owners.into_iter().flatten().find(|owner| owner["kind"] == "MiniCluster");
+        let name = owner.and_then(|owner| owner["name"].as_str()).map(Arc::<str>::from);
+        let (Some(minicluster), Some(sources)) = (name, Sources::of(&object)) else { return };
+        let served = Served { key: job.key.clone(), minicluster: Arc::clone(&minicluster), sources, read: None };
+        self.jobs.insert(job.uid, served);
+        self.look_into(job.uid, ctx);
+        self.brokers.serve(&minicluster, job.uid);
+    }
+
+    /// Reads what the pods of a Job have mounted, as it is now.
+    fn look_into(&mut self, job: Uid, ctx: &mut Context<'_>) {
+        let Some(served) = self.jobs.get(&job) else { return };
+        let in_namespace = |plural: &str, name: &str| {
+            format!("/api/v1/namespaces/{}/{plural}/{name}", served.key.namespace)
+        };
+        let config_map = in_namespace("configmaps", &served.sources.config_map);
+        let service = in_namespace("services", &served.sources.service);
+        let service = self.read(ctx, &service);
+        let config_map = self.read(ctx, &config_map);
+        let Some(served) = self.jobs.get_mut(&job) else { return };
+        let has_dns = service.is_some_and(|service| served.sources.are_found_by(&service));
+        // A pod that mounts a ConfigMap which is not there does not start.
+        let Some(config_map) = config_map else { return };
+        let version = config_map["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+        if served.read.replace((version.clone(), has_dns)) == Some((version, has_dns)) {
+            return;
+        }
+        let name = Arc::clone(&served.minicluster);
+        let runs_entrypoint = served.sources.runs_entrypoint;
+        match boot::read(&served.key.name, &config_map, runs_entrypoint, has_dns) {
+            Ok(boot) => {
+                self.faults.remove(&name);
+                self.brokers.put(&name, boot, ctx);
+            }
+            Err(fault) => drop(self.faults.insert(name, fault)),
+        }
+    }
+
+    /// The Job of a pod, if its pods run Flux.
+    fn job_of(pod: &Pod) -> Option<Uid> {
+        pod.owner.as_ref().filter(|owner| owner.is_job).map(|owner| owner.uid)
+    }
+}
+
+impl Serves for Embedded {
+    fn api(&self) -> &ApiServer {
+        &self.api
+    }
+
+    fn api_mut(&mut self) -> &mut ApiServer {
+        &mut self.api
+    }
+}
+
+impl Application for Embedded {
+    fn observe(&mut self, change: &Change, ctx: &mut Context<'_>) {
+        self.api.follow(ctx.server, ctx.now);
+        match change {
+            Change::Job(Versions { old: None, new: Some(job) }) => self.job_created(job, ctx),
+            Change::Job(Versions { old: Some(job), new: None }) => {
+                if let Some(gone) = self.jobs.remove(&job.uid) {
+                    let is_served = |served: &Served| served.minicluster == gone.minicluster;
+                    if !self.jobs.values().any(is_served) {
+                        self.brokers.remove(&gone.minicluster);
+                    }
+                }
+            }
+            _ => {}
+        }
+        self.brokers.observe(change, ctx);
+    }
+
+    fn drives(&self, pod: &Pod) -> bool {
+        self.brokers.drives(pod)
+    }
+
+    fn process(&mut self, fact: ProcessFact, ctx: &mut Context<'_>) {
+        if fact.step == ProcessStep::Started
+            && let Some(job) = ctx.server.pod(fact.pod).and_then(|pod| Self::job_of(pod))
+        {
+            self.look_into(job, ctx);
+        }
+        self.brokers.process(fact, ctx);
+    }
+
+    fn next_time(&self) -> Option<Time> {
+        self.brokers.next_time()
+    }
+
+    fn fire(&mut self, ctx: &mut Context<'_>) {
+        self.brokers.fire(ctx);
+    }
+
+    fn take_exits(&mut self) -> Vec<(Uid, i32)> {
+        self.brokers.take_exits()
+    }
+}
+
+/// The world `embedded`.
+pub type EmbeddedWorld = VirtualWorld<Pump<Simulation<JobController, Embedded>>>;
+
+impl EmbeddedWorld {
+    /// A fresh world for `scenario`: the operator has just started.
+    ///
+    /// # Errors
+    ///
+    /// As for the model.
+    pub fn new(scenario: &Scenario, stack: Stack, seed: u64) -> Result<Self, SetupError> {
+        let config = configuration(scenario, stack.kubernetes, seed)?;
+        let controller = JobController::new(config.controller.clone(), config.features, config.explains);
+        let timing = config.cluster.timing;
+        let settings = brokers::Settings {
+            flux: stack.flux.unwrap_or(scenario.cluster.flux.versions.first),
+            cores: scenario.cluster.cores_per_node,
+            timing,
+        };
+        let features = config.features;
+        let api = towtank_apiserver::Config {
+            version: stack.kubernetes,
+            seed,
+            collection_delay: Duration::ZERO,
+            ..towtank_apiserver::Config::default()
+        };
+        // The server is made over the rows of the simulation, which is made around the server.
+        let mut none = Server::new(features, false);
+        let upper = Embedded::new(ApiServer::new(api.clone(), &mut none, Time::ZERO), settings);
+        let mut simulation = Simulation::with_application(config, controller, None, upper);
+        simulation.apply_to(|upper, ctx| {
+            upper.api = ApiServer::new(api, ctx.server, ctx.now);
+            upper.install_definitions(ctx)
+        })?;
+        let latencies = Latencies { request: timing.api_call, watch: timing.watch_delivery };
+        let mut pump = Pump::new(simulation, latencies, seed)
+            .map_err(|error| SetupError::Driver(format!("no runtime for the operator: {error}")))?;
+        pump.add(operator(seed));
+        Ok(Self::around(WorldKind::Embedded, scenario, stack.kubernetes, pump))
+    }
+}
+
+/// The production operator, as its Deployment would run it.
+fn operator(seed: u64) -> Program {
+    Program {
+        caller: Caller::master("system:serviceaccount:towtank-system:towtank-operator", Actor::Operator),
+        start: Box::new(move |wire, clock| {
+            let client = kube::Client::new(wire, "default");
+            let now = Arc::new(move || timestamp(&clock));
+            let key = seed.to_le_bytes();
+            let random = Arc::new(move || std::array::from_fn(|position| key[position % key.len()]));
+            Box::pin(towtank_operator::run(client, towtank_operator::Settings::new(now, random)))
+        }),
+        faults: FaultPlan::default(),
+        restart_delay: Duration::from_secs(1),
+    }
+}
+
+/// The start of a run is 2000-01-01T00:00:00Z, as it is for objects.
+fn timestamp(clock: &Clock) -> Timestamp {
+    const START_S: i64 = 946_684_800;
+    let micros = i64::try_from(clock.now().as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_microsecond(micros.saturating_add(START_S * 1_000_000)).unwrap_or(Timestamp::MAX)
+}
+
+impl<C: Controller> Engine for Pump<Simulation<C, Embedded>> {
+    type Controller = C;
+    type Upper = Embedded;
+
+    fn simulation(&self) -> &Simulation<C, Embedded> {
+        self.site()
+    }
+
+    fn simulation_mut(&mut self) -> &mut Simulation<C, Embedded> {
+        self.site_mut()
+    }
+
+    fn next_instant(&mut self, limit: Time) -> Result<Option<Time>, WorldError> {
+        Self::next_instant(self, limit).map_err(WorldError)
+    }
+
+    /// The operator may want to look again at any time.
+    fn is_quiescent(&self) -> bool {
+        false
+    }
+}
