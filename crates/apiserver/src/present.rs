@@ -17,20 +17,20 @@ use crate::table;
 
 /// Which objects are wanted.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub(crate) struct Filter {
     /// Keys begin with it: `NAMESPACE/`, or empty.
-    pub prefix: String,
+    pub(crate) prefix: String,
     /// Labels.
-    pub labels: LabelSelector,
+    pub(crate) labels: LabelSelector,
     /// Fields.
-    pub fields: FieldSelector,
+    pub(crate) fields: FieldSelector,
     /// What a table's rows carry of the object.
-    pub include: Include,
+    pub(crate) include: Include,
 }
 
 /// `includeObject` of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Include {
+pub(crate) enum Include {
     /// The metadata.
     #[default]
     Metadata,
@@ -42,17 +42,17 @@ pub enum Include {
 
 impl Filter {
     /// The namespace fits.
-    pub fn is_in_scope(&self, version: &Version) -> bool {
+    pub(crate) fn is_in_scope(&self, version: &Version) -> bool {
         version.key.starts_with(&self.prefix)
     }
 
     /// Neither selector selects.
-    pub fn selects_everything(&self) -> bool {
+    pub(crate) fn selects_everything(&self) -> bool {
         self.labels.is_everything() && self.fields.is_everything()
     }
 
     /// Both selectors select the object.
-    pub fn selects(&self, version: &Version) -> bool {
+    pub(crate) fn selects(&self, version: &Version) -> bool {
         (self.labels.is_everything() || labels_match(&self.labels, version))
             && (self.fields.is_everything() || self.fields.matches_by(|field| field_of(version, field)))
     }
@@ -125,7 +125,7 @@ pub(crate) fn is_plain(resource: &Resource) -> bool {
 }
 
 /// One object, in the form asked for.
-pub fn object(resource: &Resource, version: &Version, view: View) -> Bytes {
+pub(crate) fn object(resource: &Resource, version: &Version, view: View) -> Bytes {
     match view {
         View::Object | View::Table if is_plain(resource) => version.json().clone(),
         View::Object | View::Table => {
@@ -143,7 +143,7 @@ pub fn object(resource: &Resource, version: &Version, view: View) -> Bytes {
 }
 
 /// A value that was worked out, in the form asked for.
-pub fn value(resource: &Resource, object: Value, view: View) -> Bytes {
+pub(crate) fn value(resource: &Resource, object: Value, view: View) -> Bytes {
     match view {
         View::Partial => to_bytes(&partial(&object)),
         _ => {
@@ -155,7 +155,7 @@ pub fn value(resource: &Resource, object: Value, view: View) -> Bytes {
 }
 
 /// `PartialObjectMetadata`.
-pub fn partial(object: &Value) -> Value {
+pub(crate) fn partial(object: &Value) -> Value {
     json!({
         "kind": "PartialObjectMetadata",
         "apiVersion": "meta.k8s.io/v1",
