@@ -343,19 +343,14 @@ fn keep_system_fields(resource: &Resource, before: &Value, object: &mut Value, s
         }
     }
     fields.shift_remove("selfLink");
+    // Whether they were sent is the business of those who keep account of them.
     match managed {
-        Some(managed) if managed.as_array().is_some_and(|list| !list.is_empty()) => {
+        Some(managed) => {
             fields.insert("managedFields".to_owned(), managed);
         }
-        // A client that sends none leaves them as they are; one empty entry clears them.
-        _ => match old.and_then(|old| old.get("managedFields")) {
-            Some(managed) => {
-                fields.insert("managedFields".to_owned(), managed.clone());
-            }
-            None => {
-                fields.shift_remove("managedFields");
-            }
-        },
+        None => {
+            fields.shift_remove("managedFields");
+        }
     }
 }
 

@@ -81,3 +81,25 @@ fn pods_and_nodes_are_rows() {
     cluster.delete_with(&path, json!({"gracePeriodSeconds": 0})).ok();
     assert_eq!(cluster.get(&path).code, 404);
 }
+
+#[test]
+fn applying_notes_owners_and_meets_conflicts() {
+    let mut cluster = Cluster::new();
+    let path = format!("{JOBS}/j");
+    let made = cluster.apply(&path, "operator", job("j", 2));
+    assert_eq!(made.code, 201, "{}", made.body);
+    assert_eq!(made.at("/metadata/managedFields/0/operation"), "Apply");
+    assert_eq!(cluster.rows.jobs().next().expect("the row").spec.completions, Some(2));
+    let again = cluster.apply(&path, "operator", job("j", 2)).ok();
+    assert_eq!(again["metadata"]["resourceVersion"], made.body["metadata"]["resourceVersion"], "{again}");
+    let grown = cluster.apply(&path, "operator", job("j", 3)).ok();
+    assert_eq!(grown["spec"]["completions"], 3);
+    let other = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"completions": 4, "parallelism": 4}});
+    let refused = cluster.apply(&path, "other", other.clone());
+    refused.refused(409, "Conflict");
+    cluster.apply(&format!("{path}?force=true"), "other", other).ok();
+    let map = format!("{CONFIG_MAPS}/m");
+    cluster.apply(&map, "a", config_map("m", json!({"x": "1", "y": "2"}))).ok();
+    let less = cluster.apply(&map, "a", config_map("m", json!({"x": "1"}))).ok();
+    assert_eq!(less["data"], json!({"x": "1"}));
+}
