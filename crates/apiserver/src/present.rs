@@ -7,7 +7,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use towtank_model::objects::{COMPLETION_INDEX, CONTROLLER_UID_LABEL, LEGACY_CONTROLLER_UID_LABEL, Labels};
 use towtank_model::time::Time;
+use towtank_model::version::KubernetesVersion;
 use towtank_wire as wire;
+use towtank_wire::printers::PrinterFeatures;
 
 use crate::kinds::{self, Resource};
 use crate::request::View;
@@ -16,7 +18,7 @@ use crate::store::{Content, Version, to_bytes};
 use crate::table;
 
 /// Which objects are wanted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Filter {
     /// Keys begin with it: `NAMESPACE/`, or empty.
     pub(crate) prefix: String,
@@ -26,6 +28,8 @@ pub(crate) struct Filter {
     pub(crate) fields: FieldSelector,
     /// What a table's rows carry of the object.
     pub(crate) include: Include,
+    /// How tables are printed.
+    pub(crate) printers: PrinterFeatures,
 }
 
 /// `includeObject` of a table.
@@ -41,6 +45,17 @@ pub(crate) enum Include {
 }
 
 impl Filter {
+    /// Everything, printed as this version does.
+    pub(crate) fn everything(version: KubernetesVersion) -> Self {
+        Self {
+            prefix: String::new(),
+            labels: LabelSelector::default(),
+            fields: FieldSelector::default(),
+            include: Include::default(),
+            printers: PrinterFeatures::of(version),
+        }
+    }
+
     /// The namespace fits.
     pub(crate) fn is_in_scope(&self, version: &Version) -> bool {
         version.key.starts_with(&self.prefix)
@@ -171,7 +186,7 @@ pub(crate) fn table_of_one(
     now: Time,
     with_columns: bool,
 ) -> Bytes {
-    let mut table = table::of(resource, std::slice::from_ref(version), filter.include, now);
+    let mut table = table::of(resource, std::slice::from_ref(version), filter, now);
     table["metadata"] = json!({"resourceVersion": version.rv.to_string()});
     if !with_columns {
         table["columnDefinitions"] = Value::Null;

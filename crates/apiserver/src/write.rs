@@ -407,7 +407,8 @@ pub(crate) fn reply(call: &Call<'_>, code: u16, written: Written) -> Reply {
     let body = match written {
         Written::Version(version) if call.view == crate::request::View::Table => {
             let versions = [version];
-            let mut table = crate::table::of(&call.resource, &versions, present::Include::Metadata, call.now);
+            let filter = present::Filter::everything(call.rows.features().version);
+            let mut table = crate::table::of(&call.resource, &versions, &filter, call.now);
             table["metadata"] = json!({"resourceVersion": versions[0].rv.to_string()});
             crate::store::to_bytes(&table)
         }
