@@ -9,6 +9,7 @@ use crate::defaults;
 use crate::error::{ApiError, FieldError, Result};
 use crate::kinds::{Resource, group_version};
 use crate::managed_fields::{self, Writer};
+use crate::protobuf;
 use crate::request::{Parsed, json_body};
 use crate::schema::{Schema, builtin};
 use crate::server::{ApiServer, Call};
@@ -17,6 +18,7 @@ use crate::server::{ApiServer, Call};
 pub(crate) fn decode(parsed: &Parsed) -> Result<Value> {
     match parsed.content_type() {
         "" | "application/json" | "application/yaml" => json_body(&parsed.body),
+        protobuf::MEDIA_TYPE => protobuf::decode(&parsed.body),
         _ => Err(ApiError::unsupported_media_type(&[
             "application/json",
             "application/yaml",
