@@ -11,7 +11,7 @@ use crate::server::{ApiServer, Call, Caller, Reply};
 use crate::store::{Version, text};
 
 /// The group whose members may do anything.
-pub const MASTERS: &str = "system:masters";
+pub(crate) const MASTERS: &str = "system:masters";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// What somebody wants to do.

@@ -22,6 +22,19 @@ pub(crate) struct Cache {
 /// Documents that are remembered.
 const DOCUMENTS_MAX: usize = 1_000;
 
+/// A document that was made since resources changed last.
+pub(crate) fn cached(server: &mut ApiServer, name: &str) -> Option<bytes::Bytes> {
+    if server.discovery.revision != server.registry.revision || server.discovery.documents.len() > DOCUMENTS_MAX {
+        server.discovery = Cache { revision: server.registry.revision, documents: BTreeMap::new() };
+    }
+    server.discovery.documents.get(name).cloned()
+}
+
+/// Keeps a document until resources change.
+pub(crate) fn keep(server: &mut ApiServer, name: &str, document: bytes::Bytes) {
+    server.discovery.documents.insert(name.to_owned(), document);
+}
+
 /// Answers a path that is no object.
 pub(crate) fn answer(
     server: &mut ApiServer,
@@ -34,7 +47,7 @@ pub(crate) fn answer(
     }
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let is_aggregated = parsed.header("accept").split(',').find_map(|one| {
-        if one.contains("as=APIGroupDiscoveryList") && one.contains("v=v2;") | one.trim_end().ends_with("v=v2") {
+        if one.contains("as=APIGroupDiscoveryList") && one.split(';').any(|part| part.trim() == "v=v2") {
             return Some(true);
         }
         (one.trim() == "application/json").then_some(false)
@@ -86,7 +99,7 @@ fn version(server: &ApiServer) -> Value {
 }
 
 /// Groups with their versions, the core group first.
-fn groups(server: &ApiServer) -> Vec<(String, Vec<String>)> {
+pub(crate) fn groups(server: &ApiServer) -> Vec<(String, Vec<String>)> {
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for resource in server.registry.iter() {
         let versions = groups.entry(resource.group.to_string()).or_default();
@@ -122,7 +135,7 @@ fn group_document((group, versions): &(String, Vec<String>)) -> Value {
 }
 
 /// Subresources of a resource: name, kind and verbs.
-fn subresources(resource: &Resource) -> Vec<(&'static str, Value, &'static [&'static str])> {
+pub(crate) fn subresources(resource: &Resource) -> Vec<(&'static str, Value, &'static [&'static str])> {
     const PARTS: &[&str] = &["get", "patch", "update"];
     let own = json!({"group": &*resource.group, "version": &*resource.version, "kind": &*resource.kind});
     let of = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
@@ -195,12 +208,9 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 
 /// All groups with all resources in one document (KEP-3352).
 fn aggregated(server: &mut ApiServer, is_core: bool) -> Outcome {
-    if server.discovery.revision != server.registry.revision || server.discovery.documents.len() > DOCUMENTS_MAX {
-        server.discovery = Cache { revision: server.registry.revision, documents: BTreeMap::new() };
-    }
     let name = if is_core { "api" } else { "apis" };
-    if let Some(document) = server.discovery.documents.get(name) {
-        return Outcome::Typed(document.clone(), AGGREGATED.to_owned());
+    if let Some(document) = cached(server, name) {
+        return Outcome::Typed(document, AGGREGATED.to_owned());
     }
     let groups: Vec<Value> = groups(server)
         .iter()
@@ -225,7 +235,7 @@ fn aggregated(server: &mut ApiServer, is_core: bool) -> Outcome {
         "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": groups,
     });
     let document = to_bytes(&document);
-    server.discovery.documents.insert(name.to_owned(), document.clone());
+    keep(server, name, document.clone());
     Outcome::Typed(document, AGGREGATED.to_owned())
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// How objects of a resource are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
+pub(crate) enum Class {
     /// As JSON, here.
     Document,
     /// As rows of the model.
@@ -22,90 +22,90 @@ pub enum Class {
 
 /// Where `/scale` finds its numbers (`spec.versions[].subresources.scale` of a CRD).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScalePaths {
+pub(crate) struct ScalePaths {
     /// JSON pointer of the wanted number.
-    pub spec: String,
+    pub(crate) spec: String,
     /// JSON pointer of the present number.
-    pub status: String,
+    pub(crate) status: String,
     /// JSON pointer of the selector, as text or as an object.
-    pub selector: Option<String>,
+    pub(crate) selector: Option<String>,
 }
 
 /// A column that a CRD adds to its table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PrinterColumn {
+pub(crate) struct PrinterColumn {
     /// Head of the column.
-    pub name: String,
+    pub(crate) name: String,
     /// `string`, `integer`, `number`, `boolean`, `date`.
-    pub kind: String,
+    pub(crate) kind: String,
     /// Format, such as `int32`.
-    pub format: String,
+    pub(crate) format: String,
     /// What it says.
-    pub description: String,
+    pub(crate) description: String,
     /// 0 is always shown, above only in wide tables.
-    pub priority: i64,
+    pub(crate) priority: i64,
     /// Where it is found.
-    pub json_path: String,
+    pub(crate) json_path: String,
 }
 
 /// One resource under one group and version.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "one independent fact of the resource each")]
-pub struct Resource {
+pub(crate) struct Resource {
     /// API group; empty for `v1`.
-    pub group: Arc<str>,
+    pub(crate) group: Arc<str>,
     /// Version.
-    pub version: Arc<str>,
+    pub(crate) version: Arc<str>,
     /// Plural name, as in paths.
-    pub plural: Arc<str>,
+    pub(crate) plural: Arc<str>,
     /// Singular name.
-    pub singular: Arc<str>,
+    pub(crate) singular: Arc<str>,
     /// Kind.
-    pub kind: Arc<str>,
+    pub(crate) kind: Arc<str>,
     /// Kind of the list.
-    pub list_kind: Arc<str>,
+    pub(crate) list_kind: Arc<str>,
     /// Objects belong to a namespace.
-    pub is_namespaced: bool,
+    pub(crate) is_namespaced: bool,
     /// Short names for kubectl.
-    pub short_names: Vec<Arc<str>>,
+    pub(crate) short_names: Vec<Arc<str>>,
     /// Categories for kubectl.
-    pub categories: Vec<Arc<str>>,
+    pub(crate) categories: Vec<Arc<str>>,
     /// How objects are kept.
-    pub class: Class,
+    pub(crate) class: Class,
     /// The table in which they lie.
-    pub table: usize,
+    pub(crate) table: usize,
     /// `/status` is written apart.
-    pub has_status: bool,
+    pub(crate) has_status: bool,
     /// `metadata.generation` counts changes of what is wanted.
-    pub has_generation: bool,
+    pub(crate) has_generation: bool,
     /// A deletion answers with the object (`ReturnDeletedObject`).
-    pub returns_deleted: bool,
+    pub(crate) returns_deleted: bool,
     /// A PUT to a name that is not there creates (`AllowCreateOnUpdate`).
-    pub creates_on_update: bool,
+    pub(crate) creates_on_update: bool,
     /// `/scale`.
-    pub scale: Option<ScalePaths>,
+    pub(crate) scale: Option<ScalePaths>,
     /// Defined by a CustomResourceDefinition.
-    pub is_custom: bool,
+    pub(crate) is_custom: bool,
     /// Columns of its table, of a custom resource.
-    pub columns: Vec<PrinterColumn>,
+    pub(crate) columns: Vec<PrinterColumn>,
     /// Fields besides name and namespace that a field selector may name.
-    pub fields: Vec<String>,
+    pub(crate) fields: Vec<String>,
 }
 
 impl Resource {
     /// `GROUP/VERSION`, or the version alone.
-    pub fn api_version(&self) -> String {
+    pub(crate) fn api_version(&self) -> String {
         group_version(&self.group, &self.version)
     }
 
     /// The name under which errors speak of it: `jobs.batch`.
-    pub fn qualified(&self) -> String {
+    pub(crate) fn qualified(&self) -> String {
         if self.group.is_empty() { self.plural.to_string() } else { format!("{}.{}", self.plural, self.group) }
     }
 }
 
 /// `GROUP/VERSION`, or the version alone.
-pub fn group_version(group: &str, version: &str) -> String {
+pub(crate) fn group_version(group: &str, version: &str) -> String {
     if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
 }
 
@@ -197,16 +197,16 @@ fn fields(group: &str, plural: &str) -> &'static [&'static str] {
 
 /// All resources, by group, version and plural.
 #[derive(Debug, Default)]
-pub struct Registry {
+pub(crate) struct Registry {
     resources: BTreeMap<(Arc<str>, Arc<str>, Arc<str>), Arc<Resource>>,
     /// Counts changes, so that what is made of all resources can be kept until there is one.
-    pub revision: u64,
+    pub(crate) revision: u64,
     tables: usize,
 }
 
 impl Registry {
     /// The built-in resources.
-    pub fn built_in() -> Self {
+    pub(crate) fn built_in() -> Self {
         let mut registry = Self::default();
         for &(group, version, plural, singular, kind, flags, short_names) in BUILT_IN {
             let has = |flag: char| flags.contains(flag);
@@ -249,25 +249,25 @@ impl Registry {
     }
 
     /// The number of tables.
-    pub fn tables(&self) -> usize {
+    pub(crate) fn tables(&self) -> usize {
         self.tables
     }
 
     /// A new table's number.
-    pub fn new_table(&mut self) -> usize {
+    pub(crate) fn new_table(&mut self) -> usize {
         self.tables += 1;
         self.tables - 1
     }
 
     /// Adds or replaces a resource.
-    pub fn insert(&mut self, resource: Resource) {
+    pub(crate) fn insert(&mut self, resource: Resource) {
         self.revision += 1;
         let key = (Arc::clone(&resource.group), Arc::clone(&resource.version), Arc::clone(&resource.plural));
         self.resources.insert(key, Arc::new(resource));
     }
 
     /// Takes away all versions of a custom resource.
-    pub fn remove(&mut self, group: &str, plural: &str) {
+    pub(crate) fn remove(&mut self, group: &str, plural: &str) {
         self.revision += 1;
         self.resources.retain(|(its_group, _, its_plural), resource| {
             !(resource.is_custom && **its_group == *group && **its_plural == *plural)
@@ -275,17 +275,17 @@ impl Registry {
     }
 
     /// The resource under a path.
-    pub fn get(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
+    pub(crate) fn get(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
         self.resources.get(&(group.into(), version.into(), plural.into()))
     }
 
     /// Any version of a resource.
-    pub fn any(&self, group: &str, plural: &str) -> Option<&Arc<Resource>> {
+    pub(crate) fn any(&self, group: &str, plural: &str) -> Option<&Arc<Resource>> {
         self.resources.values().find(|one| *one.group == *group && *one.plural == *plural)
     }
 
     /// The resource of a kind.
-    pub fn of_kind(&self, api_version: &str, kind: &str) -> Option<&Arc<Resource>> {
+    pub(crate) fn of_kind(&self, api_version: &str, kind: &str) -> Option<&Arc<Resource>> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         self.resources.values().find(|one| {
             *one.kind == *kind && *one.group == *group && *one.version == *version && one.class != Class::Review
@@ -293,12 +293,12 @@ impl Registry {
     }
 
     /// All resources.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
         self.resources.values()
     }
 
     /// One resource for each table, the first under which it is served.
-    pub fn storages(&self) -> Vec<Arc<Resource>> {
+    pub(crate) fn storages(&self) -> Vec<Arc<Resource>> {
         let mut seen = std::collections::BTreeSet::new();
         let stored = self.resources.values().filter(|one| one.class != Class::Review);
         stored.filter(|one| seen.insert(one.table)).cloned().collect()
@@ -318,14 +318,14 @@ const EVENT_FIELDS: [(&str, &str); 7] = [
 ];
 
 /// The stored form of what was sent under this resource.
-pub fn to_stored(resource: &Resource, object: &mut Value) {
+pub(crate) fn to_stored(resource: &Resource, object: &mut Value) {
     if &*resource.group == "events.k8s.io" {
         rename(object, "v1", |(core, events)| (events, core));
     }
 }
 
 /// A stored object as this resource shows it.
-pub fn to_served(resource: &Resource, object: &mut Value) {
+pub(crate) fn to_served(resource: &Resource, object: &mut Value) {
     if &*resource.group == "events.k8s.io" {
         rename(object, "events.k8s.io/v1", |(core, events)| (core, events));
     } else if resource.is_custom {
@@ -337,7 +337,7 @@ pub fn to_served(resource: &Resource, object: &mut Value) {
 }
 
 /// Whether objects are shown under this resource as they are stored.
-pub fn is_stored_form(resource: &Resource, object: &Value) -> bool {
+pub(crate) fn is_stored_form(resource: &Resource, object: &Value) -> bool {
     if resource.is_custom {
         return object.get("apiVersion").and_then(Value::as_str) == Some(&resource.api_version());
     }

@@ -15,12 +15,17 @@
 //! The pure parts know nothing of a store. They take and give `serde_json::Value`:
 //!
 //! * [`error`]: a refused request, worded as a real API server words it;
+//! * [`openapi`]: the documents that `kubectl explain` reads;
+//! * [`metadata`]: what every object's metadata must look like;
 //! * [`names`]: what names and labels may look like;
 //! * [`defaults`]: what is filled in for built-in kinds;
+//! * [`fields`], [`managed_fields`] and [`apply`]: who owns which field, and server-side apply;
+//! * [`protobuf`]: bodies that `kubectl` sends in binary form;
 //! * [`selector`]: label and field selectors;
 //! * [`patch`]: JSON patch, merge patch and strategic merge patch;
 //! * [`schema`]: what the fields of a kind are: pruning, defaults and validation;
 
+pub mod apply;
 pub mod adapter;
 mod auth;
 mod crd;
@@ -28,13 +33,18 @@ pub mod defaults;
 mod delete;
 mod discovery;
 pub mod error;
+pub mod fields;
 mod kinds;
 mod lifecycle;
+pub mod managed_fields;
+pub mod metadata;
 pub mod names;
+pub mod openapi;
 mod overlay;
 pub mod patch;
 mod patching;
 mod present;
+pub mod protobuf;
 mod read;
 mod request;
 mod rows;
@@ -47,6 +57,7 @@ mod store;
 mod strategy;
 mod subresources;
 mod table;
+mod typed;
 mod watch;
 mod write;
 mod write_rows;

@@ -76,7 +76,7 @@ fn assembled(api_version: &str, kind: &str, metadata: Map<String, Value>, spec: 
 // ---- pods ----
 
 /// A pod as the API shows it.
-pub fn pod(row: &Pod, base: &Value, node: Option<&str>, rv: u64) -> Value {
+pub(crate) fn pod(row: &Pod, base: &Value, node: Option<&str>, rv: u64) -> Value {
     let mut metadata = fields_of(base.get("metadata"));
     let identity = Identity {
         namespace: &row.key.namespace,
@@ -247,7 +247,7 @@ const JOB_FIELDS: [&str; 14] = [
 ];
 
 /// A Job as the API shows it.
-pub fn job(row: &Job, base: &Value, rv: u64) -> Value {
+pub(crate) fn job(row: &Job, base: &Value, rv: u64) -> Value {
     let mut metadata = fields_of(base.get("metadata"));
     let identity = Identity {
         namespace: &row.key.namespace,
@@ -296,7 +296,7 @@ fn job_spec(row: &JobSpec, base: Option<&Value>) -> Value {
 }
 
 /// A template that says of what the row holds what the row says; the rest stays. For rows that were written without JSON.
-pub fn rebased_template(base: &Value, row: &PodTemplate) -> Value {
+pub(crate) fn rebased_template(base: &Value, row: &PodTemplate) -> Value {
     let mut template = if base.is_object() { base.clone() } else { json!({}) };
     let mut held = wire::pod_template_object(row);
     let mut metadata = fields_of(template.get("metadata"));
@@ -309,7 +309,7 @@ pub fn rebased_template(base: &Value, row: &PodTemplate) -> Value {
 }
 
 /// A pod's spec that says of what the row holds what the row says; containers are known by their names.
-pub fn rebased_spec(base: Option<&Value>, row: &PodSpec) -> Value {
+pub(crate) fn rebased_spec(base: Option<&Value>, row: &PodSpec) -> Value {
     let mut spec = fields_of(base);
     let Value::Object(held) = wire::pod_spec_object(row) else { return spec.into() };
     for list in ["initContainers", "nodeSelector", "tolerations", "schedulingGates"] {
@@ -349,7 +349,7 @@ fn keep_container(container: &mut Value, before: Option<&Value>) {
 // ---- nodes ----
 
 /// A node as the API shows it.
-pub fn node(row: &Node, base: &Value, rv: u64) -> Value {
+pub(crate) fn node(row: &Node, base: &Value, rv: u64) -> Value {
     let mut metadata = fields_of(base.get("metadata"));
     let uid = Kind::Node.uid_text(Uid(row.id.0));
     Identity { namespace: "", name: &row.name, uid, rv, created: None }.write(&mut metadata);

@@ -94,7 +94,7 @@ impl ApiServer {
             let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
             return Err(ApiError::conflict(&call.resource.group, &call.resource.plural, &call.target.name, &why));
         }
-        let mut object = shape::apply(self, call, live.as_ref(), config, &manager, force, subresource)?;
+        let mut object = shape::apply(self, call, live.as_ref(), &config, &manager, force, subresource)?;
         kinds::to_stored(&call.resource, &mut object);
         match old {
             Some(old) => {

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use towtank_model::objects::{COMPLETION_INDEX, CONTROLLER_UID_LABEL, LEGACY_CONTROLLER_UID_LABEL, Labels};
 use towtank_model::time::Time;
+use towtank_model::version::KubernetesVersion;
 use towtank_wire as wire;
+use towtank_wire::printers::PrinterFeatures;
 
 use crate::kinds::{self, Resource};
 use crate::request::View;
@@ -16,21 +18,23 @@ use crate::store::{Content, Version, to_bytes};
 use crate::table;
 
 /// Which objects are wanted.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
+#[derive(Clone, Debug)]
+pub(crate) struct Filter {
     /// Keys begin with it: `NAMESPACE/`, or empty.
-    pub prefix: String,
+    pub(crate) prefix: String,
     /// Labels.
-    pub labels: LabelSelector,
+    pub(crate) labels: LabelSelector,
     /// Fields.
-    pub fields: FieldSelector,
+    pub(crate) fields: FieldSelector,
     /// What a table's rows carry of the object.
-    pub include: Include,
+    pub(crate) include: Include,
+    /// How tables are printed.
+    pub(crate) printers: PrinterFeatures,
 }
 
 /// `includeObject` of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Include {
+pub(crate) enum Include {
     /// The metadata.
     #[default]
     Metadata,
@@ -41,18 +45,29 @@ pub enum Include {
 }
 
 impl Filter {
+    /// Everything, printed as this version does.
+    pub(crate) fn everything(version: KubernetesVersion) -> Self {
+        Self {
+            prefix: String::new(),
+            labels: LabelSelector::default(),
+            fields: FieldSelector::default(),
+            include: Include::default(),
+            printers: PrinterFeatures::of(version),
+        }
+    }
+
     /// The namespace fits.
-    pub fn is_in_scope(&self, version: &Version) -> bool {
+    pub(crate) fn is_in_scope(&self, version: &Version) -> bool {
         version.key.starts_with(&self.prefix)
     }
 
     /// Neither selector selects.
-    pub fn selects_everything(&self) -> bool {
+    pub(crate) fn selects_everything(&self) -> bool {
         self.labels.is_everything() && self.fields.is_everything()
     }
 
     /// Both selectors select the object.
-    pub fn selects(&self, version: &Version) -> bool {
+    pub(crate) fn selects(&self, version: &Version) -> bool {
         (self.labels.is_everything() || labels_match(&self.labels, version))
             && (self.fields.is_everything() || self.fields.matches_by(|field| field_of(version, field)))
     }
@@ -125,7 +140,7 @@ pub(crate) fn is_plain(resource: &Resource) -> bool {
 }
 
 /// One object, in the form asked for.
-pub fn object(resource: &Resource, version: &Version, view: View) -> Bytes {
+pub(crate) fn object(resource: &Resource, version: &Version, view: View) -> Bytes {
     match view {
         View::Object | View::Table if is_plain(resource) => version.json().clone(),
         View::Object | View::Table => {
@@ -143,7 +158,7 @@ pub fn object(resource: &Resource, version: &Version, view: View) -> Bytes {
 }
 
 /// A value that was worked out, in the form asked for.
-pub fn value(resource: &Resource, object: Value, view: View) -> Bytes {
+pub(crate) fn value(resource: &Resource, object: Value, view: View) -> Bytes {
     match view {
         View::Partial => to_bytes(&partial(&object)),
         _ => {
@@ -155,7 +170,7 @@ pub fn value(resource: &Resource, object: Value, view: View) -> Bytes {
 }
 
 /// `PartialObjectMetadata`.
-pub fn partial(object: &Value) -> Value {
+pub(crate) fn partial(object: &Value) -> Value {
     json!({
         "kind": "PartialObjectMetadata",
         "apiVersion": "meta.k8s.io/v1",
@@ -171,7 +186,7 @@ pub(crate) fn table_of_one(
     now: Time,
     with_columns: bool,
 ) -> Bytes {
-    let mut table = table::of(resource, std::slice::from_ref(version), filter.include, now);
+    let mut table = table::of(resource, std::slice::from_ref(version), filter, now);
     table["metadata"] = json!({"resourceVersion": version.rv.to_string()});
     if !with_columns {
         table["columnDefinitions"] = Value::Null;

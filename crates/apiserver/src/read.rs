@@ -36,7 +36,7 @@ impl ApiServer {
             View::Table => {
                 let filter = self.filter(call)?;
                 let mut table =
-                    table::of(&call.resource, std::slice::from_ref(version), filter.include, call.now);
+                    table::of(&call.resource, std::slice::from_ref(version), &filter, call.now);
                 table["metadata"] = json!({"resourceVersion": version.rv.to_string()});
                 crate::store::to_bytes(&table)
             }
@@ -60,7 +60,7 @@ impl ApiServer {
             "None" => Include::None,
             other => return Err(ApiError::bad_request(format!("unrecognized includeObject value: {other:?}"))),
         };
-        Ok(Filter { prefix: call.prefix(), labels, fields, include })
+        Ok(Filter { prefix: call.prefix(), labels, fields, include, ..Filter::everything(self.config.version) })
     }
 
     pub(crate) fn list(&self, call: &Call<'_>) -> Result<Reply> {
@@ -121,7 +121,7 @@ impl ApiServer {
     fn list_reply(&self, call: &Call<'_>, filter: &Filter, wanted: &[Arc<Version>], metadata: Value) -> Reply {
         let resource = &call.resource;
         if call.view == View::Table {
-            let mut table = table::of(resource, wanted, filter.include, call.now);
+            let mut table = table::of(resource, wanted, filter, call.now);
             table["metadata"] = metadata;
             return Reply::json(200, &table);
         }

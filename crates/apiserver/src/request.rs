@@ -9,15 +9,15 @@ use crate::error::{ApiError, Result};
 /// Longest path with parameters that is read.
 const TARGET_BYTES_MAX: usize = 128 * 1024;
 /// Longest body that is read (`MaxRequestBodyBytes`: 3 MiB).
-pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+pub(crate) const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 /// Parameters of a request.
 #[derive(Clone, Debug, Default)]
-pub struct Query(Vec<(String, String)>);
+pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Reads what stands behind the `?`.
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             (decoded(name, true), decoded(value, true))
@@ -26,17 +26,17 @@ impl Query {
     }
 
     /// The first value of a parameter; empty when it is not there.
-    pub fn get(&self, name: &str) -> &str {
+    pub(crate) fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(one, _)| one == name).map_or("", |(_, value)| value)
     }
 
     /// All values of a parameter.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
         self.0.iter().filter(move |(one, _)| one == name).map(|(_, value)| &**value)
     }
 
     /// A parameter that is true or false.
-    pub fn flag(&self, name: &str) -> Option<bool> {
+    pub(crate) fn flag(&self, name: &str) -> Option<bool> {
         match self.get(name) {
             "" if self.0.iter().any(|(one, _)| one == name) => Some(true),
             "" => None,
@@ -47,7 +47,7 @@ impl Query {
 }
 
 /// Undoes percent-encoding; what is no encoding stays as it is.
-pub fn decoded(text: &str, plus_is_blank: bool) -> String {
+pub(crate) fn decoded(text: &str, plus_is_blank: bool) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut position = 0;
@@ -69,7 +69,7 @@ pub fn decoded(text: &str, plus_is_blank: bool) -> String {
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are those of RBAC")]
-pub enum Verb {
+pub(crate) enum Verb {
     Get,
     List,
     Watch,
@@ -82,7 +82,7 @@ pub enum Verb {
 
 impl Verb {
     /// As RBAC and audit logs have it.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "get",
             Self::List => "list",
@@ -98,24 +98,24 @@ impl Verb {
 
 /// The object or collection that a path names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Target {
+pub(crate) struct Target {
     /// Group; empty for `v1`.
-    pub group: String,
+    pub(crate) group: String,
     /// Version.
-    pub version: String,
+    pub(crate) version: String,
     /// Namespace; empty for all, or for objects of the cluster.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// Plural name of the resource.
-    pub plural: String,
+    pub(crate) plural: String,
     /// Name; empty for a collection.
-    pub name: String,
+    pub(crate) name: String,
     /// Subresource, if any.
-    pub subresource: String,
+    pub(crate) subresource: String,
 }
 
 /// A path, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Path {
+pub(crate) enum Path {
     /// Something that is no object: discovery, health, schemas.
     Other(Vec<String>),
     /// An object or a collection.
@@ -126,7 +126,7 @@ pub enum Path {
 const NAMESPACE_SUBRESOURCES: [&str; 2] = ["status", "finalize"];
 
 /// Reads a path.
-pub fn parse_path(path: &str) -> Path {
+pub(crate) fn parse_path(path: &str) -> Path {
     let segments: Vec<String> =
         path.split('/').filter(|part| !part.is_empty()).map(|part| decoded(part, false)).collect();
     let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -159,22 +159,22 @@ pub fn parse_path(path: &str) -> Path {
 
 /// A request with everything read that does not depend on what is stored.
 #[derive(Debug)]
-pub struct Parsed {
+pub(crate) struct Parsed {
     /// Where.
-    pub path: Path,
+    pub(crate) path: Path,
     /// `GET`, `POST`, …
-    pub method: http::Method,
+    pub(crate) method: http::Method,
     /// Parameters.
-    pub query: Query,
+    pub(crate) query: Query,
     /// Headers.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// Body.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 impl Parsed {
     /// Reads a request, within limits.
-    pub fn read(request: http::Request<Bytes>) -> Result<Self> {
+    pub(crate) fn read(request: http::Request<Bytes>) -> Result<Self> {
         let (head, body) = request.into_parts();
         let query = head.uri.query().unwrap_or_default();
         if head.uri.path().len() + query.len() > TARGET_BYTES_MAX {
@@ -193,18 +193,18 @@ impl Parsed {
     }
 
     /// A header's text; empty when it is not there.
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// The media type of the body, without parameters.
-    pub fn content_type(&self) -> &str {
+    pub(crate) fn content_type(&self) -> &str {
         self.header("content-type").split(';').next().unwrap_or_default().trim()
     }
 
     /// Who manages the fields that this request writes: as asked, or what the client calls itself
     /// (`managerOrUserAgent`).
-    pub fn manager(&self) -> String {
+    pub(crate) fn manager(&self) -> String {
         const MANAGER_LEN_MAX: usize = 128;
         let asked = self.query.get("fieldManager");
         if !asked.is_empty() {
@@ -216,7 +216,7 @@ impl Parsed {
     }
 
     /// Only judged, not stored.
-    pub fn is_dry_run(&self) -> Result<bool> {
+    pub(crate) fn is_dry_run(&self) -> Result<bool> {
         let mut wanted = false;
         for value in self.query.all("dryRun") {
             match value {
@@ -234,7 +234,7 @@ impl Parsed {
 
 /// How the client wants the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum View {
+pub(crate) enum View {
     /// Whole objects.
     Object,
     /// A table for people.
@@ -244,7 +244,7 @@ pub enum View {
 }
 
 /// Reads the `Accept` header: the first form that can be given.
-pub fn view(accept: &str) -> Result<View> {
+pub(crate) fn view(accept: &str) -> Result<View> {
     if accept.is_empty() {
         return Ok(View::Object);
     }
@@ -271,7 +271,7 @@ pub fn view(accept: &str) -> Result<View> {
 }
 
 /// Reads a body of JSON.
-pub fn json_body(body: &[u8]) -> Result<Value> {
+pub(crate) fn json_body(body: &[u8]) -> Result<Value> {
     serde_json::from_slice(body)
         .map_err(|error| ApiError::bad_request(format!("couldn't parse the body of the request: {error}")))
 }

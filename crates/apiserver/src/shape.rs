@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use crate::defaults;
 use crate::error::{ApiError, FieldError, Result};
-use crate::kinds::Resource;
+use crate::kinds::{Resource, group_version};
+use crate::managed_fields::{self, Writer};
+use crate::protobuf;
 use crate::request::{Parsed, json_body};
 use crate::schema::{Schema, builtin};
 use crate::server::{ApiServer, Call};
@@ -16,6 +18,7 @@ use crate::server::{ApiServer, Call};
 pub(crate) fn decode(parsed: &Parsed) -> Result<Value> {
     match parsed.content_type() {
         "" | "application/json" | "application/yaml" => json_body(&parsed.body),
+        protobuf::MEDIA_TYPE => protobuf::decode(&parsed.body),
         _ => Err(ApiError::unsupported_media_type(&[
             "application/json",
             "application/yaml",
@@ -92,30 +95,49 @@ pub(crate) fn validate(
     stored_schema(server, resource).map(|schema| schema.validate(object, old)).unwrap_or_default()
 }
 
+/// Paths that a write to this part of an object does not own (`GetResetFields` of the strategies).
+fn reset_fields(resource: &Resource, subresource: &str) -> &'static [&'static [&'static str]] {
+    match (subresource, resource.has_status, resource.is_custom) {
+        ("status", _, true) => &[&["spec"], &["metadata"]],
+        ("status", _, false) => &[&["spec"]],
+        (_, true, _) => &[&["status"]],
+        _ => &[],
+    }
+}
+
 /// Notes whose the fields are that a write has changed.
 pub(crate) fn manage(
-    _server: &ApiServer,
-    _call: &Call<'_>,
-    _old: Option<&Value>,
-    _object: &mut Value,
-    _manager: &str,
-    _subresource: &str,
+    server: &ApiServer,
+    call: &Call<'_>,
+    old: Option<&Value>,
+    object: &mut Value,
+    manager: &str,
+    subresource: &str,
 ) {
+    let Some(schema) = stored_schema(server, &call.resource) else { return };
+    let api_version = group_version(stored_group(&call.resource), &call.resource.version);
+    let now = towtank_wire::time_text(call.now);
+    let reset = reset_fields(&call.resource, subresource);
+    let writer = Writer { manager, api_version: &api_version, subresource, now: &now, reset };
+    managed_fields::update(&schema, old, object, &writer);
 }
 
 /// What server-side apply makes of an object, or of nothing.
 pub(crate) fn apply(
-    _server: &ApiServer,
-    _call: &Call<'_>,
+    server: &ApiServer,
+    call: &Call<'_>,
     live: Option<&Value>,
-    config: Value,
-    _manager: &str,
-    _force: bool,
-    _subresource: &str,
+    config: &Value,
+    manager: &str,
+    force: bool,
+    subresource: &str,
 ) -> Result<Value> {
-    let mut object = live.cloned().unwrap_or_else(|| Value::Object(Default::default()));
-    crate::patch::merge_patch(&mut object, config)?;
-    Ok(object)
+    let schema = schema(server, &call.resource).ok_or_else(ApiError::path_not_found)?;
+    let api_version = call.resource.api_version();
+    let now = towtank_wire::time_text(call.now);
+    let reset = reset_fields(&call.resource, subresource);
+    let writer = Writer { manager, api_version: &api_version, subresource, now: &now, reset };
+    crate::apply::apply(&schema, live, config, force, &writer)
 }
 
 // ---- rows that no client has sent ----

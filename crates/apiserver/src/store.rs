@@ -17,19 +17,19 @@ use crate::overlay;
 
 /// One object at one resourceVersion.
 #[derive(Debug)]
-pub struct Version {
+pub(crate) struct Version {
     /// `NAMESPACE/NAME`, or the name alone.
-    pub key: Arc<str>,
+    pub(crate) key: Arc<str>,
     /// The version.
-    pub rv: u64,
+    pub(crate) rv: u64,
     /// What it says.
-    pub content: Content,
+    pub(crate) content: Content,
     json: OnceLock<Bytes>,
 }
 
 /// What an object says.
 #[derive(Clone, Debug)]
-pub enum Content {
+pub(crate) enum Content {
     /// All of it, as JSON.
     Document(Arc<Value>),
     /// A pod: the model's row, over what the row does not hold.
@@ -59,22 +59,22 @@ pub enum Content {
 
 impl Version {
     /// A version of an object.
-    pub fn new(key: Arc<str>, rv: u64, content: Content) -> Self {
+    pub(crate) fn new(key: Arc<str>, rv: u64, content: Content) -> Self {
         Self { key, rv, content, json: OnceLock::new() }
     }
 
     /// The namespace, empty for objects of the cluster.
-    pub fn namespace(&self) -> &str {
+    pub(crate) fn namespace(&self) -> &str {
         self.key.split_once('/').map_or("", |(namespace, _)| namespace)
     }
 
     /// The name.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.key.split_once('/').map_or(&self.key, |(_, name)| name)
     }
 
     /// The whole object; for a row it is put together anew.
-    pub fn value(&self) -> Arc<Value> {
+    pub(crate) fn value(&self) -> Arc<Value> {
         match &self.content {
             Content::Document(value) => Arc::clone(value),
             Content::Pod { row, base, node } => {
@@ -86,12 +86,12 @@ impl Version {
     }
 
     /// The JSON of the whole object.
-    pub fn json(&self) -> &Bytes {
+    pub(crate) fn json(&self) -> &Bytes {
         self.json.get_or_init(|| to_bytes(&self.value()))
     }
 
     /// What the row does not hold.
-    pub fn base(&self) -> &Arc<Value> {
+    pub(crate) fn base(&self) -> &Arc<Value> {
         match &self.content {
             Content::Document(base)
             | Content::Pod { base, .. }
@@ -101,7 +101,7 @@ impl Version {
     }
 
     /// `metadata.uid`.
-    pub fn uid(&self) -> Cow<'_, str> {
+    pub(crate) fn uid(&self) -> Cow<'_, str> {
         use towtank_wire::Kind;
         match &self.content {
             Content::Document(value) => text(value, "/metadata/uid").into(),
@@ -114,7 +114,7 @@ impl Version {
     }
 
     /// `metadata.finalizers` is not empty.
-    pub fn has_finalizers(&self) -> bool {
+    pub(crate) fn has_finalizers(&self) -> bool {
         match &self.content {
             Content::Document(value) => value
                 .pointer("/metadata/finalizers")
@@ -127,7 +127,7 @@ impl Version {
     }
 
     /// `metadata.deletionTimestamp` is set.
-    pub fn is_deleting(&self) -> bool {
+    pub(crate) fn is_deleting(&self) -> bool {
         match &self.content {
             Content::Document(value) => value.pointer("/metadata/deletionTimestamp").is_some(),
             Content::Pod { row, .. } => row.is_deleting(),
@@ -137,7 +137,7 @@ impl Version {
     }
 
     /// `metadata.ownerReferences`, in what a row does not hold too.
-    pub fn owners(&self) -> &[Value] {
+    pub(crate) fn owners(&self) -> &[Value] {
         let owners = self.base().pointer("/metadata/ownerReferences");
         owners.and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
@@ -155,7 +155,7 @@ pub(crate) fn to_bytes(value: &Value) -> Bytes {
 }
 
 /// The etcd key of an object.
-pub fn key(namespace: &str, name: &str) -> Arc<str> {
+pub(crate) fn key(namespace: &str, name: &str) -> Arc<str> {
     if namespace.is_empty() {
         return name.into();
     }
@@ -168,22 +168,22 @@ pub fn key(namespace: &str, name: &str) -> Arc<str> {
 
 /// What happened to an object.
 #[derive(Debug)]
-pub struct Event {
+pub(crate) struct Event {
     /// When: the version that it made.
-    pub rv: u64,
+    pub(crate) rv: u64,
     /// Before; absent when it was created.
-    pub old: Option<Arc<Version>>,
+    pub(crate) old: Option<Arc<Version>>,
     /// After, or the last content when it is gone.
-    pub new: Arc<Version>,
+    pub(crate) new: Arc<Version>,
     /// It is gone.
-    pub is_deletion: bool,
+    pub(crate) is_deletion: bool,
     /// The line that a watch of everything sends.
-    pub line: OnceLock<Bytes>,
+    pub(crate) line: OnceLock<Bytes>,
 }
 
 /// All objects of one resource, and their history.
 #[derive(Debug, Default)]
-pub struct Table {
+pub(crate) struct Table {
     objects: BTreeMap<Arc<str>, Arc<Version>>,
     history: VecDeque<Event>,
     /// How many events have been dropped from the front of the history.
@@ -194,26 +194,26 @@ pub struct Table {
 
 /// The version asked for is not known any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Compacted;
+pub(crate) struct Compacted;
 
 impl Table {
     /// The object with this key.
-    pub fn get(&self, key: &str) -> Option<&Arc<Version>> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Arc<Version>> {
         self.objects.get(key)
     }
 
     /// The number of objects.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.objects.len()
     }
 
     /// Whether there is no object.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.objects.is_empty()
     }
 
     /// All objects whose key begins with `prefix` and comes after `after`, in order.
-    pub fn range<'a>(
+    pub(crate) fn range<'a>(
         &'a self,
         prefix: &'a str,
         after: Option<&'a str>,
@@ -229,7 +229,7 @@ impl Table {
     }
 
     /// The objects as they were at version `rv`: the present ones, with what happened since undone.
-    pub fn at(&self, rv: u64, prefix: &str, after: Option<&str>) -> Result<Vec<Arc<Version>>, Compacted> {
+    pub(crate) fn at(&self, rv: u64, prefix: &str, after: Option<&str>) -> Result<Vec<Arc<Version>>, Compacted> {
         if rv < self.compacted {
             return Err(Compacted);
         }
@@ -247,7 +247,7 @@ impl Table {
     }
 
     /// Puts a new version of an object in the place of the old one.
-    pub fn put(&mut self, version: Arc<Version>, history_max: usize) {
+    pub(crate) fn put(&mut self, version: Arc<Version>, history_max: usize) {
         let old = self.objects.insert(Arc::clone(&version.key), Arc::clone(&version));
         self.note(
             Event { rv: version.rv, old, new: version, is_deletion: false, line: OnceLock::new() },
@@ -256,7 +256,7 @@ impl Table {
     }
 
     /// Takes an object away; `last` is its last content, with the version of the deletion.
-    pub fn remove(&mut self, last: Arc<Version>, history_max: usize) {
+    pub(crate) fn remove(&mut self, last: Arc<Version>, history_max: usize) {
         let old = self.objects.remove(&*last.key);
         if old.is_some() {
             self.note(
@@ -281,7 +281,7 @@ impl Table {
     }
 
     /// Forgets what happened up to version `rv`.
-    pub fn compact(&mut self, rv: u64) {
+    pub(crate) fn compact(&mut self, rv: u64) {
         while self.history.front().is_some_and(|event| event.rv <= rv) {
             self.drop_first();
         }
@@ -289,7 +289,7 @@ impl Table {
     }
 
     /// The position of the first event after version `rv`.
-    pub fn position_after(&self, rv: u64) -> Result<u64, Compacted> {
+    pub(crate) fn position_after(&self, rv: u64) -> Result<u64, Compacted> {
         if rv < self.compacted {
             return Err(Compacted);
         }
@@ -297,12 +297,12 @@ impl Table {
     }
 
     /// The position behind the last event.
-    pub fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.dropped + self.history.len() as u64
     }
 
     /// The event at a position; nothing when there is none yet.
-    pub fn event(&self, position: u64) -> Result<Option<&Event>, Compacted> {
+    pub(crate) fn event(&self, position: u64) -> Result<Option<&Event>, Compacted> {
         let index = position.checked_sub(self.dropped).ok_or(Compacted)?;
         Ok(usize::try_from(index).ok().and_then(|index| self.history.get(index)))
     }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::error::{ApiError, FieldError, Result};
-use crate::kinds::Resource;
+use crate::kinds::{Class, Resource};
+use crate::metadata::{self, NameRule};
 use crate::server::{ApiServer, Call};
 use crate::store::{Version, text};
-use crate::write::metadata;
+use crate::write::metadata as metadata_of;
 
 /// Completes a new object.
 pub(crate) fn prepare_create(server: &mut ApiServer, call: &mut Call<'_>, object: &mut Value) -> Result<()> {
@@ -18,7 +19,7 @@ pub(crate) fn prepare_create(server: &mut ApiServer, call: &mut Call<'_>, object
             object["spec"] = json!({"finalizers": ["kubernetes"]});
             object["status"] = json!({"phase": "Active"});
             let name = object["metadata"]["name"].clone();
-            let labels = metadata(object).entry("labels").or_insert_with(|| json!({}));
+            let labels = metadata_of(object).entry("labels").or_insert_with(|| json!({}));
             if let Some(labels) = labels.as_object_mut() {
                 labels.insert("kubernetes.io/metadata.name".to_owned(), name);
             }
@@ -93,93 +94,27 @@ pub(crate) fn validate(resource: &Resource, object: &Value, before: Option<&Valu
     errors
 }
 
+/// Of pods and Jobs the model judges names, labels and finalizers, in its own place in the order.
 fn validate_metadata(
     resource: &Resource,
     object: &Value,
     before: Option<&Value>,
     errors: &mut Vec<FieldError>,
 ) {
-    // Of rows the model judges name and labels.
-    let is_row = matches!(&*resource.kind, "Pod" | "Job");
-    let name = text(object, "/metadata/name");
-    if before.is_none() && !is_row {
-        let faults = match &*resource.kind {
-            "Namespace" | "Service" => crate::names::dns_label(name),
-            "Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding" => path_segment_faults(name),
-            _ => crate::names::dns_subdomain(name),
-        };
-        errors.extend(faults.iter().map(|fault| FieldError::invalid("metadata.name", name, fault)));
-    }
-    if !is_row {
-        for (key, value) in object.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten() {
-            let value = value.as_str().unwrap_or_default();
-            let invalid = |fault: &String, text: &str| FieldError::invalid("metadata.labels", text, fault);
-            errors.extend(crate::names::label_key(key).iter().map(|fault| invalid(fault, key)));
-            errors.extend(crate::names::label_value(value).iter().map(|fault| invalid(fault, value)));
+    let empty = Value::Null;
+    let of = |object: &Value| object.get("metadata").cloned().unwrap_or_default();
+    let found = match before {
+        Some(before) => metadata::validate_update(&of(object), before.get("metadata").unwrap_or(&empty)),
+        None => {
+            let rule = NameRule::of(&resource.group, &resource.kind);
+            metadata::validate(&of(object), resource.is_namespaced, rule)
         }
-    }
-    let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object);
-    for key in annotations.into_iter().flatten().map(|(key, _)| key) {
-        let faults = crate::names::label_key(&key.to_lowercase());
-        errors.extend(faults.iter().map(|fault| FieldError::invalid("metadata.annotations", &**key, fault)));
-    }
-    validate_owners(object, errors);
-    let Some(before) = before.filter(|_| !is_row) else { return };
-    if before.pointer("/metadata/deletionTimestamp").is_some() {
-        let list = |object: &Value| -> Vec<String> {
-            let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
-            finalizers.into_iter().flatten().filter_map(|one| one.as_str().map(str::to_owned)).collect()
-        };
-        let old = list(before);
-        let mut added: Vec<String> = list(object).into_iter().filter(|one| !old.contains(one)).collect();
-        added.sort();
-        if !added.is_empty() {
-            let added: Vec<String> = added.iter().map(|one| format!("{one:?}")).collect();
-            let why = format!(
-                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
-                added.join(", ")
-            );
-            errors.push(FieldError::forbidden("metadata.finalizers", &why));
-        }
-    }
-}
-
-/// Names of RBAC objects may hold anything that is one part of a path.
-fn path_segment_faults(name: &str) -> Vec<String> {
-    if matches!(name, "." | "..") {
-        return vec![format!("may not be '{name}'")];
-    }
-    let bad = ["/", "%"].into_iter().filter(|part| name.contains(part));
-    bad.map(|part| format!("may not contain '{part}'")).collect()
-}
-
-/// `ValidateOwnerReferences`.
-fn validate_owners(object: &Value, errors: &mut Vec<FieldError>) {
-    let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-    let mut controller: Option<String> = None;
-    for (position, owner) in owners.into_iter().flatten().enumerate() {
-        let path = format!("metadata.ownerReferences[{position}]");
-        for field in ["apiVersion", "kind", "name", "uid"] {
-            if text(owner, &format!("/{field}")).is_empty() {
-                let what = if field == "apiVersion" { "version" } else { field };
-                let value = owner.get(field).cloned().unwrap_or_else(|| "".into());
-                errors.push(FieldError::invalid(&format!("{path}.{field}"), value, &format!("{what} must not be empty")));
-            }
-        }
-        if owner.get("controller") == Some(&Value::Bool(true)) {
-            let name = format!("{}/{}", text(owner, "/kind"), text(owner, "/name"));
-            match &controller {
-                Some(first) => {
-                    let why = format!(
-                        "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}"
-                    );
-                    let owners = object.pointer("/metadata/ownerReferences").cloned().unwrap_or_default();
-                    errors.push(FieldError::invalid("metadata.ownerReferences", owners, &why));
-                }
-                None => controller = Some(name),
-            }
-        }
-    }
+    };
+    let is_row = matches!(resource.class, Class::Pod | Class::Job);
+    let is_models = |field: &str| {
+        ["metadata.name", "metadata.labels", "metadata.finalizers"].iter().any(|one| field.starts_with(one))
+    };
+    errors.extend(found.into_iter().filter(|error| !(is_row && is_models(&error.field))));
 }
 
 fn validate_immutable_data(object: &Value, before: Option<&Value>, errors: &mut Vec<FieldError>) {

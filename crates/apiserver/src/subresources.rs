@@ -175,7 +175,7 @@ impl ApiServer {
     pub(crate) fn budget_state(&self, budget: &Value, namespace: &str) -> (i64, i64) {
         let selector = budget.pointer("/spec/selector").cloned().unwrap_or_default();
         let Ok(labels) = LabelSelector::from_object(&selector) else { return (0, 0) };
-        let filter = crate::present::Filter { labels, ..Default::default() };
+        let filter = crate::present::Filter { labels, ..crate::present::Filter::everything(self.config.version) };
         let prefix = format!("{namespace}/");
         let pods = self.tables.get(self.rows.pods).into_iter().flat_map(|table| table.range(&prefix, None));
         let (mut all, mut healthy) = (0_i64, 0_i64);

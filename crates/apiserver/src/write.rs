@@ -343,19 +343,14 @@ fn keep_system_fields(resource: &Resource, before: &Value, object: &mut Value, s
         }
     }
     fields.shift_remove("selfLink");
+    // Whether they were sent is the business of those who keep account of them.
     match managed {
-        Some(managed) if managed.as_array().is_some_and(|list| !list.is_empty()) => {
+        Some(managed) => {
             fields.insert("managedFields".to_owned(), managed);
         }
-        // A client that sends none leaves them as they are; one empty entry clears them.
-        _ => match old.and_then(|old| old.get("managedFields")) {
-            Some(managed) => {
-                fields.insert("managedFields".to_owned(), managed.clone());
-            }
-            None => {
-                fields.shift_remove("managedFields");
-            }
-        },
+        None => {
+            fields.shift_remove("managedFields");
+        }
     }
 }
 
@@ -412,7 +407,8 @@ pub(crate) fn reply(call: &Call<'_>, code: u16, written: Written) -> Reply {
     let body = match written {
         Written::Version(version) if call.view == crate::request::View::Table => {
             let versions = [version];
-            let mut table = crate::table::of(&call.resource, &versions, present::Include::Metadata, call.now);
+            let filter = present::Filter::everything(call.rows.features().version);
+            let mut table = crate::table::of(&call.resource, &versions, &filter, call.now);
             table["metadata"] = json!({"resourceVersion": versions[0].rv.to_string()});
             crate::store::to_bytes(&table)
         }

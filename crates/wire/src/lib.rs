@@ -5,6 +5,7 @@
 //! * [`node`]: nodes.
 //! * [`manifest`]: whole objects that a client sends.
 //! * [`template`]: what pods and the templates of Jobs have in common.
+//! * [`printers`]: what tables show of rows.
 //! * [`refusal`]: `metav1.Status` as an [`ApiError`](towtank_model::server::ApiError).
 //!
 //! The model keeps the fields that decide something. What it does not keep is written with some value that the API
@@ -19,6 +20,7 @@ pub mod job;
 pub mod manifest;
 pub mod node;
 pub mod pod;
+pub mod printers;
 pub mod refusal;
 pub mod template;
 

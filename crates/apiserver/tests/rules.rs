@@ -1,0 +1,10 @@
+//! The rules of README.md, one test each, through requests of JSON only.
+
+mod rules {
+    mod deletion;
+    mod reading;
+    mod rows;
+    mod watching;
+    mod writing;
+}
+mod support;
