@@ -1,7 +1,9 @@
 //! What is read and written, the schema, and the rules: each refuses what it must, with the field and what would be right.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use cel::extractors::This;
 use cel::{Context, Program, Value as Cel};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, ValidationRule};
 use proptest::prelude::*;
@@ -248,12 +250,19 @@ fn message(rule: &ValidationRule, value: &Value) -> String {
 
 fn evaluate(rule: &str, value: &Value, old: Option<&Value>) -> Cel {
     let mut context = Context::default();
+    // Of Kubernetes' own library.
+    context.add_function("replace", replace).unwrap();
     context.add_variable("self", value).unwrap();
     if let Some(old) = old {
         context.add_variable("oldSelf", old).unwrap();
     }
     let program = Program::compile(rule).unwrap_or_else(|error| panic!("{rule}: {error}"));
     program.execute(&context).unwrap_or_else(|error| panic!("{rule}: {error}"))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as the interpreter wants it")]
+fn replace(This(text): This<Arc<String>>, old: Arc<String>, new: Arc<String>) -> String {
+    text.replace(&*old, &new)
 }
 
 fn cluster(spec: Value) -> Value {
@@ -383,6 +392,17 @@ fn rules_compare_with_what_was() {
         (&with_max, json!({"size": 4, "maxSize": 4}), None),
         (&with_max, json!({"size": 2, "maxSize": 8}), Some(fixed)),
         (&with_max, json!({"size": 2}), Some(fixed)),
+        (&four, json!({"size": 4, "minSize": 2, "cleanup": true}), None),
+        (
+            &four,
+            json!({"size": 4, "tasks": 2}),
+            Some(".spec.tasks: cannot change: the command was submitted with it"),
+        ),
+        (
+            &four,
+            json!({"size": 4, "containers": [{"image": "another"}]}),
+            Some(".spec.containers: cannot change: the Job took them when it was made"),
+        ),
     ];
     for (old, spec, fault) in table {
         let found = faults(&with_maximum(spec.clone()), Some(old));

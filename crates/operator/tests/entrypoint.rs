@@ -22,6 +22,7 @@ const FLUX: &str = r#"#!/bin/bash
 echo "flux $*" >>"$FAKE/log"
 case $1 in
 R) echo '{}' ;;
+version) printf 'commands:    \t\t%s\nlibflux-core:\t\t9.9.9\n' "$(cat "$FAKE/version")" ;;
 exec) [ "$6" != touch ] || touch "$7" ;;
 broker)
     line=$(head -n 1 "$FAKE/story")
@@ -74,6 +75,7 @@ impl Pod {
         fs::write(dir.join("curve.cert"), "secret").unwrap();
         fs::write(dir.join("story"), story).unwrap();
         fs::write(dir.join("log"), "").unwrap();
+        fs::write(dir.join("version"), spec["version"].as_str().unwrap_or("0.61.2")).unwrap();
         fs::write(dir.join("flux"), FLUX).unwrap();
         fs::set_permissions(dir.join("flux"), fs::Permissions::from_mode(0o755)).unwrap();
         let settings = scripts.join("settings.sh");
@@ -310,6 +312,23 @@ fn brokers_get_their_options_and_the_archive_if_it_is_there() {
     assert!(!worker.log().contains("content.restore"));
     assert!(with.log().contains("-Sbroker.quorum=2") && with.log().contains("-Sbroker.rc2_none"));
     assert!(with.log().contains("flux R encode --hosts=sample-[0-3] --local"), "{}", with.log());
+}
+
+/// Up to 0.50 a quorum is a set of ranks.
+#[test]
+fn an_old_flux_gets_a_set_of_ranks() {
+    for (version, size, quorum) in [
+        ("0.50.0", 4, "0-3"),
+        ("0.50.0", 1, "0"),
+        ("0.51.0", 4, "4"),
+        ("0.88.0-7-gabc", 4, "4"),
+        ("1.2.0", 4, "4"),
+        ("", 4, "4"),
+    ] {
+        let mut pod = Pod::start(1, json!({"size": size, "version": version}), "exit 0\n");
+        assert_eq!(pod.code(), 0);
+        assert!(pod.log().contains(&format!("-Sbroker.quorum={quorum}\n")), "{version}: {}", pod.log());
+    }
 }
 
 /// The certificate is copied where nobody else can read it, and a second start appends nothing (A.11.8).
