@@ -110,6 +110,8 @@ enum Chore {
         #[arg(long)]
         mutant: Option<u32>,
     },
+    /// Writes deploy/crds from the types of crates/api.
+    Crds,
     /// Licences, sources and advisories of what we depend on (installs cargo-deny when it is missing).
     Deny,
 }
@@ -158,6 +160,7 @@ fn main() -> ExitCode {
         Chore::Differential { stories, kubernetes, seed, mutant } => {
             stories::differential(&kubernetes, stories, seed, mutant)
         }
+        Chore::Crds => tests::crds(),
         Chore::Deny => tests::deny(),
     };
     match outcome {

@@ -43,6 +43,20 @@ pub(crate) fn docs() -> Outcome {
     run(command("cargo", tests).env("UPDATE_DOCS", "1"))
 }
 
+/// The CustomResourceDefinition is what the types say.
+pub(crate) fn crds() -> Outcome {
+    let example = ["run", "--release", "--quiet", "--package", "towtank-api", "--example", "crds"];
+    let output = command("cargo", example)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| Failed::new(format!("cannot print the CustomResourceDefinition: {error}")))?;
+    if !output.status.success() {
+        return Err(Failed::new("printing the CustomResourceDefinition"));
+    }
+    let path = root().join("deploy/crds/flux-framework.org_miniclusters.yaml");
+    std::fs::write(&path, output.stdout).map_err(|error| Failed::new(format!("{}: {error}", path.display())))
+}
+
 /// Version of cargo-deny that is installed when none is there.
 const CARGO_DENY: &str = "0.20.2";
 

@@ -56,9 +56,10 @@ pub(crate) fn find<'a>(schema: &'a mut JSONSchemaProps, place: &[&str]) -> Optio
     find(inner, rest)
 }
 
-/// Formats that are no formats of Kubernetes, and titles, say nothing.
+/// Titles say nothing, and a field that is absent is not there: `null` would be a third way to say so.
 fn strip(schema: &mut JSONSchemaProps) {
     schema.title = None;
+    schema.nullable = None;
     if let Some(properties) = &mut schema.properties {
         properties.values_mut().for_each(strip);
     }

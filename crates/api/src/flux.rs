@@ -24,6 +24,7 @@ pub struct Flux {
     pub connect_timeout: String,
     /// The tree of brokers, `kary:2` for example; all below the lead when absent.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
     pub topology: String,
     /// The service leads to the lead alone.
     #[serde(default, skip_serializing_if = "is_default")]

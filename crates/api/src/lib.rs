@@ -118,10 +118,10 @@ pub struct MiniClusterSpec {
     #[schemars(range(min = 0))]
     pub tasks: i32,
     /// The lead runs no command and waits for its users.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     pub interactive: bool,
     /// The MiniCluster is deleted when its lead has ended.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     pub cleanup: bool,
     /// `backoffLimit` of the Job; 100 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

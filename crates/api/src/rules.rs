@@ -10,7 +10,7 @@ pub struct Rule {
     pub place: &'static [&'static str],
     /// True for what is taken.
     pub rule: &'static str,
-    /// What would be right; an expression when it begins with `'`.
+    /// What would be right; an expression of CEL when it begins with `'`, without `+`: whose cost the API server cannot bound.
     pub message: &'static str,
     /// The field that is wrong, seen from the place.
     pub field: Option<&'static str>,
@@ -21,12 +21,36 @@ const SPEC: &[&str] = &["spec"];
 const CONTAINER: &[&str] = &["spec", "containers", "[]"];
 const BURSTING: &[&str] = &["spec", "flux", "bursting"];
 
+/// A field of the spec that cannot change after the creation.
+macro_rules! fixed {
+    ($field:literal, $taken:literal) => {
+        Rule {
+            place: SPEC,
+            rule: concat!(
+                "has(self.",
+                $field,
+                ") == has(oldSelf.",
+                $field,
+                ") && (!has(self.",
+                $field,
+                ") || self.",
+                $field,
+                " == oldSelf.",
+                $field,
+                ")"
+            ),
+            message: concat!("cannot change: ", $taken),
+            field: Some(concat!(".", $field)),
+        }
+    };
+}
+
 /// All of them.
 pub const RULES: &[Rule] = &[
     Rule {
         place: ROOT,
         rule: "has(self.spec.maxSize) || !has(self.status) || self.status.maximumSize < 1 || self.spec.size <= self.status.maximumSize",
-        message: "'must be no more than ' + string(self.status.maximumSize) + ', the maximum since the MiniCluster was created'",
+        message: "'must be no more than {}, the maximum since the MiniCluster was created'.replace('{}', string(self.status.maximumSize))",
         field: Some(".spec.size"),
     },
     Rule {
@@ -38,27 +62,37 @@ pub const RULES: &[Rule] = &[
     Rule {
         place: SPEC,
         rule: "!has(self.maxSize) || self.size <= self.maxSize",
-        message: "'must be no more than maxSize, ' + string(self.maxSize)",
+        message: "'must be no more than maxSize, {}'.replace('{}', string(self.maxSize))",
         field: Some(".size"),
     },
     Rule {
         place: SPEC,
         rule: "!has(self.minSize) || (has(self.maxSize) && self.minSize > self.maxSize) || self.size >= self.minSize",
-        message: "'must be no less than minSize, ' + string(self.minSize)",
+        message: "'must be no less than minSize, {}'.replace('{}', string(self.minSize))",
         field: Some(".size"),
     },
     Rule {
         place: SPEC,
         rule: "!has(self.minSize) || !has(self.maxSize) || self.minSize <= self.maxSize",
-        message: "'must be no more than maxSize, ' + string(self.maxSize)",
+        message: "'must be no more than maxSize, {}'.replace('{}', string(self.maxSize))",
         field: Some(".minSize"),
     },
-    Rule {
-        place: SPEC,
-        rule: "has(self.maxSize) == has(oldSelf.maxSize) && (!has(self.maxSize) || self.maxSize == oldSelf.maxSize)",
-        message: "cannot change: every broker was told of it when it started",
-        field: Some(".maxSize"),
-    },
+    // Sizes and `cleanup` can change; Job, scripts and brokers took everything else when they were made, and a change that nothing
+    // comes of is refused.
+    fixed!("maxSize", "every broker was told of it when it started"),
+    fixed!("flux", "the brokers took it when they started"),
+    fixed!("interactive", "the brokers took it when they started"),
+    fixed!("tasks", "the command was submitted with it"),
+    fixed!("archive", "the brokers took it when they started"),
+    fixed!("logging", "the script in the pods took it when it was made"),
+    fixed!("backoffLimit", "the Job took it when it was made"),
+    fixed!("deadlineSeconds", "the Job took it when it was made"),
+    fixed!("jobLabels", "the Job took it when it was made"),
+    fixed!("shareProcessNamespace", "the Job took it when it was made"),
+    fixed!("network", "the Job took it when it was made"),
+    fixed!("pod", "the Job took it when it was made"),
+    fixed!("containers", "the Job took them when it was made"),
+    fixed!("services", "their pod took them when it was made"),
     Rule {
         place: SPEC,
         rule: "size(self.containers) == 1 || size(self.containers.filter(c, has(c.runFlux) && c.runFlux)) == 1",

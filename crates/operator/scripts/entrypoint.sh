@@ -77,10 +77,26 @@ prepare() {
     fi
 }
 
+# Up to 0.50 the quorum is a set of ranks, from 0.51 on a number of them.
+has_quorum_of_ranks() {
+    local major minor
+    IFS=. read -r major minor _ < <(flux version 2>/dev/null | sed -n 's/^commands:[[:space:]]*//p')
+    [ "$major" = 0 ] && [ "${minor:-99}" -lt 51 ]
+}
+
 # Starts the broker as a child, with what the lead runs inside of Flux behind it.
 start_broker() {
     local options=() wrap=() program=()
     mapfile -t options <"$scripts/broker.options"
+    if has_quorum_of_ranks; then
+        local position quorum
+        for position in "${!options[@]}"; do
+            quorum=${options[position]#-Sbroker.quorum=}
+            [ "$quorum" = "${options[position]}" ] || options[position]=-Sbroker.quorum=0-$((quorum - 1))
+            # RFC 22 has no range of one.
+            [ "${options[position]}" != -Sbroker.quorum=0-0 ] || options[position]=-Sbroker.quorum=0
+        done
+    fi
     if [ -n "$is_lead" ] && [ -n "$TOWTANK_ARCHIVE" ] && [ -e "$TOWTANK_ARCHIVE" ]; then
         options+=("-Scontent.restore=$TOWTANK_ARCHIVE")
     fi

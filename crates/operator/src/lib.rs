@@ -19,6 +19,7 @@
 mod cache;
 mod execute;
 mod failure;
+mod lease;
 mod metrics;
 pub mod objects;
 mod observe;
@@ -34,6 +35,7 @@ use jiff::Timestamp;
 use kube::Client;
 
 pub use failure::Failure;
+pub use lease::{Election, End, run_elected};
 pub use metrics::Metrics;
 
 /// Field manager of every write, and component of every Event.
