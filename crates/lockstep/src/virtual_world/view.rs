@@ -172,8 +172,7 @@ fn printed(scenario: &Scenario) -> Vec<(String, TableCommand)> {
 }
 
 fn minicluster_view(name: &str, minicluster: MiniCluster<'_>, server: &Server) -> MiniClusterView {
-    let own = |job: &&Arc<Job>| minicluster.job() == Some(job.uid);
-    let job = server.job_by_key(minicluster.key()).filter(own);
+    let status = minicluster.status(server);
     let instance = minicluster.instance();
     let count = |ranks: usize| i64::try_from(ranks).unwrap_or(i64::MAX);
     MiniClusterView {
@@ -181,9 +180,12 @@ fn minicluster_view(name: &str, minicluster: MiniCluster<'_>, server: &Server) -
         exists: true,
         spec: MiniClusterSpecView { size: minicluster.spec().size.into() },
         status: MiniClusterStatusView {
-            size: minicluster.size(job.map_or(0, |job| job.status.active)).into(),
-            maximum_size: minicluster.maximum().into(),
-            conditions: minicluster.conditions().into_iter().map(str::to_owned).collect(),
+            size: status.size.into(),
+            ready: status.ready.into(),
+            online: status.online.into(),
+            completed_indexes: status.completed_indexes,
+            maximum_size: status.maximum_size.into(),
+            conditions: status.conditions.into_iter().map(str::to_owned).collect(),
         },
         refusal: minicluster.refusal().unwrap_or_default().to_owned(),
         flux: FluxView {
