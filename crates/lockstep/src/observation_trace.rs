@@ -336,6 +336,9 @@ fn minicluster_lines(old: &[MiniClusterView], new: &[MiniClusterView], texts: &m
         changes.field("exists", was.exists, cluster.exists);
         changes.field("size", was.spec.size, cluster.spec.size);
         changes.field("status size", was.status.size, cluster.status.size);
+        changes.field("ready", was.status.ready, cluster.status.ready);
+        let (before, after) = (&was.status.completed_indexes, &cluster.status.completed_indexes);
+        changes.field("completedIndexes", format!("{before:?}"), format!("{after:?}"));
         changes.field("maximumSize", was.status.maximum_size, cluster.status.maximum_size);
         changes.field("conditions", list(&was.status.conditions), list(&cluster.status.conditions));
         changes.field("refusal", format!("{:?}", was.refusal), format!("{:?}", cluster.refusal));

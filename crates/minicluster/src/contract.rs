@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
-use towtank_model::objects::{CompletionMode, Container, Job, Labels, Pod, PodPhase, PodSpec, PodTemplate};
+use towtank_flux::Idset;
+use towtank_model::objects::{
+    CompletionMode, Container, Job, JobConditionType, Labels, Pod, PodPhase, PodSpec, PodTemplate,
+};
 use towtank_model::server::JobManifest;
 
-use crate::operator::{Observed, Plan, Write};
+use crate::operator::{Observed, Plan, Status, Write};
 use crate::spec::{ContainerSpec, MiniClusterSpec};
 
 /// The Job's back-off limit when none is given.
@@ -44,6 +47,57 @@ pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
         Some(_) => {}
     }
     Plan { writes, ..Plan::default() }
+}
+
+/// What the status is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// `spec.size`.
+    pub wanted: i32,
+    /// Ranks that every broker was told of, since the creation.
+    pub maximum: i32,
+    /// The Job of its name.
+    pub job: Option<&'a Job>,
+    /// It was made for this MiniCluster.
+    pub is_own: bool,
+    /// Ranks whose brokers are online.
+    pub online: &'a Idset,
+}
+
+/// The status: what is, never what was merely asked for. Conditions that are True:
+///
+/// * `Ready`: all pods that are wanted and have not succeeded are online.
+/// * `Progressing`: on the way to that: the Job is to come, or to change, or pods come or go.
+/// * `Degraded`: the Job has failed, or is not the MiniCluster's own: it does not mend by itself.
+/// * `ScalingLimited`: the size cannot be had, and nothing was changed.
+pub fn status(standing: &Standing<'_>) -> Status {
+    let Standing { wanted, maximum, job, is_own, online } = *standing;
+    let own = job.filter(|_| is_own);
+    let size = own.and_then(|job| job.spec.completions).unwrap_or(0);
+    let below = u32::try_from(size).unwrap_or(0);
+    let there = online.intersection(&Idset::below(below)).len();
+    let has_surplus = online.last().is_some_and(|last| last >= below);
+    let there = i32::try_from(there).unwrap_or(i32::MAX);
+    let finished = own.is_some_and(Job::is_finished);
+    let has_failed = own.is_some_and(|job| job.status.true_condition(JobConditionType::Failed).is_some());
+    let is_taken = job.is_some() && !is_own;
+    let missing = (size - own.map_or(0, |job| job.status.succeeded)).max(0) > there;
+    let is_ready = own.is_some() && !finished && !missing;
+    let goes_on = !is_taken && !finished && (own.is_none() || missing || has_surplus || size != wanted);
+    let conditions = [
+        (is_ready, "Ready"),
+        (goes_on, "Progressing"),
+        (is_taken || has_failed, "Degraded"),
+        (finished && size != wanted, "ScalingLimited"),
+    ];
+    Status {
+        size,
+        ready: own.and_then(|job| job.status.ready).unwrap_or(0),
+        online: there,
+        completed_indexes: own.map_or_else(String::new, |job| job.status.completed_indexes.to_string()),
+        maximum_size: maximum,
+        conditions: conditions.into_iter().filter_map(|(is_true, kind)| is_true.then_some(kind)).collect(),
+    }
 }
 
 fn lead_has_succeeded(job: &Job, observed: &Observed<'_>) -> bool {

@@ -41,11 +41,17 @@ pub struct Observed<'a> {
     pub pods: Vec<&'a Pod>,
 }
 
-/// `status` of a MiniCluster.
+/// `status` of a MiniCluster. The original knows `size`, `maximumSize` and conditions only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// `size`.
+    /// `size`: pods that the Job was told to have.
     pub size: i32,
+    /// `ready`: pods that are ready.
+    pub ready: i32,
+    /// `online`: brokers of these pods that are online.
+    pub online: i32,
+    /// `completedIndexes`: those whose pods have succeeded.
+    pub completed_indexes: String,
     /// `maximumSize`; 0 before it is known.
     pub maximum_size: i32,
     /// Types of the conditions that are True.

@@ -54,7 +54,8 @@ fn plan(operator: Operator, spec: &MiniClusterSpec, status: &Status, job: Option
 
 /// What it does about a wanted size, where the Job has another and the maximum is this; in few words.
 fn writes(operator: Operator, spec: &MiniClusterSpec, now: i32, maximum: i32) -> Vec<String> {
-    let status = Status { size: 0, maximum_size: maximum, conditions: vec!["JobMiniClusterReady"] };
+    let conditions = vec!["JobMiniClusterReady"];
+    let status = Status { maximum_size: maximum, conditions, ..Status::default() };
     let told = |write: &Write| match write {
         Write::UpdateJob(job) => format!("job {:?}", job.parallelism.zip(job.completions)),
         Write::Size(size) => format!("spec.size {size}"),

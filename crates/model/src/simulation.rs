@@ -89,6 +89,12 @@ pub trait Application {
         false
     }
 
+    /// Whether the first main container of this new pod, which the application drives, has a readiness probe: it is ready when the
+    /// application says so ([`Application::take_readiness`]), and not before.
+    fn probes(&self, _pod: &Pod) -> bool {
+        false
+    }
+
     /// Something has happened to a main process of the application's.
     fn process(&mut self, _fact: ProcessFact, _ctx: &mut Context<'_>) {}
 
@@ -102,6 +108,12 @@ pub trait Application {
 
     /// Main processes that have ended since it was last asked: pods, and exit codes.
     fn take_exits(&mut self) -> Vec<(Uid, i32)> {
+        Vec::new()
+    }
+
+    /// What readiness probes have found out since it was last asked: pods, and whether they are ready. A container that starts again
+    /// is not ready, whatever was said of the one before. Time between two probes does not count.
+    fn take_readiness(&mut self) -> Vec<(Uid, bool)> {
         Vec::new()
     }
 }
@@ -381,7 +393,8 @@ impl<C: Controller, A: Application> Simulation<C, A> {
             let changes = self.server.take_changes();
             let facts = self.cluster.kubelets.take_facts();
             let exits = self.application.take_exits();
-            if changes.is_empty() && facts.is_empty() && exits.is_empty() {
+            let readiness = self.application.take_readiness();
+            if changes.is_empty() && facts.is_empty() && exits.is_empty() && readiness.is_empty() {
                 return;
             }
             // Facts change what the application shows.
@@ -396,7 +409,7 @@ impl<C: Controller, A: Application> Simulation<C, A> {
                 if let Change::Pod(Versions { old: None, new: Some(pod) }) = change
                     && self.application.drives(pod)
                 {
-                    self.cluster.kubelets.hand_over(pod.uid);
+                    self.cluster.kubelets.hand_over(pod.uid, self.application.probes(pod));
                 }
                 self.controller.observe(change, &mut ctx);
                 self.cluster.observe(change, &mut ctx);
@@ -408,6 +421,9 @@ impl<C: Controller, A: Application> Simulation<C, A> {
             for (pod, code) in exits {
                 // A process that has been killed meanwhile ends no second time.
                 let _ = self.cluster.exit(pod, ContainerChoice::First, code, None, &mut ctx);
+            }
+            for (pod, is_ready) in readiness {
+                self.cluster.kubelets.probed(pod, is_ready, &mut ctx);
             }
         }
     }

@@ -61,8 +61,14 @@ pub struct MiniClusterSpecView {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MiniClusterStatusView {
-    /// Pods that there are and that have not ended; with `compat: upstream`, what the operator has written last.
+    /// Pods that the Job was told to have; with `compat: upstream`, what the operator has written last.
     pub size: i64,
+    /// Pods that are ready.
+    pub ready: i64,
+    /// Brokers of these pods that are online.
+    pub online: i64,
+    /// Indexes whose pods have succeeded.
+    pub completed_indexes: String,
     /// Ranks that Flux was told about.
     pub maximum_size: i64,
     /// Types of the conditions that are True.

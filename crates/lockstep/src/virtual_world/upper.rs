@@ -1,12 +1,10 @@
 //! What is above the Job controller in a virtual world: the model of an operator, or a real one behind an API server.
 
-use std::sync::Arc;
-
 use towtank_flux::instance::Instance;
 use towtank_minicluster::brokers::CommandError;
 use towtank_minicluster::fleet::{Fleet, FleetError, MiniCluster};
 use towtank_minicluster::spec::{Fault, MiniClusterSpec};
-use towtank_model::objects::{Job, ObjectKey};
+use towtank_model::objects::ObjectKey;
 use towtank_model::server::Server;
 use towtank_model::simulation::{Application, Context};
 use towtank_model::time::Time;
@@ -79,16 +77,18 @@ impl Upper for Fleet {
 }
 
 fn view(name: &str, minicluster: MiniCluster<'_>, server: &Server) -> MiniClusterView {
-    let own = |job: &&Arc<Job>| minicluster.job() == Some(job.uid);
-    let job = server.job_by_key(minicluster.key()).filter(own);
+    let status = minicluster.status(server);
     MiniClusterView {
         name: name.to_owned(),
         exists: true,
         spec: MiniClusterSpecView { size: minicluster.spec().size.into() },
         status: MiniClusterStatusView {
-            size: minicluster.size(job.map_or(0, |job| job.status.active)).into(),
-            maximum_size: minicluster.maximum().into(),
-            conditions: minicluster.conditions().into_iter().map(str::to_owned).collect(),
+            size: status.size.into(),
+            ready: status.ready.into(),
+            online: status.online.into(),
+            completed_indexes: status.completed_indexes,
+            maximum_size: status.maximum_size.into(),
+            conditions: status.conditions.into_iter().map(str::to_owned).collect(),
         },
         refusal: minicluster.refusal().unwrap_or_default().to_owned(),
         flux: flux_view(minicluster.instance()),

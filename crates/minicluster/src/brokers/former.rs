@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use towtank_flux::Idset;
 use towtank_flux::instance::Instance;
 use towtank_model::objects::Uid;
 use towtank_model::simulation::Context;
@@ -40,22 +41,47 @@ impl Brokers {
             instance: std::mem::replace(&mut flux.instance, fresh),
             ranks: std::mem::take(&mut flux.ranks),
         };
+        flux.ready = Idset::new();
         flux.lead_disk = None;
         self.former.insert(id, former);
         Some(id)
     }
 
-    /// The lead starts in `pod`. Another that is there keeps the brokers that it has; and brokers of a Flux that this lead was not
-    /// configured for find that the lead of theirs is gone.
-    pub(super) fn make_room_for_lead(&mut self, name: &str, pod: Uid, ctx: &mut Context<'_>) {
+    /// A broker starts in `pod`. Another lead that is there keeps the brokers that it has. And without a lead, what was configured
+    /// meanwhile holds: brokers of a Flux that was configured otherwise find that the lead of theirs is gone.
+    pub(super) fn make_room(&mut self, name: &str, pod: Uid, is_lead: bool, ctx: &mut Context<'_>) {
         let Some(flux) = self.fluxes.get(name) else { return };
         let other = flux.ranks.get(&0).filter(|lead| **lead != pod).and_then(|lead| self.scripts.get(lead));
-        if other.is_some_and(|(_, script)| script.stage == Stage::Broker) {
+        let has_other_lead = other.is_some_and(|(_, script)| script.stage == Stage::Broker);
+        if is_lead && has_other_lead {
             self.retire(name);
-        } else if !flux.boot.fits(&flux.made)
+        } else if !has_other_lead
+            && !flux.boot.fits(&flux.made)
             && let Some(id) = self.retire(name)
         {
+            self.follow(name, id, ctx);
             self.forsake(id, ctx);
+        }
+    }
+
+    /// Brokers of a former instance that started with what holds now: they have waited for its next lead all the time.
+    fn follow(&mut self, name: &str, id: u64, ctx: &mut Context<'_>) {
+        let (Some(flux), Some(former)) = (self.fluxes.get_mut(name), self.former.get_mut(&id)) else {
+            return;
+        };
+        let (at, draw) = (instant(ctx.now), &mut Lots(ctx.random));
+        for (_, script) in self.scripts.values_mut() {
+            let Some(rank) =
+                script.rank.filter(|_| script.former == Some(id) && script.boot.fits(&flux.boot))
+            else {
+                continue;
+            };
+            former.ranks.remove(&rank);
+            // Both are so: it runs, and it is new there.
+            let _ = former.instance.broker_killed(at, rank, draw);
+            let _ = flux.instance.broker_started(at, rank, draw);
+            flux.ranks.insert(rank, script.pod);
+            script.former = None;
         }
     }
 

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use towtank_flux::Idset;
 use towtank_flux::instance::Instance;
 use towtank_flux::time::Draw;
 use towtank_model::cluster::{ProcessFact, ProcessStep};
@@ -25,6 +26,7 @@ use towtank_model::time::Time;
 pub use self::boot::{Boot, Settings};
 pub use self::commands::CommandError;
 use self::former::Former;
+pub use crate::entrypoint::Pid1;
 use crate::entrypoint::{Entrypoint, Stage};
 
 /// Timers that go off before the others have their turn.
@@ -42,6 +44,8 @@ pub struct Flux {
     ranks: BTreeMap<u32, Uid>,
     /// The pod whose statedir the lead has written to.
     lead_disk: Option<Uid>,
+    /// Ranks whose pods are known to be ready.
+    ready: Idset,
     /// The Job whose pods the instance is made of.
     served: Option<Uid>,
     /// Why the lead cannot run its command.
@@ -73,6 +77,8 @@ enum Timer {
     Retry(Uid, u64),
     /// A lead has slept long enough.
     Look,
+    /// The workers of a lead know that it goes.
+    Leave(Uid, u64),
     /// The broker of a pod learns that a newer one has its rank.
     Dropped(Uid, u64),
 }
@@ -92,6 +98,8 @@ pub struct Brokers {
     timers: BTreeMap<(Time, u64), Timer>,
     sequence: u64,
     exits: Vec<(Uid, i32)>,
+    /// Pods that have become ready, or are so no longer.
+    readiness: Vec<(Uid, bool)>,
 }
 
 impl Brokers {
@@ -116,6 +124,7 @@ impl Brokers {
                 boot,
                 ranks: BTreeMap::new(),
                 lead_disk: None,
+                ready: Idset::new(),
                 served: None,
                 refusal: None,
                 outcome: None,
@@ -180,6 +189,11 @@ impl Application for Brokers {
         self.flux_of(pod).is_some()
     }
 
+    fn probes(&self, pod: &Pod) -> bool {
+        let flux = self.flux_of(pod).and_then(|name| self.fluxes.get(name));
+        flux.is_some_and(|flux| flux.boot.pid1 == Pid1::Entrypoint)
+    }
+
     fn process(&mut self, fact: ProcessFact, ctx: &mut Context<'_>) {
         match fact.step {
             ProcessStep::Started => self.process_started(fact.pod, ctx),
@@ -216,6 +230,7 @@ impl Application for Brokers {
                 }
                 // What follows looks at the leads.
                 Timer::Look => {}
+                Timer::Leave(pod, run) => self.leave(pod, run, ctx),
                 Timer::Dropped(pod, run) => self.broker_dropped(pod, run, ctx.now),
             }
         }
@@ -225,6 +240,10 @@ impl Application for Brokers {
 
     fn take_exits(&mut self) -> Vec<(Uid, i32)> {
         std::mem::take(&mut self.exits)
+    }
+
+    fn take_readiness(&mut self) -> Vec<(Uid, bool)> {
+        std::mem::take(&mut self.readiness)
     }
 }
 

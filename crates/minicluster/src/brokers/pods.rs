@@ -1,6 +1,7 @@
 //! The pods: their scripts, the brokers that these start, and the lead's command.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use towtank_model::objects::{Pod, Uid};
 use towtank_model::simulation::Context;
@@ -8,11 +9,11 @@ use towtank_model::time::Time;
 
 use super::former::instance_of;
 use super::{Brokers, Lots, Timer, instant, time};
-use crate::entrypoint::{Entrypoint, Next, Pid1, RETRY, Stage};
+use crate::entrypoint::{Entrypoint, Next, Pid1, RETRY, Stage, TERMINATED};
 use crate::workload::Standing;
 
-/// Exit code of a process that SIGTERM ended.
-const TERMINATED: i32 = 143;
+/// What `flux exec` takes to tell all workers something.
+const TELL: Duration = Duration::from_millis(100);
 
 impl Brokers {
     /// Its first process is to come.
@@ -44,19 +45,48 @@ impl Brokers {
     /// SIGTERM.
     pub(super) fn process_told(&mut self, uid: Uid, ctx: &mut Context<'_>) {
         let Some((name, script)) = self.scripts.get_mut(&uid) else { return };
+        script.is_told = true;
         let instance = instance_of(&mut self.fluxes, &mut self.former, name, script.former);
+        let has_workers = instance.is_some_and(|instance| instance.runs());
         match (script.boot.pid1, script.stage, script.rank) {
-            (Pid1::Broker, Stage::Broker, Some(rank)) => {
-                let (at, draw) = (instant(ctx.now), &mut Lots(ctx.random));
-                let Some(instance) = instance else { return };
-                instance.advance(at, draw);
-                // It runs: its stage says so.
-                let _ = instance.broker_terminated(at, rank, draw);
-            }
-            (Pid1::Broker, ..) => self.exits.push((uid, TERMINATED)),
             (Pid1::Shell, ..) => {}
+            (Pid1::Entrypoint, Stage::Broker, Some(0)) if has_workers => {
+                let timer = Timer::Leave(uid, script.run);
+                self.schedule(ctx.now + TELL, timer);
+            }
+            (_, Stage::Broker, Some(_)) => self.terminate(uid, ctx),
+            _ => self.exits.push((uid, TERMINATED)),
         }
         self.settle(ctx.now);
+    }
+
+    /// SIGTERM reaches the broker of this pod.
+    fn terminate(&mut self, pod: Uid, ctx: &mut Context<'_>) {
+        let Some((name, script)) = self.scripts.get(&pod) else { return };
+        let Some(instance) = instance_of(&mut self.fluxes, &mut self.former, name, script.former) else {
+            return;
+        };
+        let Some(rank) = script.rank.filter(|_| script.stage == Stage::Broker) else { return };
+        let (at, draw) = (instant(ctx.now), &mut Lots(ctx.random));
+        instance.advance(at, draw);
+        // It runs: its stage says so.
+        let _ = instance.broker_terminated(at, rank, draw);
+    }
+
+    /// A lead goes, and the instance goes on without it: all workers that are online know now.
+    pub(super) fn leave(&mut self, lead: Uid, run: u64, ctx: &mut Context<'_>) {
+        let Some((name, script)) = self.scripts.get(&lead).filter(|(_, script)| script.run == run) else {
+            return;
+        };
+        let (name, former) = (Arc::clone(name), script.former);
+        let Some(instance) = instance_of(&mut self.fluxes, &mut self.former, &name, former) else { return };
+        for (of, worker) in self.scripts.values_mut() {
+            let is_online = worker.rank.is_some_and(|rank| instance.overlay().online().contains(rank));
+            if *of == name && worker.former == former && worker.stage == Stage::Broker && is_online {
+                worker.lead_left = true;
+            }
+        }
+        self.terminate(lead, ctx);
     }
 
     pub(super) fn process_ended(&mut self, uid: Uid, ctx: &mut Context<'_>) {
@@ -90,9 +120,10 @@ impl Brokers {
         let Some(flux) = self.fluxes.get(name) else { return };
         script.take(&flux.boot);
         let (name, rank) = (Arc::clone(name), script.rank);
-        if rank == Some(0) {
-            self.make_room_for_lead(&name, pod, ctx);
+        if script.boot.pid1 == Pid1::Entrypoint {
+            self.readiness.push((pod, false));
         }
+        self.make_room(&name, pod, rank == Some(0), ctx);
         let Some((_, script)) = self.scripts.get_mut(&pod) else { return };
         let Some(flux) = self.fluxes.get_mut(&name) else { return };
         script.former = None;
@@ -117,6 +148,10 @@ impl Brokers {
             script.stage = Stage::Broker;
             self.broker_of_pod_ended(pod, 1, ctx.now);
             return;
+        }
+        if let Some(rank) = rank {
+            // Whatever an older process was.
+            flux.ready.remove(rank);
         }
         let old = before.and_then(|before| self.scripts.get_mut(&before));
         if let Some((_, old)) = old.filter(|(_, old)| old.stage == Stage::Broker) {
@@ -147,6 +182,24 @@ impl Brokers {
         if !self.former.is_empty() {
             self.settle_former(now);
         }
+        self.probe();
+    }
+
+    /// Whose broker has come online, and whose is so no longer.
+    fn probe(&mut self) {
+        for flux in self.fluxes.values_mut() {
+            let online = flux.instance.overlay().online();
+            if flux.boot.pid1 != Pid1::Entrypoint || *online == flux.ready {
+                continue;
+            }
+            for (ranks, is_ready) in
+                [(flux.ready.difference(online), false), (online.difference(&flux.ready), true)]
+            {
+                let pods = ranks.iter().filter_map(|rank| flux.ranks.get(&rank));
+                self.readiness.extend(pods.map(|pod| (*pod, is_ready)));
+            }
+            flux.ready = online.clone();
+        }
     }
 
     /// A newer pod has the rank: the older broker loses its place and exits with 1, as soon as it learns that (J 2).
@@ -168,10 +221,11 @@ impl Brokers {
                 script.stage = Stage::Stopped;
                 self.exits.push((pod, code));
             }
-            Next::Retry => {
+            next => {
                 script.stage = Stage::Waiting;
                 let timer = Timer::Retry(pod, script.run);
-                self.schedule(now + RETRY, timer);
+                let after = if next == Next::Again { Duration::ZERO } else { RETRY };
+                self.schedule(now + after, timer);
             }
         }
     }
@@ -179,7 +233,7 @@ impl Brokers {
     /// Lets the leads go on with what they run inside of Flux, and shuts Flux down where that has ended.
     pub(super) fn attend_to_leads(&mut self, ctx: &mut Context<'_>) {
         let at = instant(ctx.now);
-        let mut alarms = Vec::new();
+        let (mut alarms, mut failed) = (Vec::new(), Vec::new());
         for (name, flux) in &mut self.fluxes {
             let Some((_, lead)) = flux.ranks.get(&0).and_then(|pod| self.scripts.get_mut(pod)) else {
                 continue;
@@ -212,8 +266,16 @@ impl Brokers {
                 }
             };
             (lead.result, flux.outcome) = (Some(code), Some(code));
+            if code != 0 && boot.pid1 == Pid1::Entrypoint {
+                // The command is tried again, by a container that starts again or in another pod: the workers wait for it.
+                failed.push(Timer::Leave(lead.pod, lead.run));
+                continue;
+            }
             // The lead was running a moment ago.
             let _ = flux.instance.broker_terminated(at, 0, draw);
+        }
+        for leave in failed {
+            self.schedule(ctx.now + TELL, leave);
         }
         for until in alarms {
             self.schedule(time(until), Timer::Look);

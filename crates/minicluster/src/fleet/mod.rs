@@ -12,12 +12,12 @@ use towtank_flux::FluxVersion;
 use towtank_flux::instance::Instance;
 use towtank_model::cluster::{ProcessFact, TimingProfile};
 use towtank_model::objects::{Job, ObjectKey, Pod, Uid};
-use towtank_model::server::{Change, Versions};
+use towtank_model::server::{Change, Server, Versions};
 use towtank_model::simulation::{Application, Context};
 use towtank_model::time::Time;
 
 use crate::brokers::{self, Brokers, CommandError, Flux};
-use crate::contract;
+use crate::contract::{self, Standing};
 pub use crate::entrypoint::Pid1;
 pub use crate::operator::Operator;
 use crate::operator::Status;
@@ -30,7 +30,7 @@ pub struct Settings {
     pub flux: FluxVersion,
     /// Cores of every rank: what the lead sees of its node.
     pub cores: u32,
-    /// What gets SIGTERM in the pods.
+    /// What runs as the first process in the pods.
     pub pid1: Pid1,
     /// How long the operator's watch and calls take, and how fast the brokers are.
     pub timing: &'static TimingProfile,
@@ -45,7 +45,7 @@ impl Default for Settings {
         Self {
             flux: FluxVersion::V0_61,
             cores: 10,
-            pid1: Pid1::Shell,
+            pid1: Pid1::Entrypoint,
             timing: TimingProfile::instant(),
             has_view: true,
             operator: Operator::Contract,
@@ -84,6 +84,8 @@ struct Known {
     operator: Operator,
     /// What script and brokers were made of, once and for all (A.6): the spec when it was created.
     made: MiniClusterSpec,
+    /// The operator has seen it.
+    is_seen: bool,
     /// There is a script for the pods.
     has_script: bool,
     /// The headless service of its name leads to its pods.
@@ -100,6 +102,7 @@ struct Known {
 }
 
 impl Known {
+    /// `status.maximumSize`: ranks that its own pods can have, fixed when it was created.
     fn maximum(&self) -> i32 {
         match self.operator {
             Operator::Contract => self.made.maximum(),
@@ -140,35 +143,23 @@ impl<'a> MiniCluster<'a> {
         &self.known.spec
     }
 
-    /// `status.maximumSize`: ranks that its own pods can have, fixed when it was created.
-    pub fn maximum(self) -> i32 {
-        self.known.maximum()
-    }
-
-    /// `status.size`: `active` pods there are, or what the original has written last.
-    pub const fn size(self, active: i32) -> i32 {
-        match self.known.operator {
-            Operator::Contract => active,
-            Operator::Upstream => self.known.status.size,
-        }
-    }
-
-    /// Conditions that are True. By the contract: `Ready` when as many brokers are online as pods are wanted and the lead has
-    /// its quorum; `Rejected` when something cannot be done; `WorkloadFailed` when the lead's command has failed, whatever its
-    /// container ended with.
-    pub fn conditions(self) -> Vec<&'static str> {
+    /// Its status: by the contract what is, from the original what it has written last.
+    pub fn status(self, server: &Server) -> Status {
         let Self { known, flux } = self;
-        if known.operator == Operator::Upstream {
-            return known.status.conditions.clone();
+        match known.operator {
+            Operator::Upstream => known.status.clone(),
+            Operator::Contract if !known.is_seen => Status::default(),
+            Operator::Contract => {
+                let job = server.job_by_key(&known.key);
+                contract::status(&Standing {
+                    wanted: known.spec.size,
+                    maximum: known.maximum(),
+                    job: job.map(|job| &**job),
+                    is_own: job.is_some_and(|job| known.job == Some(job.uid)),
+                    online: flux.instance().overlay().online(),
+                })
+            }
         }
-        let wanted = usize::try_from(known.spec.size).unwrap_or(0);
-        let is_ready = flux.instance().runs() && flux.instance().overlay().online().len() >= wanted;
-        let is_rejected = self.refusal().is_some();
-        let has_failed = flux.outcome().is_some_and(|code| code != 0);
-        [(is_ready, "Ready"), (is_rejected, "Rejected"), (has_failed, "WorkloadFailed")]
-            .into_iter()
-            .filter_map(|(is_true, kind)| is_true.then_some(kind))
-            .collect()
     }
 
     /// The Job that its operator has made.
@@ -278,6 +269,10 @@ impl Application for Fleet {
         self.brokers.drives(pod)
     }
 
+    fn probes(&self, pod: &Pod) -> bool {
+        self.brokers.probes(pod)
+    }
+
     fn process(&mut self, fact: ProcessFact, ctx: &mut Context<'_>) {
         self.brokers.process(fact, ctx);
     }
@@ -308,5 +303,9 @@ impl Application for Fleet {
 
     fn take_exits(&mut self) -> Vec<(Uid, i32)> {
         self.brokers.take_exits()
+    }
+
+    fn take_readiness(&mut self) -> Vec<(Uid, bool)> {
+        self.brokers.take_readiness()
     }
 }

@@ -133,6 +133,7 @@ impl Fleet {
             operator: self.settings.operator,
             made: spec.clone(),
             spec,
+            is_seen: false,
             has_script: false,
             has_dns: true,
             status: Status::default(),
@@ -181,7 +182,7 @@ impl Fleet {
             is_own: job.as_ref().is_some_and(|job| cluster.job == Some(job.uid)),
             pods: ctx.server.pods().map(|pod| &**pod).filter(|pod| pod.key.namespace == *namespace).collect(),
         });
-        cluster.refusal = plan.refusal;
+        (cluster.is_seen, cluster.refusal) = (true, plan.refusal);
         if plan.requeues {
             self.requeue(name, ctx.now);
             self.take_service(name, ctx);

@@ -1,6 +1,6 @@
 //! What the processes in pods do: how long they run, how they end, and what they make of SIGTERM.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,8 +78,8 @@ pub(super) struct Workload {
     counts_incarnations: bool,
     /// What the pods that exist do, from their creation.
     by_pod: BTreeMap<Uid, BehaviourId>,
-    /// Pods of which an application says what they do.
-    driven: BTreeSet<Uid>,
+    /// Pods of which an application says what they do, and whether it says when they are ready too.
+    driven: BTreeMap<Uid, bool>,
 }
 
 impl Workload {
@@ -117,13 +117,18 @@ impl Workload {
     }
 
     /// An application drives this pod.
-    pub(super) fn hand_over(&mut self, pod: Uid) {
-        self.driven.insert(pod);
+    pub(super) fn hand_over(&mut self, pod: Uid, has_probe: bool) {
+        self.driven.insert(pod, has_probe);
+    }
+
+    /// Whether the application that drives this pod says when it is ready.
+    pub(super) fn has_probe(&self, pod: Uid) -> bool {
+        self.driven.get(&pod).is_some_and(|has_probe| *has_probe)
     }
 
     /// Whether an application drives this pod.
     pub(super) fn is_driven(&self, pod: Uid) -> bool {
-        self.driven.contains(&pod)
+        self.driven.contains_key(&pod)
     }
 
     /// The pod is gone.
@@ -136,7 +141,7 @@ impl Workload {
     pub(super) fn of(&self, pod: Uid) -> &Behaviour {
         const DEFAULT: &Behaviour = &Behaviour::DEFAULT;
         const DRIVEN: &Behaviour = &Behaviour::DRIVEN;
-        if self.driven.contains(&pod) {
+        if self.driven.contains_key(&pod) {
             return DRIVEN;
         }
         self.by_pod

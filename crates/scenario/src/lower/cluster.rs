@@ -41,6 +41,10 @@ pub(super) fn spec(
         Some(timing) => file.word(timing, "timing profile", TIMINGS)?,
         None => "instant",
     };
+    let operator = match raw.compat.map(|compat| compat.value) {
+        Some(raw::Compat::Upstream) => Operator::Upstream,
+        None => Operator::Contract,
+    };
     let qps = raw.controller_qps.as_ref().map(|qps| file.positive(qps, "requests per second")).transpose()?;
     Ok(ClusterSpec {
         nodes: or(raw.nodes, 10),
@@ -51,25 +55,23 @@ pub(super) fn spec(
         feature_gates: feature_gates(file, root, raw.feature_gates.unwrap_or_default(), versions)?,
         controller_qps: qps,
         controller_burst: or(raw.controller_burst, 30),
-        flux: flux(file, raw.flux.unwrap_or_default())?,
-        operator: match raw.compat.map(|compat| compat.value) {
-            Some(raw::Compat::Upstream) => Operator::Upstream,
-            None => Operator::Contract,
-        },
+        flux: flux(file, raw.flux.unwrap_or_default(), operator)?,
+        operator,
         faults: faults(file, raw.faults.unwrap_or_default())?,
         manual_pods: raw.pods.is_some_and(|mode| mode.value == raw::PodMode::Manual),
     })
 }
 
 /// What is in the images of MiniClusters.
-fn flux(file: &Source<'_>, raw: raw::Flux) -> Result<FluxSpec, ScenarioError> {
+fn flux(file: &Source<'_>, raw: raw::Flux, operator: Operator) -> Result<FluxSpec, ScenarioError> {
     let versions = match &raw.version {
         None => VersionRange::only(FluxVersion::V0_61),
         Some(written) => file.read(written, text::versions)?,
     };
-    let pid1 = match raw.pid1.map(|pid1| pid1.value) {
-        Some(raw::Pid1::Broker) => Pid1::Broker,
-        Some(raw::Pid1::Shell) | None => Pid1::Shell,
+    let pid1 = match (raw.pid1.map(|pid1| pid1.value), operator) {
+        (Some(raw::Pid1::Broker), _) => Pid1::Broker,
+        (Some(raw::Pid1::Shell), _) | (None, Operator::Upstream) => Pid1::Shell,
+        (Some(raw::Pid1::Entrypoint), _) | (None, Operator::Contract) => Pid1::Entrypoint,
     };
     Ok(FluxSpec { versions, pid1, has_view: raw.view.unwrap_or(true) })
 }

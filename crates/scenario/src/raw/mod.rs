@@ -158,7 +158,8 @@ pub(crate) struct Flux {
     /// Versions of flux-core that it is true of: `0.50.0`, `0.61.2` (the default), `0.88.0`, `0.61.2..0.88.0` or `all`.
     #[serde(default)]
     pub(crate) version: Option<Spanned<Verbatim>>,
-    /// What gets SIGTERM in the pods: `shell` (the default), which keeps it to itself, or `broker`, which leaves Flux in order.
+    /// What gets SIGTERM in the pods: `entrypoint` (the default), the contract's script; `shell` (the default with `compat: upstream`),
+    /// which keeps it to itself; or `broker`, which leaves Flux in order and ends with 0.
     #[serde(default)]
     pub(crate) pid1: Option<Spanned<Pid1>>,
     /// Whether an init container copies Flux into the pods (the default), or their image has it.
@@ -170,6 +171,8 @@ pub(crate) struct Flux {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Pid1 {
+    /// The contract's script: the broker leaves in order, and the container ends with 143.
+    Entrypoint,
     /// A shell that forwards nothing: the broker runs on until SIGKILL.
     Shell,
     /// The broker.

@@ -111,7 +111,7 @@ pub(super) fn read(
     let hosts = hosts.join(",").parse().map_err(|error| format!("broker.toml: hosts: {error}"))?;
     let mut boot = Boot::new(name, hosts);
     boot.has_dns = has_dns;
-    boot.pid1 = if runs_entrypoint { Pid1::Broker } else { Pid1::Shell };
+    boot.pid1 = if runs_entrypoint { Pid1::Entrypoint } else { Pid1::Shell };
     for option in file("broker.options").unwrap_or_default().lines() {
         let Some((attribute, value)) = option.trim().strip_prefix("-S").and_then(|it| it.split_once('='))
         else {

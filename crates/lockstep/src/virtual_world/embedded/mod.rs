@@ -145,6 +145,10 @@ impl Application for Embedded {
         self.brokers.drives(pod)
     }
 
+    fn probes(&self, pod: &Pod) -> bool {
+        self.brokers.probes(pod)
+    }
+
     fn process(&mut self, fact: ProcessFact, ctx: &mut Context<'_>) {
         if fact.step == ProcessStep::Started
             && let Some(job) = ctx.server.pod(fact.pod).and_then(|pod| Self::job_of(pod))
@@ -164,6 +168,10 @@ impl Application for Embedded {
 
     fn take_exits(&mut self) -> Vec<(Uid, i32)> {
         self.brokers.take_exits()
+    }
+
+    fn take_readiness(&mut self) -> Vec<(Uid, bool)> {
+        self.brokers.take_readiness()
     }
 }
 

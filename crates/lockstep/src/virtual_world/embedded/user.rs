@@ -152,6 +152,13 @@ impl Embedded {
             spec: MiniClusterSpecView { size: number("/spec/size") },
             status: MiniClusterStatusView {
                 size: number("/status/size"),
+                ready: number("/status/ready"),
+                online: number("/status/online"),
+                completed_indexes: object
+                    .pointer("/status/completedIndexes")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned(),
                 maximum_size: number("/status/maximumSize"),
                 conditions: true_ones.iter().map(|condition| text(condition, "type")).collect(),
             },

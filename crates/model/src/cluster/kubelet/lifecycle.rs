@@ -130,6 +130,9 @@ impl Kubelets {
         if role == Role::Main {
             work.has_become_ready = false;
             work.ready_timer.cancel();
+            if position == first_main {
+                work.probe = work.probe.map(|_| false);
+            }
         }
         self.report(uid, ctx);
         if self.pods.get(&uid).is_some_and(|work| work.stop.is_some_and(|stop| stop.kill_at.is_some())) {

@@ -114,8 +114,17 @@ impl Kubelets {
     }
 
     /// An application drives the first main process of this pod, which has just been created.
-    pub(crate) fn hand_over(&mut self, pod: Uid) {
-        self.workload.hand_over(pod);
+    pub(crate) fn hand_over(&mut self, pod: Uid, has_probe: bool) {
+        self.workload.hand_over(pod, has_probe);
+    }
+
+    /// The readiness probe of a pod that an application drives has found this out.
+    pub(crate) fn probed(&mut self, pod: Uid, is_ready: bool, ctx: &mut Context<'_>) {
+        let Some(work) = self.pods.get_mut(&pod) else { return };
+        if work.probe == Some(!is_ready) {
+            work.probe = Some(is_ready);
+            self.report(pod, ctx);
+        }
     }
 
     /// What has happened to the processes that an application drives, since it was last asked.
@@ -180,7 +189,9 @@ impl Kubelets {
         if (is_over && !awaits_cleanup) || self.host(node).is_shutting_down {
             return;
         }
-        self.pods.insert(uid, Box::new(PodWork::new(pod, node, ctx.now)));
+        let mut work = PodWork::new(pod, node, ctx.now);
+        work.probe = self.workload.has_probe(uid).then_some(false);
+        self.pods.insert(uid, Box::new(work));
         self.host(node).pods += 1;
         if is_over {
             if let Some(work) = self.pods.get_mut(&uid) {

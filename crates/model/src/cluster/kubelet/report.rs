@@ -27,7 +27,10 @@ impl PodWork {
 
     /// All containers run and are ready.
     pub(super) fn is_ready(&self) -> bool {
-        self.has_become_ready && self.stage == Stage::Running && self.mains_run()
+        self.has_become_ready
+            && self.probe != Some(false)
+            && self.stage == Stage::Running
+            && self.mains_run()
     }
 
     /// No main container is known to have ended.
@@ -66,13 +69,14 @@ impl PodWork {
     }
 
     fn statuses(&self, specs: &[Container], runs: &[ContainerRun], words: &Words) -> Vec<ContainerStatus> {
-        let status = |(spec, run): (&Container, &ContainerRun)| ContainerStatus {
+        let status = |(position, (spec, run)): (usize, (&Container, &ContainerRun))| ContainerStatus {
             name: Arc::clone(&spec.name),
             restart_count: run.restarts,
-            ready: self.is_container_ready(run),
+            ready: self.is_container_ready(run)
+                && (run.role != Role::Main || position > 0 || self.probe != Some(false)),
             state: self.state_of(run, words),
         };
-        specs.iter().zip(runs).map(status).collect()
+        specs.iter().zip(runs).enumerate().map(status).collect()
     }
 
     fn is_container_ready(&self, container: &ContainerRun) -> bool {

@@ -59,6 +59,8 @@ pub(super) struct PodWork {
     /// The main containers have passed readiness since the last of them started.
     pub(super) has_become_ready: bool,
     pub(super) ready_timer: Timer,
+    /// What the readiness probe of the first main container says, if it has one.
+    pub(super) probe: Option<bool>,
     pub(super) stop: Option<Stop>,
     pub(super) stop_timer: Timer,
     pub(super) report_timer: Timer,
@@ -83,6 +85,7 @@ impl PodWork {
             containers: inits.chain(mains).collect(),
             has_become_ready: false,
             ready_timer: Timer::default(),
+            probe: None,
             stop: None,
             stop_timer: Timer::default(),
             report_timer: Timer::default(),
