@@ -20,10 +20,10 @@ use towtank_model::time::Time;
 use towtank_model::version::{Features, GateError, KubernetesVersion};
 use towtank_reference::controller::RemoteController;
 use towtank_reference::driver::Driver;
-use towtank_scenario::ast::{Action, ClusterSpec, FluxSpec, Scenario, Stack, WorkloadRule};
+use towtank_scenario::ast::{Action, ClusterSpec, FluxSpec, Scenario, Stack, TableCommand, WorkloadRule};
 use towtank_scenario::observation::Observation;
 
-use crate::world::{Refusal, World, WorldError, WorldKind};
+use crate::world::{PodChanges, Refusal, World, WorldError, WorldKind};
 use identity::Identities;
 use view::Viewer;
 
@@ -129,7 +129,9 @@ impl<C> VirtualWorld<C> {
 impl<C: Controller> VirtualWorld<C> {
     /// Learns which pods have come into being; must be called after everything that can create one.
     fn identify(&mut self) {
-        self.identities.learn(self.simulation.server());
+        let touched = self.simulation.take_touched();
+        self.identities.learn(self.simulation.server(), &touched.pods);
+        self.viewer.touch(touched);
     }
 }
 
@@ -145,6 +147,7 @@ fn configuration(
     }
     let mut config = SimulationConfig::new(features, seed);
     config.keeps_trace = true;
+    config.notes_touched = true;
     config.explains = true;
     let timing = TimingProfile::by_name(&scenario.cluster.timing)
         .ok_or_else(|| SetupError::Timing(scenario.cluster.timing.clone()))?;
@@ -238,6 +241,16 @@ impl<C: Controller> World for VirtualWorld<C> {
         }
         self.observed = Some(present);
         &self.observation
+    }
+
+    fn show(&mut self, commands: Vec<(String, TableCommand)>) {
+        if self.viewer.show(commands) {
+            self.observed = None;
+        }
+    }
+
+    fn take_changes(&mut self) -> Option<PodChanges> {
+        Some(self.viewer.take_changes())
     }
 
     fn generation(&self) -> u64 {
