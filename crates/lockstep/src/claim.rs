@@ -125,7 +125,7 @@ pub fn holds(claim: &Claim, subject: &Subject<'_>) -> bool {
         Claim::Job { name, fields } => named_job(name.as_deref(), subject).is_some_and(|job| {
             job.exists && fields.iter().all(|field| compared(&field.value, job).is_none())
         }),
-        Claim::Cel(expression) => expression.holds(subject.observation) == Ok(true),
+        Claim::Cel(expression) => expression.is_true(subject.observation),
         Claim::Refused(claim) => subject.refusal.is_some_and(|refusal| is_refused_as(claim, refusal)),
     }
 }

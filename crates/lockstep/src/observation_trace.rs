@@ -21,6 +21,7 @@ use towtank_scenario::observation::{
 };
 
 use crate::changes::Changes;
+use crate::world::PodChanges;
 
 /// What was to be seen in a run, change by change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,6 +71,8 @@ impl fmt::Display for ObservationTrace {
 #[derive(Debug, Default)]
 pub struct Recorder {
     last: Observation,
+    /// The pods of the last observation, where the world says which have changed.
+    pods: BTreeMap<u64, PodView>,
     trace: ObservationTrace,
 }
 
@@ -85,15 +88,40 @@ impl Recorder {
     }
 
     /// Notes what has changed since the last observation.
-    pub fn record(&mut self, now: Time, observation: &Observation) {
+    pub fn record(&mut self, now: Time, observation: &Observation, changes: Option<PodChanges>) {
         let mut texts = Vec::new();
         job_lines(&self.last.jobs, &observation.jobs, &mut texts);
-        pod_lines(&self.last.pods, &observation.pods, &mut texts);
+        match changes {
+            Some(changes) => self.changed_pods(changes, &mut texts),
+            None => {
+                pod_lines(&self.last.pods, &observation.pods, &mut texts);
+                self.last.pods.clone_from(&observation.pods);
+            }
+        }
         node_lines(&self.last.nodes, &observation.nodes, &mut texts);
         minicluster_lines(&self.last.miniclusters, &observation.miniclusters, &mut texts);
         event_lines(&self.last.events, &observation.events, &mut texts);
         self.trace.lines.extend(texts.into_iter().map(|text| Line::Change { at: now, text }));
-        self.last.clone_from(observation);
+        self.last.jobs.clone_from(&observation.jobs);
+        if self.last.nodes != observation.nodes {
+            self.last.nodes.clone_from(&observation.nodes);
+        }
+        self.last.miniclusters.clone_from(&observation.miniclusters);
+        if self.last.events != observation.events {
+            self.last.events.clone_from(&observation.events);
+        }
+    }
+
+    /// Compares only pods that have changed: what it costs does not depend on the others.
+    fn changed_pods(&mut self, changes: PodChanges, texts: &mut Vec<String>) {
+        let mut old: Vec<PodView> = Vec::new();
+        let mut new: Vec<&PodView> = Vec::new();
+        for (uid, pod) in &changes {
+            old.extend(self.pods.remove(uid));
+            new.extend(pod);
+        }
+        pod_lines(&old, new.iter().copied(), texts);
+        self.pods.extend(changes.into_iter().filter_map(|(uid, pod)| Some((uid, pod?))));
     }
 
     /// All that was noted.
@@ -110,9 +138,10 @@ fn identity(pod: &PodView) -> PodIdentity<'_> {
     (&pod.job, pod.index, number, &pod.name)
 }
 
-fn pod_lines(old: &[PodView], new: &[PodView], texts: &mut Vec<String>) {
+fn pod_lines<'a>(old: &[PodView], new: impl IntoIterator<Item = &'a PodView>, texts: &mut Vec<String>) {
     let before: BTreeMap<PodIdentity<'_>, &PodView> = old.iter().map(|pod| (identity(pod), pod)).collect();
-    let after: BTreeMap<PodIdentity<'_>, &PodView> = new.iter().map(|pod| (identity(pod), pod)).collect();
+    let after: BTreeMap<PodIdentity<'_>, &PodView> =
+        new.into_iter().map(|pod| (identity(pod), pod)).collect();
     // A bare pod that a Job adopts is known as a pod of that Job from then on.
     let bare: BTreeSet<&str> = old.iter().filter(|pod| pod.job.is_empty()).map(|pod| &*pod.name).collect();
     let mut adopted = BTreeSet::new();
@@ -299,6 +328,9 @@ fn condition_text(condition: &JobConditionView) -> String {
 }
 
 fn node_lines(old: &[NodeView], new: &[NodeView], texts: &mut Vec<String>) {
+    if old == new {
+        return;
+    }
     let before: BTreeMap<&str, &NodeView> = old.iter().map(|node| (&*node.name, node)).collect();
     let after: BTreeSet<&str> = new.iter().map(|node| &*node.name).collect();
     for node in new {
@@ -359,6 +391,9 @@ fn minicluster_lines(old: &[MiniClusterView], new: &[MiniClusterView], texts: &m
 
 /// New Events, by object and reason: their texts name pods one by one, which the lines of the pods do already.
 fn event_lines(old: &[EventView], new: &[EventView], texts: &mut Vec<String>) {
+    if old == new {
+        return;
+    }
     let mut groups: Vec<(&EventView, i64)> = Vec::new();
     for event in new {
         let same = |was: &&EventView| {

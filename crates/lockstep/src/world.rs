@@ -3,13 +3,14 @@
 //! The runner knows a cluster only through [`World`]: it acts, lets time pass instant by instant, and looks. Whether
 //! there is a model, a real controller or a whole cluster behind it changes nothing in how a scenario is judged.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use towtank_model::server::TraceEntry;
 use towtank_model::time::Time;
-use towtank_scenario::ast::Action;
-use towtank_scenario::observation::Observation;
+use towtank_scenario::ast::{Action, TableCommand};
+use towtank_scenario::observation::{Observation, PodView};
 
 /// Names of worlds, as `--world` takes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,6 +117,9 @@ impl fmt::Display for Refusal {
 #[error("{0}")]
 pub struct WorldError(pub String);
 
+/// Pods that are shown otherwise, by a number that a pod keeps for life.
+pub type PodChanges = BTreeMap<u64, Option<PodView>>;
+
 /// Something that a scenario can be played in.
 ///
 /// A world is quiet between calls: time passes only in [`World::next_instant`]. The caller acts, looks, lets one instant
@@ -148,6 +152,16 @@ pub trait World {
 
     /// What is to be seen now. Computed anew only when the state has changed since the last call.
     fn observe(&mut self) -> &Observation;
+
+    /// From now on [`World::observe`] shows what these commands of Flux print at the leads of these MiniClusters, and no others. A
+    /// world may show more.
+    fn show(&mut self, _commands: Vec<(String, TableCommand)>) {}
+
+    /// The pods that [`World::observe`] shows otherwise than when this was last called, each as it is shown now, or not at all any
+    /// more. `None`: the world does not know; all must be compared.
+    fn take_changes(&mut self) -> Option<PodChanges> {
+        None
+    }
 
     /// Grows with every change of the state that an observation can show.
     fn generation(&self) -> u64;

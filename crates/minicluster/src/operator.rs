@@ -37,7 +37,7 @@ pub struct Observed<'a> {
     pub job: Option<&'a Job>,
     /// It has made that Job.
     pub is_own: bool,
-    /// All pods of its namespace.
+    /// All pods of its namespace, where the operator looks at pods: the original always, the contract for `cleanup`.
     pub pods: Vec<&'a Pod>,
 }
 

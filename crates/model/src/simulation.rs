@@ -3,6 +3,7 @@
 //! Time passes only in [`Simulation::step_instant`] and [`Simulation::run_until`]. Between two calls the simulation is
 //! quiet: a user's action takes effect in the store at once, and whatever follows from it happens in the next step.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::cluster::{
@@ -144,6 +145,8 @@ pub struct SimulationConfig {
     pub cluster: ClusterConfig,
     /// See [`SimulationError::Livelock`].
     pub events_per_instant_max: u64,
+    /// What has changed is kept for [`Simulation::take_touched`].
+    pub notes_touched: bool,
 }
 
 impl SimulationConfig {
@@ -157,6 +160,7 @@ impl SimulationConfig {
             controller: ControllerConfig::default(),
             cluster: ClusterConfig::default(),
             events_per_instant_max: EVENTS_PER_INSTANT_MAX,
+            notes_touched: false,
         }
     }
 }
@@ -186,6 +190,27 @@ pub struct Instant {
     pub has_changed: bool,
 }
 
+/// Objects that have changed, for those who show them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Pods, those that are gone included.
+    pub pods: BTreeSet<Uid>,
+    /// Any node.
+    pub nodes: bool,
+}
+
+impl Touched {
+    fn note(&mut self, change: &Change) {
+        match change {
+            Change::Pod(Versions { old, new }) => {
+                self.pods.extend(new.as_ref().or(old.as_ref()).map(|pod| pod.uid));
+            }
+            Change::Node(_) => self.nodes = true,
+            Change::Job(_) => {}
+        }
+    }
+}
+
 /// A cluster on virtual time.
 pub struct Simulation<C = JobController, A = NoApplication> {
     events: EventQueue<Event>,
@@ -195,6 +220,8 @@ pub struct Simulation<C = JobController, A = NoApplication> {
     cluster: Cluster,
     application: A,
     events_per_instant_max: u64,
+    /// What has changed since somebody asked; `None`: nobody asks.
+    touched: Option<Touched>,
     /// Changes of the store so far.
     generation: u64,
     /// Events handled so far.
@@ -237,6 +264,7 @@ impl<C: Controller, A: Application> Simulation<C, A> {
             cluster: Cluster::new(config.cluster),
             application,
             events_per_instant_max: config.events_per_instant_max,
+            touched: config.notes_touched.then(Touched::default),
             generation: 0,
             handled: 0,
         };
@@ -306,6 +334,11 @@ impl<C: Controller, A: Application> Simulation<C, A> {
     /// Takes the trace since the last call; empty when none is kept.
     pub fn take_trace(&mut self) -> Vec<TraceEntry> {
         self.server.take_trace()
+    }
+
+    /// What has changed since the last call; nothing where nothing is noted.
+    pub fn take_touched(&mut self) -> Touched {
+        self.touched.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Whether nothing is going to happen without a further action.
@@ -406,6 +439,9 @@ impl<C: Controller, A: Application> Simulation<C, A> {
                 random: &mut self.random,
             };
             for change in &changes {
+                if let Some(touched) = &mut self.touched {
+                    touched.note(change);
+                }
                 if let Change::Pod(Versions { old: None, new: Some(pod) }) = change
                     && self.application.drives(pod)
                 {

@@ -461,6 +461,8 @@ pub struct CelExpression {
     pub text: String,
     /// Ready to run.
     pub program: Arc<cel::Program>,
+    /// Parts that must all be true, and that do not speak of all pods or events: they are looked at first.
+    pub(crate) brief: Vec<Arc<cel::Program>>,
 }
 
 /// A table as pasted.

@@ -57,69 +57,109 @@ impl CelExpression {
     /// An operation has no meaning for the values at hand, for instance a comparison with an optional field that is
     /// null (`p.index < 3` for a pod without index). Such a condition is not true.
     pub fn holds(&self, observation: &Observation) -> Result<bool, EvaluationError> {
-        match self.execute(observation) {
+        match execute(&self.program, observation) {
             Ok(Value::Bool(value)) => Ok(value),
             Ok(other) => Err(self.failure(format!("its value is {other:?}, not true or false"))),
             Err(error) => Err(self.failure(error.to_string())),
         }
     }
 
+    /// Whether the condition is true; one that cannot be evaluated is not. Parts that are quick to judge come first.
+    pub fn is_true(&self, observation: &Observation) -> bool {
+        let is_false = |part: &Arc<Program>| execute(part, observation) == Ok(Value::Bool(false));
+        !self.brief.iter().any(is_false) && self.holds(observation) == Ok(true)
+    }
+
     fn failure(&self, reason: String) -> EvaluationError {
         EvaluationError { text: self.text.clone(), reason }
     }
+}
 
-    /// Converts only those parts of the observation that the condition speaks of.
-    fn execute(&self, observation: &Observation) -> Result<Value, ExecutionError> {
-        thread_local! {
-            /// The functions of CEL: they take longer to gather than most conditions to evaluate.
-            static FUNCTIONS: cel::Context<'static, 'static> = cel::Context::default();
-        }
-        FUNCTIONS.with(|functions| self.execute_in(functions.new_inner_scope(), observation))
+/// Converts only those parts of the observation that the condition speaks of.
+fn execute(program: &Program, observation: &Observation) -> Result<Value, ExecutionError> {
+    thread_local! {
+        /// The functions of CEL: they take longer to gather than most conditions to evaluate.
+        static FUNCTIONS: cel::Context<'static, 'static> = cel::Context::default();
     }
+    FUNCTIONS.with(|functions| execute_in(program, functions.new_inner_scope(), observation))
+}
 
-    fn execute_in(
-        &self,
-        mut context: cel::Context<'_, '_>,
-        observation: &Observation,
-    ) -> Result<Value, ExecutionError> {
-        let internal = |error: cel::SerializationError| ExecutionError::InternalError(error.to_string());
-        let references = self.program.references();
-        let is_used = |name: &str| references.has_variable(name);
-        if is_used("now") {
-            context.add_variable_from_value("now", observation.now);
-        }
-        if is_used("pods") {
-            context.add_variable_from_value("pods", cel::to_value(&observation.pods).map_err(internal)?);
-        }
-        if is_used("jobs") {
-            let there: Vec<&JobView> = observation.jobs.iter().filter(|job| job.exists).collect();
-            context.add_variable_from_value("jobs", cel::to_value(there).map_err(internal)?);
-        }
-        if is_used("nodes") {
-            context.add_variable_from_value("nodes", cel::to_value(&observation.nodes).map_err(internal)?);
-        }
-        if is_used("events") {
-            context.add_variable_from_value("events", cel::to_value(&observation.events).map_err(internal)?);
-        }
-        if is_used("miniclusters") {
-            let there: Vec<_> = observation.miniclusters.iter().filter(|it| it.exists).collect();
-            context.add_variable_from_value("miniclusters", cel::to_value(there).map_err(internal)?);
-        }
-        if let [minicluster] = observation.miniclusters.as_slice() {
-            if is_used("minicluster") {
-                context.add_variable_from_value("minicluster", cel::to_value(minicluster).map_err(internal)?);
-            }
-            if is_used("flux") {
-                context.add_variable_from_value("flux", cel::to_value(&minicluster.flux).map_err(internal)?);
-            }
-        }
-        if is_used("job")
-            && let [job] = observation.jobs.as_slice()
-        {
-            context.add_variable_from_value("job", cel::to_value::<&JobView>(job).map_err(internal)?);
-        }
-        self.program.execute(&context)
+fn execute_in(
+    program: &Program,
+    mut context: cel::Context<'_, '_>,
+    observation: &Observation,
+) -> Result<Value, ExecutionError> {
+    let internal = |error: cel::SerializationError| ExecutionError::InternalError(error.to_string());
+    let references = program.references();
+    let is_used = |name: &str| references.has_variable(name);
+    if is_used("now") {
+        context.add_variable_from_value("now", observation.now);
     }
+    if is_used("pods") {
+        context.add_variable_from_value("pods", cel::to_value(&observation.pods).map_err(internal)?);
+    }
+    if is_used("jobs") {
+        let there: Vec<&JobView> = observation.jobs.iter().filter(|job| job.exists).collect();
+        context.add_variable_from_value("jobs", cel::to_value(there).map_err(internal)?);
+    }
+    if is_used("nodes") {
+        context.add_variable_from_value("nodes", cel::to_value(&observation.nodes).map_err(internal)?);
+    }
+    if is_used("events") {
+        context.add_variable_from_value("events", cel::to_value(&observation.events).map_err(internal)?);
+    }
+    if is_used("miniclusters") {
+        let there: Vec<_> = observation.miniclusters.iter().filter(|it| it.exists).collect();
+        context.add_variable_from_value("miniclusters", cel::to_value(there).map_err(internal)?);
+    }
+    if let [minicluster] = observation.miniclusters.as_slice() {
+        if is_used("minicluster") {
+            context.add_variable_from_value("minicluster", cel::to_value(minicluster).map_err(internal)?);
+        }
+        if is_used("flux") {
+            context.add_variable_from_value("flux", cel::to_value(&minicluster.flux).map_err(internal)?);
+        }
+    }
+    if is_used("job")
+        && let [job] = observation.jobs.as_slice()
+    {
+        context.add_variable_from_value("job", cel::to_value::<&JobView>(job).map_err(internal)?);
+    }
+    program.execute(&context)
+}
+
+/// The parts of a row of `&&` that do not speak of all pods or events; none where there is another operator beside them.
+fn brief_parts(text: &str) -> Vec<Arc<Program>> {
+    // Text in quotes that may hold anything is left alone.
+    if text.contains(['\\', '?']) || text.contains("||") || text.contains("\"\"\"") || text.contains("'''") {
+        return Vec::new();
+    }
+    let (mut depth, mut quote, mut start) = (0_usize, None, 0);
+    let mut parts = Vec::new();
+    for (at, byte) in text.bytes().enumerate() {
+        match (quote, byte) {
+            (Some(open), _) if open == byte => quote = None,
+            (Some(_), _) => {}
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (None, b'(' | b'[' | b'{') => depth += 1,
+            (None, b')' | b']' | b'}') => depth = depth.saturating_sub(1),
+            (None, b'&') if depth == 0 && text.get(at..at + 2) == Some("&&") => {
+                parts.extend(text.get(start..at));
+                start = at + 2;
+            }
+            _ => {}
+        }
+    }
+    if start == 0 {
+        return Vec::new();
+    }
+    parts.extend(text.get(start..));
+    let programs = parts.into_iter().filter_map(|part| Program::compile(part).ok());
+    let is_brief = |program: &Program| {
+        let references = program.references();
+        !references.has_variable("pods") && !references.has_variable("events")
+    };
+    programs.filter(is_brief).map(Arc::new).collect()
 }
 
 /// Which variables there are that speak of the only one of its kind.
@@ -143,8 +183,9 @@ pub(crate) fn compile(text: &str, known: Known) -> Result<CelExpression, CelErro
     check_nesting(text)?;
     let program = Program::compile(text).map_err(|errors| syntax_error(text, &errors))?;
     types::check(&program, text, known)?;
-    let expression = CelExpression { text: text.to_owned(), program: Arc::new(program) };
-    match expression.execute(&Observation::sample()) {
+    let (program, brief) = (Arc::new(program), brief_parts(text));
+    let expression = CelExpression { text: text.to_owned(), program, brief };
+    match execute(&expression.program, &Observation::sample()) {
         Ok(Value::Bool(_)) => Ok(expression),
         Ok(other) => Err(whole(text, format!("it yields {other:?}"), "a condition must be true or false")),
         Err(error) if depends_on_data(&error) => Ok(expression),

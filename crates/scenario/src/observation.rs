@@ -6,6 +6,7 @@
 //! conditions are checked against before anything runs: a field that it does not have does not exist.
 
 use serde::Serialize;
+use towtank_model::time::Time;
 
 use crate::ast::TableCommand;
 
@@ -95,6 +96,12 @@ pub struct FluxView {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodView {
+    /// A number that it keeps for life; nobody sees it.
+    #[serde(skip)]
+    pub uid: u64,
+    /// When it was created: its age follows from that.
+    #[serde(skip)]
+    pub created: Time,
     /// Name of the Job that it is known by: the first that controlled it; empty without one.
     pub job: String,
     /// Name of the Job that controls it now; empty before adoption and after release.

@@ -184,11 +184,14 @@ impl<S: Site> Pump<S> {
         &self.site
     }
 
-    /// The same, to do something to it at the present instant.
+    /// The same. Whoever does something to it that programs may hear of says so: [`Pump::disturb`].
     pub const fn site_mut(&mut self) -> &mut S {
-        // Whatever that is, watches may have something to tell.
-        self.is_restless = true;
         &mut self.site
+    }
+
+    /// Something has been done to the site at the present instant: watches may have something to tell.
+    pub const fn disturb(&mut self) {
+        self.is_restless = true;
     }
 
     /// The present instant.

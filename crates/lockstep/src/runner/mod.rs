@@ -211,6 +211,21 @@ impl<'a> Player<'a> {
                 self.monitors.extend(Monitor::new(step_index, expectation_index, expectation));
             }
         }
+        self.show_tables(None);
+    }
+
+    /// Has the world print what somebody is going to look at: monitors, and the expectation whose turn it is.
+    fn show_tables(&mut self, turn: Option<&Expectation>) {
+        let monitored = self.monitors.iter().flat_map(|monitor| monitor.clauses());
+        let clauses = monitored.chain(turn.into_iter().flat_map(|expectation| &expectation.clauses));
+        let command = |clause: &Clause| match &clause.claim {
+            Claim::Table(table) => Some((table.minicluster.clone()?, table.command)),
+            _ => None,
+        };
+        let mut commands: Vec<_> = clauses.filter_map(command).collect();
+        commands.sort_unstable();
+        commands.dedup();
+        self.world.show(commands);
     }
 
     /// Waits until an expectation is settled.
@@ -219,6 +234,7 @@ impl<'a> Player<'a> {
             let span = expectation.span.clone();
             Box::new(Stop { step_index, expectation_index: Some(position), span, cause })
         };
+        self.show_tables(Some(expectation));
         let mut memo = Memo::new(&expectation.clauses);
         let result = match expectation.when {
             When::Now => self.settle_now(expectation, &mut memo, "right after the action"),
@@ -379,11 +395,13 @@ impl<'a> Player<'a> {
     fn look(&mut self) -> Played {
         let generation = self.world.generation();
         let now = self.world.now();
-        let observation = self.world.observe();
         if self.recorded != Some(generation) {
-            self.recorder.record(now, observation);
+            self.world.observe();
+            let changes = self.world.take_changes();
+            self.recorder.record(now, self.world.observe(), changes);
             self.recorded = Some(generation);
         }
+        let observation = self.world.observe();
         let subject = Subject { observation, refusal: self.refusal.as_ref(), version: self.stack.kubernetes };
         for monitor in &mut self.monitors {
             if let Err(cause) = monitor.look(now, generation, &subject) {

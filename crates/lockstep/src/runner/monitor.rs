@@ -61,6 +61,11 @@ impl<'a> Monitor<'a> {
         Some(Self { step_index, expectation_index, expectation, watch })
     }
 
+    /// What it looks at.
+    pub(super) fn clauses(&self) -> &'a [Clause] {
+        &self.expectation.clauses
+    }
+
     /// Looks at one instant.
     pub(super) fn look(
         &mut self,

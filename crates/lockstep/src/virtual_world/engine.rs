@@ -14,8 +14,10 @@ pub trait Engine {
 
     /// The simulation.
     fn simulation(&self) -> &Simulation<Self::Controller, Self::Upper>;
-    /// The same, for a user who does something at the present instant.
+    /// The simulation.
     fn simulation_mut(&mut self) -> &mut Simulation<Self::Controller, Self::Upper>;
+    /// A user has done something at the present instant.
+    fn act(&mut self) {}
     /// See [`World::next_instant`](crate::world::World::next_instant).
     fn next_instant(&mut self, limit: Time) -> Result<Option<Time>, WorldError>;
     /// Whether nothing is going to happen without a further action.

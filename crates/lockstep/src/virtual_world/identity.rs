@@ -37,9 +37,9 @@ pub(super) struct Identities {
 }
 
 impl Identities {
-    /// Adds the pods that are new, and gives those that have been adopted meanwhile to their Job.
-    pub(super) fn learn(&mut self, server: &Server) {
-        for pod in server.pods() {
+    /// Adds those of these pods that are new, and gives those that have been adopted meanwhile to their Job.
+    pub(super) fn learn<'a>(&mut self, server: &Server, pods: impl IntoIterator<Item = &'a Uid>) {
+        for pod in pods.into_iter().filter_map(|uid| server.pod(*uid)) {
             let known = self.by_uid.get(&pod.uid);
             if known.is_none_or(|known| known.job.is_none() && pod.owner.is_some()) {
                 self.add(pod);

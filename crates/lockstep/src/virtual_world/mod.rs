@@ -23,10 +23,10 @@ use towtank_model::time::Time;
 use towtank_model::version::{Features, GateError, KubernetesVersion};
 use towtank_reference::controller::RemoteController;
 use towtank_reference::driver::Driver;
-use towtank_scenario::ast::{Action, ClusterSpec, FluxSpec, Scenario, Stack, WorkloadRule};
+use towtank_scenario::ast::{Action, ClusterSpec, FluxSpec, Scenario, Stack, TableCommand, WorkloadRule};
 use towtank_scenario::observation::Observation;
 
-use crate::world::{Refusal, World, WorldError, WorldKind};
+use crate::world::{PodChanges, Refusal, World, WorldError, WorldKind};
 pub use embedded::{Embedded, EmbeddedWorld};
 pub use engine::Engine;
 use identity::Identities;
@@ -128,7 +128,9 @@ impl<E: Engine> VirtualWorld<E> {
 
     /// Learns which pods have come into being; must be called after everything that can create one.
     fn identify(&mut self) {
-        self.identities.learn(self.engine.simulation().server());
+        let touched = self.engine.simulation_mut().take_touched();
+        self.identities.learn(self.engine.simulation().server(), &touched.pods);
+        self.viewer.touch(touched);
     }
 }
 
@@ -144,6 +146,7 @@ fn configuration(
     }
     let mut config = SimulationConfig::new(features, seed);
     config.keeps_trace = true;
+    config.notes_touched = true;
     config.explains = true;
     let timing = TimingProfile::by_name(&scenario.cluster.timing)
         .ok_or_else(|| SetupError::Timing(scenario.cluster.timing.clone()))?;
@@ -213,6 +216,7 @@ impl<E: Engine<Upper: Upper>> World for VirtualWorld<E> {
     fn perform(&mut self, action: &Action) -> Result<(), Refusal> {
         let result =
             action::perform(self.engine.simulation_mut(), &self.identities, self.manual_pods, action);
+        self.engine.act();
         self.identify();
         result
     }
@@ -240,6 +244,16 @@ impl<E: Engine<Upper: Upper>> World for VirtualWorld<E> {
         }
         self.observed = Some(present);
         &self.observation
+    }
+
+    fn show(&mut self, commands: Vec<(String, TableCommand)>) {
+        if self.viewer.show(commands) {
+            self.observed = None;
+        }
+    }
+
+    fn take_changes(&mut self) -> Option<PodChanges> {
+        Some(self.viewer.take_changes())
     }
 
     fn generation(&self) -> u64 {

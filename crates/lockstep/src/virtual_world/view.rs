@@ -1,5 +1,6 @@
 //! From the model's stored state to an observation.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use towtank_model::objects::{
     JobConditionType, LEGACY_CONTROLLER_UID_LABEL, LEGACY_JOB_NAME_LABEL, Node, Pod, Uid,
 };
 use towtank_model::server::{EventRecord, Server};
+use towtank_model::simulation::Touched;
 use towtank_model::time::Time;
 use towtank_model::version::KubernetesVersion;
 use towtank_scenario::ast::{Action, Claim, Clause, Manifest, Scenario, TableCommand};
@@ -19,6 +21,7 @@ use super::identity::Identities;
 use super::seconds;
 use super::upper::Upper;
 use crate::kubectl::{self, PrinterFeatures};
+use crate::world::PodChanges;
 
 /// Labels that the API server and the Job controller put on every pod of a Job.
 const GENERATED_LABELS: [&str; 5] = [
@@ -40,6 +43,21 @@ pub(super) struct Viewer {
     miniclusters: Vec<String>,
     /// Commands of Flux whose output is wanted, and at the leads of which MiniClusters.
     printed: Vec<(String, TableCommand)>,
+    /// Some clause reads the age of a pod, which changes by itself.
+    shows_age: bool,
+    /// What has to be looked at anew.
+    touched: Touched,
+    /// Where the pods stand that are shown.
+    places: BTreeMap<Uid, Place>,
+    /// The pods that have been looked at anew since somebody asked.
+    changes: PodChanges,
+}
+
+/// Where a pod stands among the others: Job, index or number, incarnation, name.
+type Place = (String, i64, i64, String, u64);
+
+fn place(pod: &PodView) -> (&str, i64, i64, &str, u64) {
+    (&pod.job, pod.index.unwrap_or(pod.number), pod.incarnation, &pod.name, pod.uid)
 }
 
 impl Viewer {
@@ -55,8 +73,30 @@ impl Viewer {
                 Manifest::MiniCluster(key, _) => Some(&key.name),
                 Manifest::Job(..) | Manifest::Pod(..) => None,
             }),
-            printed: printed(scenario),
+            printed: Vec::new(),
+            shows_age: clauses(scenario).any(reads_age),
+            touched: Touched { nodes: true, ..Touched::default() },
+            places: BTreeMap::new(),
+            changes: PodChanges::new(),
         }
+    }
+
+    /// What is wanted of commands from now on; whether that is anything else than before.
+    pub(super) fn show(&mut self, commands: Vec<(String, TableCommand)>) -> bool {
+        let is_new = self.printed != commands;
+        self.printed = commands;
+        is_new
+    }
+
+    /// These have changed.
+    pub(super) fn touch(&mut self, touched: Touched) {
+        self.touched.pods.extend(touched.pods);
+        self.touched.nodes |= touched.nodes;
+    }
+
+    /// The pods that are shown otherwise than when this was last called.
+    pub(super) fn take_changes(&mut self) -> PodChanges {
+        std::mem::take(&mut self.changes)
     }
 
     /// Shows the state of `server` at `now`.
@@ -71,9 +111,20 @@ impl Viewer {
         self.fill_miniclusters(observation, server, upper, now);
         observation.now = seconds(now - Time::ZERO);
         self.fill_jobs(observation, server, now);
-        self.fill_pods(observation, server, identities, now);
-        observation.nodes.clear();
-        observation.nodes.extend(server.nodes().map(|node| node_view(node)));
+        if std::mem::take(&mut self.touched.nodes) {
+            observation.nodes.clear();
+            observation.nodes.extend(server.nodes().map(|node| node_view(node)));
+            // Pods show the names of their nodes.
+            self.touched.pods.extend(server.pods().map(|pod| pod.uid));
+        }
+        for uid in std::mem::take(&mut self.touched.pods) {
+            self.fill_pod(uid, &mut observation.pods, server, identities, now);
+        }
+        if self.shows_age {
+            for pod in &mut observation.pods {
+                pod.age = age(now, pod.created);
+            }
+        }
         // Events are only ever added to, or counted up.
         observation.events.truncate(server.events().len());
         for (view, record) in observation.events.iter_mut().zip(server.events()) {
@@ -124,17 +175,40 @@ impl Viewer {
         observation.jobs.sort_by(|one, other| one.name.cmp(&other.name));
     }
 
-    fn fill_pods(&self, observation: &mut Observation, server: &Server, identities: &Identities, now: Time) {
-        observation.pods.clear();
-        let view = |pod: &Pod| pod_view(pod, server, identities, self.printers, now);
-        observation.pods.extend(server.pods().map(|pod| view(pod)));
-        observation.pods.sort_by(|one, other| {
-            let key = |pod: &PodView| (pod.index.unwrap_or(pod.number), pod.incarnation);
-            one.job
-                .cmp(&other.job)
-                .then_with(|| key(one).cmp(&key(other)))
-                .then_with(|| one.name.cmp(&other.name))
+    /// Shows one pod as it is now, in its place.
+    fn fill_pod(
+        &mut self,
+        uid: Uid,
+        pods: &mut Vec<PodView>,
+        server: &Server,
+        identities: &Identities,
+        now: Time,
+    ) {
+        let view = server.pod(uid).map(|pod| pod_view(pod, server, identities, self.printers, now));
+        let before = self.places.remove(&uid).and_then(|(job, number, incarnation, name, uid)| {
+            let before = (&*job, number, incarnation, &*name, uid);
+            pods.binary_search_by(|pod| place(pod).cmp(&before)).ok()
         });
+        if let Some(view) = &view {
+            let (job, number, incarnation, name, number_for_life) = place(view);
+            let own = (job.to_owned(), number, incarnation, name.to_owned(), number_for_life);
+            self.places.insert(uid, own);
+        }
+        match (before, &view) {
+            (Some(at), Some(view)) if pods.get(at).is_some_and(|pod| place(pod) == place(view)) => {
+                pods[at] = view.clone();
+            }
+            (before, view) => {
+                if let Some(at) = before {
+                    pods.remove(at);
+                }
+                if let Some(view) = view {
+                    let at = pods.partition_point(|pod| place(pod) < place(view));
+                    pods.insert(at, view.clone());
+                }
+            }
+        }
+        self.changes.insert(uid.0.into(), view);
     }
 
     fn event_view(&self, record: &EventRecord, identities: &Identities) -> EventView {
@@ -161,17 +235,17 @@ fn named(scenario: &Scenario, name: impl Fn(&Manifest) -> Option<&Arc<str>>) -> 
     names
 }
 
-/// The commands of Flux that the scenario pastes tables of, and at which leads.
-fn printed(scenario: &Scenario) -> Vec<(String, TableCommand)> {
-    let clauses = scenario.steps.iter().flat_map(|step| &step.expect).flat_map(|expect| &expect.clauses);
-    let command = |clause: &Clause| match &clause.claim {
-        Claim::Table(table) => Some((table.minicluster.clone()?, table.command)),
-        _ => None,
-    };
-    let mut commands: Vec<_> = clauses.filter_map(command).collect();
-    commands.sort_unstable();
-    commands.dedup();
-    commands
+fn clauses(scenario: &Scenario) -> impl Iterator<Item = &Clause> {
+    scenario.steps.iter().flat_map(|step| &step.expect).flat_map(|expect| &expect.clauses)
+}
+
+/// Whether a clause can see how old a pod is.
+fn reads_age(clause: &Clause) -> bool {
+    match &clause.claim {
+        Claim::Table(table) => table.minicluster.is_none(),
+        Claim::Cel(expression) => expression.text.contains("age"),
+        Claim::Job { .. } | Claim::Refused(_) => false,
+    }
 }
 
 /// Age as kubectl shows it: in whole seconds, because that is what a creation timestamp has.
@@ -192,6 +266,8 @@ fn pod_view(
     let name = identity.map_or(&*pod.key.name, |identity| &identity.masked_name);
     let labels = pod.labels.iter().filter(|(key, _)| !GENERATED_LABELS.contains(&&***key));
     PodView {
+        uid: pod.uid.0.into(),
+        created: pod.creation_time,
         job: identity.and_then(|identity| identity.job.as_deref()).unwrap_or_default().to_owned(),
         owner: owner.to_owned(),
         index: pod.index.get().map(i64::from),

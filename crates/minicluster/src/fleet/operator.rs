@@ -180,7 +180,15 @@ impl Fleet {
             has_script: cluster.has_script,
             job: job.as_deref(),
             is_own: job.as_ref().is_some_and(|job| cluster.job == Some(job.uid)),
-            pods: ctx.server.pods().map(|pod| &**pod).filter(|pod| pod.key.namespace == *namespace).collect(),
+            pods: match self.settings.operator == Operator::Upstream || cluster.spec.cleans_up {
+                true => ctx
+                    .server
+                    .pods()
+                    .map(|pod| &**pod)
+                    .filter(|pod| pod.key.namespace == *namespace)
+                    .collect(),
+                false => Vec::new(),
+            },
         });
         (cluster.is_seen, cluster.refusal) = (true, plan.refusal);
         if plan.requeues {

@@ -251,6 +251,10 @@ impl<C: Controller> Engine for Pump<Simulation<C, Embedded>> {
         self.site_mut()
     }
 
+    fn act(&mut self) {
+        self.disturb();
+    }
+
     fn next_instant(&mut self, limit: Time) -> Result<Option<Time>, WorldError> {
         Self::next_instant(self, limit).map_err(WorldError)
     }
