@@ -246,6 +246,8 @@ impl MiniClusterSpec {
         faults.check(policy == old.restart_policy, "pod.restartPolicy", format_args!("{policy:?}"), BY_JOB);
         let headless = text(&new.headless_name);
         faults.check(new.headless_name == old.headless_name, "network.headlessName", headless, BY_JOB);
+        let is_disabled = !new.has_view;
+        faults.check(new.has_view == old.has_view, "flux.container.disable", is_disabled, BY_SCRIPT);
         let completes = new.completes_workers;
         faults.check(completes == old.completes_workers, "flux.completeWorkers", completes, BY_SCRIPT);
         faults.check(new.topology == old.topology, "flux.topology", text(&new.topology), BY_BROKERS);

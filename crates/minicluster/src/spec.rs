@@ -42,6 +42,8 @@ pub struct MiniClusterSpec {
     pub is_strict: bool,
     /// `network.headlessName`; the name of the MiniCluster when absent.
     pub headless_name: Option<String>,
+    /// Not `flux.container.disable`: Flux is copied into the pods by an init container.
+    pub has_view: bool,
     /// `flux.completeWorkers`: a worker never starts its broker a second time.
     pub completes_workers: bool,
     /// `flux.topology`, such as `kary:2`.
@@ -74,6 +76,7 @@ impl Default for MiniClusterSpec {
             services: Vec::new(),
             is_strict: false,
             headless_name: None,
+            has_view: true,
             completes_workers: false,
             topology: None,
             queue_policy: None,

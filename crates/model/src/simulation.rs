@@ -135,6 +135,8 @@ pub struct SimulationConfig {
     pub features: Features,
     /// Seed of all random numbers.
     pub seed: u64,
+    /// The instant at which it begins.
+    pub start: Time,
     /// Every write is kept for [`Simulation::take_trace`].
     pub keeps_trace: bool,
     /// The Job controller's decisions are kept in the trace too.
@@ -155,6 +157,7 @@ impl SimulationConfig {
         Self {
             features,
             seed,
+            start: Time::ZERO,
             keeps_trace: false,
             explains: false,
             controller: ControllerConfig::default(),
@@ -256,8 +259,10 @@ impl<C: Controller, A: Application> Simulation<C, A> {
         if let Some(registry) = registry {
             server.defer_to(registry);
         }
+        let mut events = EventQueue::default();
+        events.advance_to(config.start);
         let mut simulation = Self {
-            events: EventQueue::default(),
+            events,
             server,
             random: RandomStreams::new(config.seed),
             controller,

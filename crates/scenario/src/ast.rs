@@ -66,6 +66,12 @@ impl Scenario {
         self.stacks(VersionRange::ALL, VersionRange::only(self.cluster.flux.versions.first))
     }
 
+    /// What its pods run is what the production operator puts into them: nothing is asked for that only others do.
+    pub fn is_of_the_production_operator(&self) -> bool {
+        let FluxSpec { pid1, has_view, .. } = self.cluster.flux;
+        self.cluster.operator == Operator::Contract && pid1 == Pid1::Entrypoint && has_view
+    }
+
     /// Some step applies a MiniCluster.
     pub fn has_miniclusters(&self) -> bool {
         self.steps.iter().any(|step| match &step.action.value {

@@ -29,6 +29,46 @@ pub(crate) enum Command {
     Record(RecordArguments),
     /// Print the JSON Schema of the scenario format
     Schema,
+    /// Serve the API of a simulated cluster on a port of this machine, for kubectl and any other client
+    Serve(ServeArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// Where to write the kubeconfig; a file of this process in the directory for temporary files when absent
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Seconds of the cluster in one second
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = parse_speed)]
+    pub(crate) speed: f64,
+    /// The port; a free one when 0
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub(crate) port: u16,
+    /// The version of Kubernetes
+    #[arg(long, value_name = "VERSION", default_value_t = KubernetesVersion::NEWEST)]
+    pub(crate) kubernetes: KubernetesVersion,
+    /// The version of Flux in the pods of MiniClusters
+    #[arg(long, value_name = "VERSION", default_value_t = FluxVersion::NEWEST)]
+    pub(crate) flux: FluxVersion,
+    /// Nodes
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) nodes: u32,
+    /// Cores of each node
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub(crate) cores: u32,
+    /// Run no operator of MiniClusters: it is another process, and talks to the port
+    #[arg(long)]
+    pub(crate) no_operator: bool,
+    /// Seed of all random numbers
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// Reads a speed that a clock can have.
+fn parse_speed(text: &str) -> Result<f64, String> {
+    const SPEEDS: std::ops::RangeInclusive<f64> = 0.01..=1_000.0;
+    let speed = text.parse().map_err(|_| "give a number such as 10".to_owned())?;
+    if SPEEDS.contains(&speed) { Ok(speed) } else { Err("give a number from 0.01 to 1000".to_owned()) }
 }
 
 #[derive(Debug, Args)]

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => command::explain::run(&arguments),
         Command::Record(arguments) => command::record::run(&arguments),
         Command::Schema => command::schema::run(),
+        Command::Serve(arguments) => command::serve::run(&arguments),
     };
     match result {
         Ok(code) => code,

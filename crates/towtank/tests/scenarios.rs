@@ -20,6 +20,9 @@ use towtank_scenario::ast::{Scenario, VersionRange};
 /// Seeds that every scenario must pass with; the first is the one whose observations are kept.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=20;
 
+/// Seeds that it must pass with in the world `embedded`.
+const EMBEDDED_SEEDS: std::ops::RangeInclusive<u64> = 1..=3;
+
 /// The directory of the random stories that `cargo xtask stories` has chosen.
 const RANDOM: &str = "stories/";
 
@@ -44,12 +47,17 @@ fn main() {
     let mut files = Vec::new();
     find(&root.join("scenarios"), &mut files);
     let recordings = files.iter().filter_map(|file| recording::path_of(file)).collect();
+    let with_miniclusters: Vec<_> =
+        files.iter().filter(|file| is_embedded(file)).map(|file| (name_of(&root, file), file.clone())).collect();
     let tests = files.into_iter().map(|file| {
         let name = name_of(&root, &file);
         Trial::test(name.clone(), move || test(&name, &file))
     });
+    let embedded = with_miniclusters.into_iter().map(|(name, file)| {
+        Trial::test(format!("embedded/{name}"), move || test_embedded(&file))
+    });
     let orphans = Trial::test("recordings/have-their-scenarios", move || no_orphans(&recordings));
-    libtest_mimic::run(&arguments, tests.chain([orphans]).collect()).exit();
+    libtest_mimic::run(&arguments, tests.chain(embedded).chain([orphans]).collect()).exit();
 }
 
 fn root() -> PathBuf {
@@ -98,6 +106,27 @@ fn test(name: &str, file: &Path) -> Result<(), Failed> {
     let is_random = name.starts_with(RANDOM);
     for seed in if is_random { recording::SEED..=recording::SEED } else { SEEDS } {
         play(name, &scenario, recording.as_ref(), seed)?;
+    }
+    Ok(())
+}
+
+/// Whether the production operator has a part in it.
+fn is_embedded(file: &Path) -> bool {
+    // What cannot be read fails as a test of its own.
+    towtank_scenario::load(file)
+        .is_ok_and(|scenario| scenario.has_miniclusters() && scenario.is_of_the_production_operator())
+}
+
+/// The same story with the production operator, in every version.
+fn test_embedded(file: &Path) -> Result<(), Failed> {
+    let scenario = towtank_scenario::load(file)?;
+    for seed in EMBEDDED_SEEDS {
+        for stack in scenario.stacks(VersionRange::ALL, VersionRange::ALL) {
+            let run = session::play_embedded(&scenario, stack, seed)?;
+            if let Some(failure) = &run.failure {
+                return Err(towtank_report::human::failure(&scenario, &run, failure).into());
+            }
+        }
     }
     Ok(())
 }

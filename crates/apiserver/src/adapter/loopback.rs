@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use towtank_model::time::Time;
 
 use super::mailbox::{ConnectionId, Inbox, Letter, Reply, WatchSender, Wire};
-use super::pump::Site;
+use super::pump::{Clock, Site};
 use crate::{Answer, Caller, WatchId, WatchPoll};
 
 /// Connections at a time; more wait to be accepted.
@@ -37,6 +37,7 @@ pub struct Loopback<S> {
     speed: f64,
     /// When the loop began, here and there.
     origin: (Instant, Time),
+    clock: Clock,
 }
 
 impl<S: Site> Loopback<S> {
@@ -44,7 +45,12 @@ impl<S: Site> Loopback<S> {
     pub fn new(site: S, network: Caller, speed: f64) -> Self {
         let origin = (Instant::now(), site.now());
         let (inbox, callers) = (Inbox::new(), vec![network]);
-        Self { site, inbox, callers, watches: BTreeMap::new(), speed, origin }
+        Self { site, inbox, callers, watches: BTreeMap::new(), speed, origin, clock: Clock::default() }
+    }
+
+    /// The site's clock, for a program in this process.
+    pub fn clock(&self) -> Clock {
+        self.clock.clone()
     }
 
     /// A way to the server for a program in this process.
@@ -95,7 +101,9 @@ impl<S: Site> Loopback<S> {
     /// The site's time now.
     fn time(&self) -> Time {
         let (began, origin) = self.origin;
-        (origin + began.elapsed().mul_f64(self.speed)).max(self.site.now())
+        let now = (origin + began.elapsed().mul_f64(self.speed)).max(self.site.now());
+        self.clock.set(now);
+        now
     }
 
     /// When the site's time will be `time`.

@@ -53,6 +53,10 @@ pub trait Site {
 pub struct Clock(Arc<AtomicU64>);
 
 impl Clock {
+    pub(super) fn set(&self, now: Time) {
+        self.0.store(now.as_micros(), Ordering::Relaxed);
+    }
+
     /// The present instant.
     pub fn now(&self) -> Time {
         Time::from_micros(self.0.load(Ordering::Relaxed))
@@ -316,7 +320,7 @@ impl<S: Site> Pump<S> {
         let mut has_happened = false;
         for _ in 0..ROUNDS_PER_INSTANT_MAX {
             let mut is_quiet = !self.site.run_until(at)?;
-            self.clock.0.store(at.as_micros(), Ordering::Relaxed);
+            self.clock.set(at);
             while let Some(entry) = self.steps.first_entry().filter(|entry| entry.key().0 <= at) {
                 is_quiet = false;
                 let step = entry.remove();

@@ -1,7 +1,7 @@
 //! Worlds on virtual time: a scenario played on a simulation, with the model's controller or a real one in it.
 
 mod action;
-mod embedded;
+pub mod embedded;
 mod engine;
 mod identity;
 mod template;

@@ -259,7 +259,9 @@ impl Fleet {
                 self.furnish(name, ctx);
             }
             Write::CreateJob(mut manifest) => {
-                if !self.settings.has_view {
+                // The original writes its configuration from there, and has it in any case.
+                let is_dropped = cluster.operator == Operator::Contract && !cluster.made.has_view;
+                if is_dropped || !self.settings.has_view {
                     contract::drop_view(&mut manifest);
                 }
                 let job = ctx.server.create_job(now, actor, cluster.key.clone(), &manifest)?;

@@ -5,6 +5,7 @@ pub(crate) mod explain;
 pub(crate) mod record;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod serve;
 
 use std::io::Write as _;
 

@@ -93,12 +93,21 @@ fn tasks(scenarios: &[Arc<Scenario>], arguments: &RunArguments) -> Result<Vec<Ta
     worlds.sort_unstable();
     worlds.dedup();
     let mut tasks = Vec::new();
+    let mut others = Vec::new();
     for scenario in scenarios {
         for &world in &worlds {
+            if world == WorldKind::Embedded && !scenario.is_of_the_production_operator() {
+                others.push(&*scenario.name);
+                continue;
+            }
             for stack in scenario.stacks(arguments.kubernetes, arguments.flux) {
                 tasks.push(Task { scenario: scenario.clone(), world, stack, seed: arguments.seed });
             }
         }
+    }
+    if !others.is_empty() {
+        let why = "for they are about another operator or entrypoint than the production one";
+        eprintln!("not played in `embedded`, {why}: {}", others.join(", "));
     }
     if tasks.is_empty() {
         let (kubernetes, flux) = (arguments.kubernetes, arguments.flux);

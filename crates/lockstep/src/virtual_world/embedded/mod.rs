@@ -21,7 +21,8 @@ use towtank_model::cluster::{ProcessFact, ProcessStep};
 use towtank_model::job::JobController;
 use towtank_model::objects::{Job, ObjectKey, Pod, Uid};
 use towtank_model::server::{Actor, Change, Server, Versions};
-use towtank_model::simulation::{Application, Context, Controller, Simulation};
+use towtank_model::simulation::{Application, Context, Controller, Simulation, SimulationConfig};
+use towtank_model::version::KubernetesVersion;
 use towtank_model::time::Time;
 use towtank_scenario::ast::{Scenario, Stack};
 
@@ -186,58 +187,72 @@ impl EmbeddedWorld {
     /// As for the model.
     pub fn new(scenario: &Scenario, stack: Stack, seed: u64) -> Result<Self, SetupError> {
         let config = configuration(scenario, stack.kubernetes, seed)?;
-        let controller = JobController::new(config.controller.clone(), config.features, config.explains);
         let timing = config.cluster.timing;
-        let settings = brokers::Settings {
-            flux: stack.flux.unwrap_or(scenario.cluster.flux.versions.first),
-            cores: scenario.cluster.cores_per_node,
-            timing,
-        };
-        let features = config.features;
-        let api = towtank_apiserver::Config {
-            version: stack.kubernetes,
-            seed,
-            collection_delay: Duration::ZERO,
-            ..towtank_apiserver::Config::default()
-        };
-        // The server is made over the rows of the simulation, which is made around the server.
-        let mut none = Server::new(features, false);
-        let upper = Embedded::new(ApiServer::new(api.clone(), &mut none, Time::ZERO), settings);
-        let mut simulation = Simulation::with_application(config, controller, None, upper);
-        simulation.apply_to(|upper, ctx| {
-            upper.api = ApiServer::new(api, ctx.server, ctx.now);
-            upper.install_definitions(ctx)
-        })?;
+        let flux = stack.flux.unwrap_or(scenario.cluster.flux.versions.first);
+        let settings = brokers::Settings { flux, cores: scenario.cluster.cores_per_node, timing };
+        let simulation = simulation(config, stack.kubernetes, settings)?;
         let latencies = Latencies { request: timing.api_call, watch: timing.watch_delivery };
         let mut pump = Pump::new(simulation, latencies, seed)
             .map_err(|error| SetupError::Driver(format!("no runtime for the operator: {error}")))?;
-        pump.add(operator(seed));
+        pump.add(Program {
+            caller: operator_caller(),
+            start: Box::new(move |wire, clock| Box::pin(operator(kube::Client::new(wire, "default"), clock, seed))),
+            faults: FaultPlan::default(),
+            restart_delay: Duration::from_secs(1),
+        });
         Ok(Self::around(WorldKind::Embedded, scenario, stack.kubernetes, pump))
     }
 }
 
+/// A cluster with an API server, and the definition of MiniClusters in it.
+///
+/// # Errors
+///
+/// The definition is refused.
+pub fn simulation(
+    config: SimulationConfig,
+    version: KubernetesVersion,
+    settings: brokers::Settings,
+) -> Result<Simulation<JobController, Embedded>, SetupError> {
+    let api = towtank_apiserver::Config {
+        version,
+        seed: config.seed,
+        collection_delay: Duration::ZERO,
+        ..towtank_apiserver::Config::default()
+    };
+    let controller = JobController::new(config.controller.clone(), config.features, config.explains);
+    // The server is made over the rows of the simulation, which is made around the server.
+    let mut none = Server::new(config.features, false);
+    let upper = Embedded::new(ApiServer::new(api.clone(), &mut none, config.start), settings);
+    let mut simulation = Simulation::with_application(config, controller, None, upper);
+    simulation.apply_to(|upper, ctx| {
+        upper.api = ApiServer::new(api, ctx.server, ctx.now);
+        upper.install_definitions(ctx)
+    })?;
+    Ok(simulation)
+}
+
+/// Who the operator is at the API server.
+pub fn operator_caller() -> Caller {
+    Caller::master("system:serviceaccount:towtank-system:towtank-operator", Actor::Operator)
+}
+
 /// The production operator, as its Deployment would run it.
-fn operator(seed: u64) -> Program {
-    Program {
-        caller: Caller::master("system:serviceaccount:towtank-system:towtank-operator", Actor::Operator),
-        start: Box::new(move |wire, clock| {
-            let client = kube::Client::new(wire, "default");
-            let now = Arc::new(move || timestamp(&clock));
-            let key = seed.to_le_bytes();
-            let random = Arc::new(move || std::array::from_fn(|position| key[position % key.len()]));
-            Box::pin(towtank_operator::run(client, towtank_operator::Settings::new(now, random)))
-        }),
-        faults: FaultPlan::default(),
-        restart_delay: Duration::from_secs(1),
-    }
+pub fn operator(client: kube::Client, clock: Clock, seed: u64) -> impl Future<Output = ()> + Send {
+    let now = Arc::new(move || timestamp(&clock));
+    let key = seed.to_le_bytes();
+    let random = Arc::new(move || std::array::from_fn(|position| key[position % key.len()]));
+    towtank_operator::run(client, towtank_operator::Settings::new(now, random))
 }
 
 /// The start of a run is 2000-01-01T00:00:00Z, as it is for objects.
 fn timestamp(clock: &Clock) -> Timestamp {
-    const START_S: i64 = 946_684_800;
     let micros = i64::try_from(clock.now().as_micros()).unwrap_or(i64::MAX);
-    Timestamp::from_microsecond(micros.saturating_add(START_S * 1_000_000)).unwrap_or(Timestamp::MAX)
+    Timestamp::from_microsecond(micros.saturating_add(EPOCH_S * 1_000_000)).unwrap_or(Timestamp::MAX)
 }
+
+/// Unix time at which the clock of a simulation is 0, in seconds.
+pub const EPOCH_S: i64 = 946_684_800;
 
 impl<C: Controller> Engine for Pump<Simulation<C, Embedded>> {
     type Controller = C;
