@@ -329,11 +329,11 @@ fn rules_refuse_what_is_wrong() {
         ),
         (
             json!({"containers": [{"volumes": {"v": {"claimName": "c"}}}]}),
-            ".spec.containers[0].volumes[v]: claimName and hostPath need a path: where in the container it is mounted",
+            ".spec.containers[0].volumes[v]: needs a path, where in the container it is mounted, or emptyDir: true",
         ),
         (
             json!({"services": [{"name": "s", "volumes": {"v": {"hostPath": "/c"}}}]}),
-            ".spec.services[0].volumes[v]: claimName and hostPath need a path: where in the container it is mounted",
+            ".spec.services[0].volumes[v]: needs a path, where in the container it is mounted, or emptyDir: true",
         ),
         (json!({"services": [{}]}), ".spec.services: a service needs a name"),
         (

@@ -294,6 +294,8 @@ fn volumes() {
             .iter()
             .map(|it| (it["name"].as_str().unwrap(), it["mountPath"].as_str().unwrap()))
             .collect();
+        let paths: std::collections::BTreeSet<_> = all.iter().map(|(_, path)| path).collect();
+        assert_eq!(paths.len(), all.len(), "one mount for each path: {all:?}");
         for (name, _) in &all {
             assert!(volumes.iter().any(|volume| volume["name"] == *name), "{name} is not declared");
         }
