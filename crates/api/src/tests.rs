@@ -197,10 +197,10 @@ fn check(schema: &JSONSchemaProps, value: &Value, old: Option<&Value>, path: &st
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
         JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
     };
-    if let Some(number) = value.as_f64() {
-        if schema.minimum.is_some_and(|minimum| number < minimum) {
-            found.push(format!("{path}: minimum"));
-        }
+    if let (Some(number), Some(minimum)) = (value.as_f64(), schema.minimum)
+        && number < minimum
+    {
+        found.push(format!("{path}: minimum"));
     }
     for rule in schema.x_kubernetes_validations.iter().flatten() {
         if rule.rule.contains("oldSelf") && old.is_none() {
