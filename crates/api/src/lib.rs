@@ -60,37 +60,13 @@ pub const MAXIMUM_SIZE: &str = "towtank.dev/maximum-size";
         status_replicas_path = ".status.size",
         label_selector_path = ".status.selector"
     ),
-    printcolumn(
-        name = "Size",
-        type_ = "integer",
-        json_path = ".spec.size",
-        description = "Pods that are wanted"
-    ),
-    printcolumn(
-        name = "Max",
-        type_ = "integer",
-        json_path = ".status.maximumSize",
-        description = "Ranks that Flux knows"
-    ),
-    printcolumn(
-        name = "Ready",
-        type_ = "integer",
-        json_path = ".status.ready",
-        description = "Pods that are ready"
-    ),
-    printcolumn(
-        name = "Online",
-        type_ = "integer",
-        json_path = ".status.online",
-        description = "Brokers that are online"
-    ),
-    printcolumn(
-        name = "Status",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
-    ),
-    printcolumn(name = "Completed", type_ = "string", json_path = ".status.completedIndexes", priority = 1),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name": "Size", "type": "integer", "jsonPath": ".spec.size", "description": "Pods that are wanted"}"#,
+    printcolumn = r#"{"name": "Max", "type": "integer", "jsonPath": ".status.maximumSize", "description": "Ranks that Flux knows"}"#,
+    printcolumn = r#"{"name": "Ready", "type": "integer", "jsonPath": ".status.ready", "description": "Pods that are ready"}"#,
+    printcolumn = r#"{"name": "Online", "type": "integer", "jsonPath": ".status.online", "description": "Brokers that are online"}"#,
+    printcolumn = r#"{"name": "Status", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].reason", "description": "How it stands"}"#,
+    printcolumn = r#"{"name": "Completed", "type": "string", "jsonPath": ".status.completedIndexes", "description": "Indexes that have succeeded", "priority": 1}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
 pub struct MiniClusterSpec {
@@ -200,7 +176,6 @@ pub struct Logging {
 /// The pods.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_excessive_bools, reason = "as the resource has them")]
 pub struct PodOptions {
     /// Annotations of the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

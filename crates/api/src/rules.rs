@@ -155,14 +155,14 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         place: &["spec", "containers", "[]", "volumes", "[]"],
-        rule: "!(has(self.claimName) || has(self.hostPath)) || has(self.path)",
-        message: "claimName and hostPath need a path: where in the container it is mounted",
+        rule: "(has(self.path) && self.path != '') || (has(self.emptyDir) && self.emptyDir)",
+        message: "needs a path, where in the container it is mounted, or emptyDir: true",
         field: None,
     },
     Rule {
         place: &["spec", "services", "[]", "volumes", "[]"],
-        rule: "!(has(self.claimName) || has(self.hostPath)) || has(self.path)",
-        message: "claimName and hostPath need a path: where in the container it is mounted",
+        rule: "(has(self.path) && self.path != '') || (has(self.emptyDir) && self.emptyDir)",
+        message: "needs a path, where in the container it is mounted, or emptyDir: true",
         field: None,
     },
     Rule {

@@ -197,10 +197,10 @@ fn check(schema: &JSONSchemaProps, value: &Value, old: Option<&Value>, path: &st
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
         JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
     };
-    if let Some(number) = value.as_f64() {
-        if schema.minimum.is_some_and(|minimum| number < minimum) {
-            found.push(format!("{path}: minimum"));
-        }
+    if let (Some(number), Some(minimum)) = (value.as_f64(), schema.minimum)
+        && number < minimum
+    {
+        found.push(format!("{path}: minimum"));
     }
     for rule in schema.x_kubernetes_validations.iter().flatten() {
         if rule.rule.contains("oldSelf") && old.is_none() {
@@ -329,11 +329,11 @@ fn rules_refuse_what_is_wrong() {
         ),
         (
             json!({"containers": [{"volumes": {"v": {"claimName": "c"}}}]}),
-            ".spec.containers[0].volumes[v]: claimName and hostPath need a path: where in the container it is mounted",
+            ".spec.containers[0].volumes[v]: needs a path, where in the container it is mounted, or emptyDir: true",
         ),
         (
             json!({"services": [{"name": "s", "volumes": {"v": {"hostPath": "/c"}}}]}),
-            ".spec.services[0].volumes[v]: claimName and hostPath need a path: where in the container it is mounted",
+            ".spec.services[0].volumes[v]: needs a path, where in the container it is mounted, or emptyDir: true",
         ),
         (json!({"services": [{}]}), ".spec.services: a service needs a name"),
         (

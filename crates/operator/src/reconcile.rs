@@ -29,6 +29,8 @@ use crate::plan::{Observed, Plan, Write, plan};
 
 /// Looks within one reconcile, when something was there that the caches did not show.
 const LOOKS_MAX: usize = 8;
+/// How long a reconcile waits for the first lists: one that waits for ever could not be finished when the operator stops.
+const SYNC_PATIENCE: Duration = Duration::from_secs(10);
 /// How long until the next reconcile when these were not enough.
 const STALE_RETRY: Duration = Duration::from_secs(1);
 /// Doublings of the time until a reconcile that failed is tried again.
@@ -183,7 +185,9 @@ impl Context {
     }
 
     async fn reconcile(&self, cluster: Arc<MiniCluster>) -> Result<Action, Failure> {
-        self.caches.synced().await;
+        if tokio::time::timeout(SYNC_PATIENCE, self.caches.synced()).await.is_err() {
+            return Ok(Action::requeue(STALE_RETRY));
+        }
         let mut others = Others::new();
         for _ in 0..LOOKS_MAX {
             let cluster = self.caches.newest(Arc::clone(&cluster));

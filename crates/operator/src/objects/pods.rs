@@ -77,7 +77,9 @@ pub fn services_pod(cluster: &MiniCluster) -> Option<Pod> {
     volumes.declared.push(scripts(&name));
     let containers = spec.services.iter().enumerate().map(|(position, container)| {
         let script = format!("{SCRIPTS}/service-{position}.sh");
-        plain(&name, position, container, &script, &mut volumes)
+        let mut made = plain(&name, position, container, &script, &mut volumes);
+        made.volume_mounts.get_or_insert_default().push(mount(SCRIPTS_VOLUME, SCRIPTS, true));
+        made
     });
     let containers: Vec<_> = containers.collect();
     let mut pod = pod_spec(cluster, &spec.services);
@@ -162,8 +164,6 @@ fn plain(
     volumes: &mut Volumes,
 ) -> PodContainer {
     let mut made = base(cluster, position, container, volumes);
-    let mounts = made.volume_mounts.get_or_insert_default();
-    mounts.push(mount(SCRIPTS_VOLUME, SCRIPTS, true));
     made.command = match (container.no_wrap_entrypoint, container.command.as_str()) {
         (false, _) => Some(command(&["/bin/bash", script])),
         // Its image says what it runs.
@@ -245,7 +245,6 @@ fn mounts_of_flux(spec: &MiniClusterSpec) -> Vec<VolumeMount> {
     if !view.disable {
         mounts.push(mount(SOFTWARE, "/opt/software", false));
     }
-    mounts.dedup();
     mounts
 }
 

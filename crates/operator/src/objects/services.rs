@@ -1,6 +1,6 @@
 //! Services: the headless one that gives pods their names, and one for each sidecar with ports (A.4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -27,6 +27,9 @@ pub fn services(cluster: &MiniCluster) -> Vec<Service> {
     let pod = [(SERVICES_LABEL, name.as_str())];
     services
         .extend(spec.services.iter().filter_map(|container| of_container(cluster, container, labels(&pod))));
+    // A container with the name of another service has none of its own.
+    let mut names = BTreeSet::new();
+    services.retain(|service| names.insert(service.name_any()));
     services
 }
 

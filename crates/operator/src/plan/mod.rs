@@ -259,7 +259,7 @@ fn write_objects(observed: &Observed, created: Created, size: i32, plan: &mut Pl
     let config_map = objects::config_map(cluster, created, size);
     match observed.config_map.own() {
         None => plan.writes.push(Write::CreateConfigMap(Box::new(config_map))),
-        Some(has) if has.data != config_map.data => {
+        Some(has) if !holds(has, &config_map) => {
             plan.writes.push(Write::ApplyConfigMap(Box::new(config_map)));
         }
         Some(_) => {}
@@ -291,6 +291,12 @@ fn write_objects(observed: &Observed, created: Created, size: i32, plan: &mut Pl
         }
         Some(_) => {}
     }
+}
+
+/// The ConfigMap says what it must; keys of others are their own.
+fn holds(has: &ConfigMap, wanted: &ConfigMap) -> bool {
+    let has = has.data.as_ref();
+    wanted.data.iter().flatten().all(|(key, text)| has.and_then(|data| data.get(key)) == Some(text))
 }
 
 /// The service leads where it must; what the API server adds is its own.

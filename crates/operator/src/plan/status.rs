@@ -2,10 +2,12 @@
 //!
 //! | type | True | False |
 //! | --- | --- | --- |
-//! | Ready | AllOnline | Creating, BrokersMissing, Completed, Failed, Degraded's reason |
-//! | Progressing | Creating, Growing, Shrinking, Starting, WaitingForDeletion | AsWanted, Completed, Failed, Degraded's reason |
+//! | Ready | AllOnline | BrokersMissing, NotCreated, Completed, Failed, Degraded's reason |
+//! | Progressing | Starting, Shrinking, WaitingForDeletion | AsWanted, NotCreated, Completed, Failed, Degraded's reason |
 //! | Degraded | NameTaken, InvalidSpec, JobFailed | AsWanted |
 //! | ScalingLimited | MaximumExceeded, JobFinished | WithinLimits |
+//!
+//! It is what is true once the plan's other writes are done, so that a second look at the same finds nothing to say.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
@@ -92,35 +94,26 @@ fn conditions(
         }
         (_, None, None) if problem == Some(&Problem::Former) => {
             let why = "a MiniCluster of this name is still being deleted".to_owned();
-            (Said(false, "Creating", why.clone()), Said(true, "WaitingForDeletion", why))
+            (Said(false, "NotCreated", why.clone()), Said(true, "WaitingForDeletion", why))
         }
         (Said(true, reason, message), None, None) => {
             (Said(false, reason, message.clone()), Said(false, reason, message.clone()))
         }
         (_, None, None) if size == 0 => {
-            let why = "nothing was created".to_owned();
-            (Said(false, "Creating", why.clone()), Said(false, "ScalingLimited", why))
+            let why = "there is no Job".to_owned();
+            (Said(false, "NotCreated", why.clone()), Said(false, "NotCreated", why))
         }
-        (_, None, None) => {
-            let why = format!("creating a cluster of {size}");
-            (Said(false, "Creating", why.clone()), Said(true, "Creating", why))
-        }
-        (_, None, Some(job)) => {
-            let has = size_of(job);
-            let missing = format!("{} of {wanted} brokers online", new.online);
-            let ready = if new.online >= wanted {
-                Said(true, "AllOnline", missing.clone())
+        (_, None, _) => {
+            let online = format!("{} of {wanted} brokers online", new.online);
+            let progressing = if surplus {
+                Said(true, "Shrinking", format!("to {size}: pods are leaving"))
+            } else if new.online < wanted {
+                Said(true, "Starting", online.clone())
             } else {
-                Said(false, "BrokersMissing", missing.clone())
+                Said(false, "AsWanted", format!("{size} pods are wanted and there"))
             };
-            let progressing = match () {
-                () if size > has => Said(true, "Growing", format!("from {has} to {size}")),
-                () if size < has => Said(true, "Shrinking", format!("from {has} to {size}")),
-                () if surplus => Said(true, "Shrinking", format!("to {size}: pods are leaving")),
-                () if new.online < wanted => Said(true, "Starting", missing),
-                () => Said(false, "AsWanted", format!("{size} pods are wanted and there")),
-            };
-            (ready, progressing)
+            let is_ready = new.online >= wanted;
+            (Said(is_ready, if is_ready { "AllOnline" } else { "BrokersMissing" }, online), progressing)
         }
     };
     [(READY, ready), (PROGRESSING, progressing), (DEGRADED, degraded), (SCALING_LIMITED, limited)]

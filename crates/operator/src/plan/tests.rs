@@ -161,8 +161,8 @@ fn the_status_tells_the_truth() {
     let mut seen = settled(json!({"size": 4, "maxSize": 8}));
     assert_eq!((status(&seen).size, status(&seen).maximum_size, status(&seen).online), (4, 8, 0));
     assert_eq!(status(&seen).selector, "hpa-selector=sample");
-    assert_eq!(says(&seen, READY), no("Creating"));
-    assert_eq!(says(&seen, PROGRESSING), yes("Creating"));
+    assert_eq!(says(&seen, READY), no("BrokersMissing"));
+    assert_eq!(says(&seen, PROGRESSING), yes("Starting"));
 
     play(&mut seen, 3, JobStatus { ready: Some(3), ..JobStatus::default() });
     let seen = after(&seen, &plan(&seen));
