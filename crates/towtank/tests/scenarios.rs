@@ -24,7 +24,7 @@ const SEEDS: std::ops::RangeInclusive<u64> = 1..=20;
 const RANDOM: &str = "stories/";
 
 /// Directories below `scenarios` whose stories must all have been recorded from the reference.
-const RECORDED: [&str; 11] = [
+const RECORDED: [&str; 12] = [
     "jobs",
     "folklore",
     "stories",
@@ -36,6 +36,7 @@ const RECORDED: [&str; 11] = [
     "quirks",
     "kind",
     "workload",
+    "contract",
 ];
 
 fn main() {
