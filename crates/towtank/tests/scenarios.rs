@@ -27,7 +27,7 @@ const EMBEDDED_SEEDS: std::ops::RangeInclusive<u64> = 1..=3;
 const RANDOM: &str = "stories/";
 
 /// Directories below `scenarios` whose stories must all have been recorded from the reference.
-const RECORDED: [&str; 11] = [
+const RECORDED: [&str; 12] = [
     "jobs",
     "folklore",
     "stories",
@@ -39,6 +39,7 @@ const RECORDED: [&str; 11] = [
     "quirks",
     "kind",
     "workload",
+    "contract",
 ];
 
 fn main() {

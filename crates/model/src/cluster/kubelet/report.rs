@@ -27,10 +27,7 @@ impl PodWork {
 
     /// All containers run and are ready.
     pub(super) fn is_ready(&self) -> bool {
-        self.has_become_ready
-            && self.probe != Some(false)
-            && self.stage == Stage::Running
-            && self.mains_run()
+        self.has_become_ready && self.probe != Some(false) && self.stage == Stage::Running && self.mains_run()
     }
 
     /// No main container is known to have ended.
