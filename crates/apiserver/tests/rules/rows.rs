@@ -161,3 +161,21 @@ fn tables_of_rows() {
     assert_eq!(first[0].1["kind"], "Table");
     assert!(first[0].1["columnDefinitions"].is_array());
 }
+
+#[test]
+fn events_of_the_models_controllers_are_objects() {
+    let mut cluster = Cluster::new();
+    cluster.post(JOBS, job("j", 2)).ok();
+    let job = cluster.rows.jobs().next().expect("a row").uid;
+    let draft = towtank_model::server::EventDraft {
+        job, is_warning: true, reason: "BackoffLimitExceeded".into(), message: "too often".to_owned(),
+    };
+    for _ in 0..2 {
+        cluster.rows.record(cluster.now, Actor::JobController, draft.clone());
+    }
+    let list = cluster.get("/api/v1/namespaces/default/events").ok();
+    let events = list["items"].as_array().expect("a list");
+    assert_eq!(events.len(), 1, "{list}");
+    assert_eq!((&events[0]["count"], &events[0]["involvedObject"]["name"]), (&json!(2), &json!("j")));
+    assert_eq!(events[0]["source"]["component"], "job-controller");
+}
