@@ -56,7 +56,8 @@ pub fn apply(
     entry.set = writer.writable(typed::to_set(schema, config));
     let merged = typed::merge(Some(schema), Some(&before), config);
     let mut object = match &last {
-        Some(last) if !last.set.is_empty() => prune(schema, merged, &last.set, &managed),
+        // The usual case has nothing to take away: all that was said is said again.
+        Some(last) if !last.set.is_within(&entry.set) => prune(schema, merged, &last.set, &managed),
         _ => merged,
     };
     let mut found = typed::compare(schema, &before, &object);
@@ -97,7 +98,10 @@ fn prune(schema: &Schema, merged: Value, last: &FieldSet, managed: &Managed) -> 
     let last = full(last);
     let pruned = without(&last);
     // Back comes what any manager owns, this one with its new configuration included.
-    let owned = managed.entries.values().fold(FieldSet::default(), |all, entry| all.union(&entry.set));
+    let owned = managed.entries.values().fold(FieldSet::default(), |mut all, entry| {
+        all.add(&entry.set);
+        all
+    });
     let kept = full(&typed::to_set(schema, &pruned)).union(&full(&owned));
     let pruned = without(&all.difference(&kept));
     // And what was never this applier's.

@@ -59,40 +59,62 @@ impl FieldSet {
     /// What is in either set.
     pub fn union(&self, other: &Self) -> Self {
         let mut all = self.clone();
-        for (element, node) in &other.nodes {
-            let own = all.nodes.entry(element.clone()).or_default();
-            own.member |= node.member;
-            own.below = own.below.union(&node.below);
-        }
+        all.add(other);
         all
+    }
+
+    /// Adds what is in the other set.
+    pub fn add(&mut self, other: &Self) {
+        for (element, node) in &other.nodes {
+            match self.nodes.get_mut(element) {
+                Some(own) => {
+                    own.member |= node.member;
+                    own.below.add(&node.below);
+                }
+                None => _ = self.nodes.insert(element.clone(), node.clone()),
+            }
+        }
     }
 
     /// What is in both sets.
     pub fn intersection(&self, other: &Self) -> Self {
-        self.filter(other, |own, other| own && other, false)
+        let mut nodes = BTreeMap::new();
+        for (element, node) in &self.nodes {
+            let Some(other) = other.nodes.get(element) else { continue };
+            let below = node.below.intersection(&other.below);
+            let member = node.member && other.member;
+            if member || !below.nodes.is_empty() {
+                nodes.insert(element.clone(), Node { member, below });
+            }
+        }
+        Self { nodes }
     }
 
     /// What is in this set and not in the other.
     pub fn difference(&self, other: &Self) -> Self {
-        self.filter(other, |own, other| own && !other, true)
+        let mut rest = self.clone();
+        rest.subtract(other);
+        rest
     }
 
-    fn filter(&self, other: &Self, keep: fn(bool, bool) -> bool, alone: bool) -> Self {
-        let mut nodes = BTreeMap::new();
-        for (element, node) in &self.nodes {
-            let kept = match other.nodes.get(element) {
-                Some(other) => {
-                    let below = node.below.filter(&other.below, keep, alone);
-                    Node { member: keep(node.member, other.member), below }
-                }
-                None if alone => node.clone(),
-                None => continue,
-            };
-            if kept.member || !kept.below.nodes.is_empty() {
-                nodes.insert(element.clone(), kept);
+    /// Takes away what is in the other set; only what both have is looked at.
+    pub fn subtract(&mut self, other: &Self) {
+        for (element, node) in &other.nodes {
+            let Some(own) = self.nodes.get_mut(element) else { continue };
+            own.member &= !node.member;
+            own.below.subtract(&node.below);
+            if !own.member && own.below.nodes.is_empty() {
+                self.nodes.remove(element);
             }
         }
-        Self { nodes }
+    }
+
+    /// Whether all of this set is in the other.
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.nodes.iter().all(|(element, node)| match other.nodes.get(element) {
+            Some(other) => (other.member || !node.member) && node.below.is_within(&other.below),
+            None => !node.member && node.below.is_empty(),
+        })
     }
 
     /// Without a path and everything below it.
@@ -313,6 +335,8 @@ mod tests {
             prop_assert_eq!(a.intersection(&b), b.intersection(&a));
             prop_assert_eq!(a.difference(&b).union(&a.intersection(&b)), a.clone());
             prop_assert!(a.difference(&b).intersection(&b).is_empty());
+            prop_assert_eq!(a.is_within(&b), a.difference(&b).is_empty());
+            prop_assert!(a.intersection(&b).is_within(&b));
             prop_assert_eq!(FieldSet::from_json(&a.to_json()), Some(a));
         }
     }

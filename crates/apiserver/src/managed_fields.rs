@@ -161,6 +161,9 @@ impl Managed {
     /// was set anew.
     pub(crate) fn give_way(&mut self, own: &Identity, found: &Comparison, force: bool) -> Result<()> {
         let written = found.written();
+        if written.is_empty() && found.removed.is_empty() {
+            return Ok(());
+        }
         if !force {
             let conflicts = self.entries.iter().filter(|(identity, _)| *identity != own);
             let conflicts: Vec<_> = conflicts
@@ -173,7 +176,8 @@ impl Managed {
         }
         for (identity, entry) in &mut self.entries {
             if identity != own {
-                entry.set = entry.set.difference(&written).difference(&found.removed);
+                entry.set.subtract(&written);
+                entry.set.subtract(&found.removed);
             }
         }
         self.entries.retain(|_, entry| !entry.set.is_empty());
@@ -196,7 +200,7 @@ impl Managed {
             let entry = self.entries.entry(writer.identity(false)).or_default();
             entry.version = writer.api_version.to_owned();
             entry.time = writer.now.to_owned();
-            entry.set = entry.set.union(&written);
+            entry.set.add(&written);
         }
         self.bound();
     }

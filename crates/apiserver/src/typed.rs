@@ -56,9 +56,13 @@ fn element(schema: &Schema, item: &Value) -> Option<String> {
     }
 }
 
-fn elements(schema: Option<&Schema>, value: Option<&Value>) -> Vec<(String, Value)> {
+fn elements<'a>(schema: Option<&Schema>, value: Option<&'a Value>) -> Vec<(String, &'a Value)> {
     let (Some(schema), Some(items)) = (schema, value.and_then(Value::as_array)) else { return Vec::new() };
-    items.iter().filter_map(|item| Some((element(schema, item)?, item.clone()))).collect()
+    items.iter().filter_map(|item| Some((element(schema, item)?, item))).collect()
+}
+
+fn find(list: &[(String, &Value)], element: &str) -> Option<usize> {
+    list.iter().position(|(other, _)| other == element)
 }
 
 fn items(schema: Option<&Schema>) -> Option<&Schema> {
@@ -95,7 +99,7 @@ fn collect(schema: Option<&Schema>, value: &Value, path: &mut Vec<String>, set: 
         (Shape::List, _) => {
             for (element, item) in elements(schema, Some(value)) {
                 path.push(element);
-                collect(items(schema), &item, path, set);
+                collect(items(schema), item, path, set);
                 set.insert(path);
                 path.pop();
             }
@@ -147,25 +151,32 @@ fn differ(
     if shape != Shape::Leaf && !(is_empty(old) && is_empty(new)) {
         match shape {
             Shape::Map => {
-                let empty = Map::new();
-                let fields = |value: Option<&'_ Value>| value.and_then(Value::as_object).cloned();
-                let (old, new) = (fields(old).unwrap_or_default(), fields(new).unwrap_or(empty));
-                let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
-                for name in names {
+                let (old, new) = (old.and_then(Value::as_object), new.and_then(Value::as_object));
+                for (name, before) in old.into_iter().flatten() {
                     path.push(field(name));
-                    differ(member(schema, name), old.get(name), new.get(name), path, found);
+                    differ(
+                        member(schema, name),
+                        Some(before),
+                        new.and_then(|new| new.get(name)),
+                        path,
+                        found,
+                    );
                     path.pop();
+                }
+                for (name, after) in new.into_iter().flatten() {
+                    if old.is_none_or(|old| !old.contains_key(name)) {
+                        path.push(field(name));
+                        differ(member(schema, name), None, Some(after), path, found);
+                        path.pop();
+                    }
                 }
             }
             _ => {
                 let (old, new) = (elements(schema, old), elements(schema, new));
-                let find = |list: &[(String, Value)], element: &str| {
-                    list.iter().position(|(other, _)| other == element)
-                };
                 for (at, (element, before)) in old.iter().enumerate() {
                     if find(&old, element) == Some(at) {
                         path.push(element.clone());
-                        let after = find(&new, element).map(|at| &new[at].1);
+                        let after = find(&new, element).map(|at| new[at].1);
                         differ(items(schema), Some(before), after, path, found);
                         path.pop();
                     }
@@ -213,7 +224,6 @@ pub(crate) fn merge(schema: Option<&Schema>, old: Option<&Value>, new: &Value) -
 /// Applied items keep their order; others stay where they were among the items that both lists have.
 fn merge_items(schema: Option<&Schema>, old: &Value, new: &Value) -> Vec<Value> {
     let (old, new) = (elements(schema, Some(old)), elements(schema, Some(new)));
-    let find = |list: &[(String, Value)], element: &str| list.iter().position(|(other, _)| other == element);
     let mut shared = new
         .iter()
         .filter(|(element, _)| find(&old, element).is_some())
@@ -226,7 +236,7 @@ fn merge_items(schema: Option<&Schema>, old: &Value, new: &Value) -> Vec<Value> 
         if let Some((element, value)) = old.get(l) {
             match find(&new, element) {
                 None => {
-                    merged.push(value.clone());
+                    merged.push((*value).clone());
                     l += 1;
                     continue;
                 }
@@ -239,7 +249,7 @@ fn merge_items(schema: Option<&Schema>, old: &Value, new: &Value) -> Vec<Value> 
             }
         }
         let Some((element, value)) = new.get(r) else { break };
-        let before = find(&old, element).map(|at| &old[at].1);
+        let before = find(&old, element).map(|at| old[at].1);
         merged.push(merge(items(schema), before, value));
         if shared.peek() == Some(&element) {
             shared.next();

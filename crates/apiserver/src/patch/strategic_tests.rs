@@ -134,13 +134,16 @@ fn diff(old: &Value, new: &Value, schema: Option<&Schema>) -> Value {
     Value::Object(patch)
 }
 
+/// Image, command and environment of a container.
+type Parts = (Option<String>, Vec<String>, Vec<Value>);
+
 fn any_pod() -> impl Strategy<Value = Value> {
     let env = prop::collection::btree_map("[xyz]", "[0-2]", 0..3)
         .prop_map(|map| map.into_iter().map(|(k, v)| json!({"name": k, "value": v})).collect::<Vec<_>>())
         .prop_shuffle();
     let container = (prop::option::of("[12]"), prop::collection::vec("[ab]", 0..3), env);
     let containers = prop::collection::btree_map("[a-d]", container, 1..4).prop_map(|map| {
-        let one = |(name, (image, command, env)): (String, (Option<String>, Vec<String>, Vec<Value>))| {
+        let one = |(name, (image, command, env)): (String, Parts)| {
             let mut container = json!({"name": name, "command": command, "env": env});
             if let Some(image) = image {
                 container["image"] = image.into();

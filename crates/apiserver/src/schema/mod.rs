@@ -4,12 +4,14 @@
 //!
 //! * [`Schema::prune`] drops fields that a custom resource does not have, [`Schema::unknown_fields`] names them;
 //! * [`Schema::apply_defaults`] fills the defaults of a custom resource in (built-in kinds: [`crate::defaults`]);
+//! * [`Schema::decode_error`] says why an object of a built-in kind cannot be read at all;
 //! * [`Schema::validate`] checks values and runs the rules (`x-kubernetes-validations`);
 //! * list and map types steer server-side apply, merge keys steer strategic merge patches.
 //!
 //! Each node knows whether anything below it has a default or a rule, so that a walk stops early.
 
 pub mod builtin;
+mod decode;
 mod parse;
 mod rules;
 mod structural;

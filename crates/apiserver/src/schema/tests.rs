@@ -229,6 +229,43 @@ fn built_in_kinds_know_their_lists() {
     );
 }
 
+#[test]
+fn values_that_do_not_fit_a_built_in_kind() {
+    let job = builtin::schema("batch", "v1", "Job").unwrap();
+    let refuse =
+        |spec: Value| job.decode_error(&json!({"metadata": {"creationTimestamp": null}, "spec": spec}));
+    let container = |container: Value| json!({"template": {"spec": {"containers": [container]}}});
+    assert_eq!(refuse(json!({"parallelism": 1, "selector": {"matchLabels": {"a": "b"}}})), None);
+    assert_eq!(
+        refuse(json!({"parallelism": "1"})).unwrap(),
+        "json: cannot unmarshal string into Go struct field JobSpec.spec.parallelism of type int32"
+    );
+    assert_eq!(
+        refuse(container(json!({"env": [{"name": "A", "value": 1}]}))).unwrap(),
+        "json: cannot unmarshal number into Go struct field EnvVar.spec.template.spec.containers.env.value of type string"
+    );
+    assert_eq!(
+        refuse(container(json!({"command": "sh"}))).unwrap(),
+        "json: cannot unmarshal string into Go struct field Container.spec.template.spec.containers.command of type \
+         []string"
+    );
+    assert!(
+        refuse(container(json!({"resources": {"limits": {"cpu": "x"}}})))
+            .unwrap()
+            .starts_with("quantities must")
+    );
+    assert_eq!(refuse(container(json!({"resources": {"limits": {"cpu": 1, "memory": "1.5Gi"}}}))), None);
+    let secret = builtin::schema("", "v1", "Secret").unwrap();
+    assert_eq!(
+        secret.decode_error(&json!({"data": {"a": "x!"}})).unwrap(),
+        "illegal base64 data at input byte 1"
+    );
+    let stamp = |text: &str| secret.decode_error(&json!({"metadata": {"creationTimestamp": text}}));
+    assert!(
+        stamp("now").unwrap().starts_with("parsing time \"now\"") && stamp("2026-01-01T00:00:00Z").is_none()
+    );
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![Just(Value::Null), (0..3).prop_map(Value::from), "[ab]".prop_map(Value::from)];
     leaf.prop_recursive(4, 40, 5, |inner| {

@@ -264,7 +264,7 @@ fn found_type(value: &Value) -> &'static str {
 }
 
 /// The formats that are checked; others are words for people, as in Kubernetes.
-fn format_holds(format: &str, text: &str) -> bool {
+pub(super) fn format_holds(format: &str, text: &str) -> bool {
     match format {
         "date-time" => {
             let bytes = text.as_bytes();
@@ -285,7 +285,8 @@ fn format_holds(format: &str, text: &str) -> bool {
             groups == [8, 4, 4, 4, 12] && text.bytes().all(|c| c == b'-' || c.is_ascii_hexdigit())
         }
         "byte" => {
-            text.len() % 4 == 0 && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"+/=".contains(&c))
+            text.len().is_multiple_of(4)
+                && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"+/=".contains(&c))
         }
         _ => true,
     }
