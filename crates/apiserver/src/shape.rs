@@ -66,6 +66,14 @@ pub(crate) fn check_fields(server: &ApiServer, call: &mut Call<'_>, object: &mut
         }
         call.warnings.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
     }
+    if !call.resource.is_custom
+        && let Some(why) = schema.decode_error(object)
+    {
+        return Err(ApiError::bad_request(format!(
+            "{} in version {:?} cannot be handled as a {}: {why}",
+            call.resource.kind, call.resource.version, call.resource.kind
+        )));
+    }
     schema.prune(object);
     Ok(())
 }

@@ -37,6 +37,18 @@ pub(crate) fn metadata(object: &mut Value) -> &mut Map<String, Value> {
     metadata.as_object_mut().expect("it was made one")
 }
 
+/// Takes away what is empty in the metadata: Go's types do not write it, so it is no difference.
+fn tidy(object: &mut Value) {
+    let is_empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::Object(fields) => fields.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    };
+    // An empty account of managed fields says something: that it is to be forgotten.
+    metadata(object).retain(|field, value| field == "managedFields" || !is_empty(value));
+}
+
 impl ApiServer {
     /// The object in the body, in its stored form.
     pub(crate) fn body_object(&self, call: &mut Call<'_>) -> Result<Value> {
@@ -88,6 +100,7 @@ impl ApiServer {
             all.shift_remove("status");
         }
         let given = (resource.class == Class::Job).then(|| object.clone());
+        tidy(&mut object);
         shape::default(self, &resource, &mut object);
         strategy::prepare_create(self, call, &mut object)?;
         if let Some(manager) = manager {
@@ -222,6 +235,7 @@ impl ApiServer {
         let before = old.value();
         self.check_is_same(call, old, &before, &mut object)?;
         let given = (resource.class == Class::Job && subresource.is_empty()).then(|| object.clone());
+        tidy(&mut object);
         shape::default(self, &resource, &mut object);
         keep_system_fields(&resource, &before, &mut object, subresource);
         strategy::prepare_update(self, call, &mut object, &before, subresource)?;
