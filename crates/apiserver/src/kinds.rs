@@ -97,11 +97,6 @@ impl Resource {
     pub(crate) fn api_version(&self) -> String {
         group_version(&self.group, &self.version)
     }
-
-    /// The name under which errors speak of it: `jobs.batch`.
-    pub(crate) fn qualified(&self) -> String {
-        if self.group.is_empty() { self.plural.to_string() } else { format!("{}.{}", self.plural, self.group) }
-    }
 }
 
 /// `GROUP/VERSION`, or the version alone.

@@ -229,8 +229,13 @@ impl ApiServer {
         let content = wire::node::node_content(&object, now).map_err(unreadable)?;
         let mut new = Node::clone(row);
         write_node(&mut new, content);
+        // What is false is left out, so a node may say the same in other words.
+        let shown = overlay::node(&new, &object, old.rv);
         if call.is_dry_run {
-            return Ok(Written::Rehearsed(overlay::node(&new, &object, old.rv)));
+            return Ok(Written::Rehearsed(shown));
+        }
+        if shown == *old.value() {
+            return Ok(Written::Version(Arc::clone(old)));
         }
         let result = if new == **row {
             call.rows.touch_node(now, actor, id)

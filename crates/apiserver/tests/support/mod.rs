@@ -1,6 +1,6 @@
 //! A server, the model's rows under it, and a client that speaks JSON.
 
-#![allow(dead_code, reason = "every test uses its own part")]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::allow_attributes, clippy::new_without_default, clippy::missing_panics_doc, reason = "every test uses its own part")]
 
 use bytes::Bytes;
 use serde_json::{Value, json};
