@@ -68,7 +68,6 @@ pub(crate) fn decoded(text: &str, plus_is_blank: bool) -> String {
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are those of RBAC")]
 pub(crate) enum Verb {
     Get,
     List,
