@@ -27,6 +27,7 @@ pub(crate) fn prepare_create(server: &mut ApiServer, call: &mut Call<'_>, object
         ("", "Secret") => decode_string_data(object),
         ("", "Service") => allocate_cluster_ip(server, object),
         ("", "Pod") => prepare_pod(call, object)?,
+        ("", "Node") => drop_false(object),
         ("apiextensions.k8s.io", _) => crate::crd::prepare(object),
         _ => {}
     }
@@ -44,6 +45,7 @@ pub(crate) fn prepare_update(
     match (&*_call.resource.group, &*_call.resource.kind) {
         ("", "Namespace") if subresource != "finalize" => object["spec"] = before["spec"].clone(),
         ("", "Secret") => decode_string_data(object),
+        ("", "Node") => drop_false(object),
         ("", "Service") => {
             for field in ["clusterIP", "clusterIPs"] {
                 if object["spec"].get(field).is_none_or(|value| *value == "")
@@ -186,6 +188,15 @@ fn prepare_pod(call: &Call<'_>, object: &mut Value) -> Result<()> {
     object["status"] = json!({"phase": "Pending", "qosClass": class});
     let _ = call;
     Ok(())
+}
+
+/// Go's types leave out that a node is not cordoned.
+fn drop_false(object: &mut Value) {
+    if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut)
+        && spec.get("unschedulable") == Some(&Value::Bool(false))
+    {
+        spec.shift_remove("unschedulable");
+    }
 }
 
 /// `stringData` of a Secret becomes `data`.
