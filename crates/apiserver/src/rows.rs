@@ -95,7 +95,9 @@ impl ApiServer {
     /// An Event that one of the model's components has recorded, or counted once more.
     fn event_recorded(&mut self, rows: &mut Server, record: &EventRecord) {
         let Some(job_key) = self.rows.job_keys.get(&record.draft.job).cloned() else { return };
-        let Some(events) = self.registry.get("", "v1", "events").map(|resource| resource.table) else { return };
+        let Some(events) = self.registry.get("", "v1", "events").map(|resource| resource.table) else {
+            return;
+        };
         let (namespace, job) = job_key.split_once('/').unwrap_or(("", &job_key));
         let name = event_name(job, record);
         let key = key(namespace, &name);
@@ -162,17 +164,21 @@ impl ApiServer {
 
     fn pod_written(&mut self, rows: &Server, row: Arc<Pod>, rv: u64) {
         let table = self.rows.pods;
-        let before = self.tables.get(table).and_then(|table| table.get(&key(&row.key.namespace, &row.key.name)));
-        let (old_key, old_base, old_row, old_node) = match before.map(|version| (&version.key, &version.content)) {
-            Some((key, Content::Pod { row: old, base, node })) if old.uid == row.uid => {
-                (Some(Arc::clone(key)), Some(Arc::clone(base)), Some(Arc::clone(old)), node.clone())
-            }
-            _ => (None, None, None, None),
-        };
+        let before =
+            self.tables.get(table).and_then(|table| table.get(&key(&row.key.namespace, &row.key.name)));
+        let (old_key, old_base, old_row, old_node) =
+            match before.map(|version| (&version.key, &version.content)) {
+                Some((key, Content::Pod { row: old, base, node })) if old.uid == row.uid => {
+                    (Some(Arc::clone(key)), Some(Arc::clone(base)), Some(Arc::clone(old)), node.clone())
+                }
+                _ => (None, None, None, None),
+            };
         let pending = self.rows.pending.remove(&(table, row.uid.0));
         let base = match (pending, old_base, old_row) {
             (Some(base), ..) => base,
-            (None, Some(base), Some(old)) if Arc::ptr_eq(&old.spec, &row.spec) || old.spec == row.spec => base,
+            (None, Some(base), Some(old)) if Arc::ptr_eq(&old.spec, &row.spec) || old.spec == row.spec => {
+                base
+            }
             (None, Some(base), _) => {
                 let mut base = Value::clone(&base);
                 base["spec"] = overlay::rebased_spec(base.get("spec"), &row.spec);

@@ -12,8 +12,8 @@ use crate::managed_fields::{self, Writer};
 use crate::protobuf;
 use crate::request::{Parsed, json_body};
 use crate::schema::{Schema, builtin};
-use crate::store::text;
 use crate::server::{ApiServer, Call};
+use crate::store::text;
 
 /// The object in the body of a request.
 pub(crate) fn decode(parsed: &Parsed) -> Result<Value> {
@@ -146,7 +146,11 @@ fn keeps_account(call: &Call<'_>, old: &Value, object: &mut Value, manager: &str
         && text(entry, "/operation") == "Update"
         && text(entry, "/apiVersion") == group_version(stored_group(&call.resource), &call.resource.version);
     let sent = object.pointer("/metadata/managedFields");
-    if !is_whole || !is_ours || sent.is_some_and(|sent| sent != account) || !has_same_fields(old, object, true) {
+    if !is_whole
+        || !is_ours
+        || sent.is_some_and(|sent| sent != account)
+        || !has_same_fields(old, object, true)
+    {
         return false;
     }
     let mut account = account.clone();

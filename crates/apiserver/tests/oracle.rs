@@ -39,16 +39,106 @@ fn is_odd(payload: u8) -> Value {
 }
 
 const KINDS: [Kind; 10] = [
-    Kind { collection: "/api/v1/namespaces/default/configmaps", api_version: "v1", kind: "ConfigMap", payload: "/data/k", value: text, rest: || json!({}), has_generation: false, creates_on_update: false },
-    Kind { collection: "/api/v1/namespaces/default/serviceaccounts", api_version: "v1", kind: "ServiceAccount", payload: "/metadata/annotations/k", value: text, rest: || json!({}), has_generation: false, creates_on_update: false },
-    Kind { collection: "/api/v1/namespaces/default/pods", api_version: "v1", kind: "Pod", payload: "/metadata/annotations/k", value: text, rest: || json!({"spec": {"containers": [{"name": "c", "image": "i"}]}}), has_generation: false, creates_on_update: false },
-    Kind { collection: "/apis/batch/v1/namespaces/default/jobs", api_version: "batch/v1", kind: "Job", payload: "/spec/parallelism", value: number, rest: || json!({"metadata": {"labels": {"own": "1"}}, "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}}), has_generation: true, creates_on_update: false },
-    Kind { collection: "/api/v1/nodes", api_version: "v1", kind: "Node", payload: "/spec/unschedulable", value: is_odd, rest: || json!({}), has_generation: false, creates_on_update: false },
-    Kind { collection: "/apis/coordination.k8s.io/v1/namespaces/default/leases", api_version: "coordination.k8s.io/v1", kind: "Lease", payload: "/spec/holderIdentity", value: text, rest: || json!({"spec": {"leaseDurationSeconds": 15}}), has_generation: false, creates_on_update: true },
-    Kind { collection: "/apis/apps/v1/namespaces/default/deployments", api_version: "apps/v1", kind: "Deployment", payload: "/spec/replicas", value: number, rest: || json!({"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}}), has_generation: true, creates_on_update: false },
-    Kind { collection: "/apis/policy/v1/namespaces/default/poddisruptionbudgets", api_version: "policy/v1", kind: "PodDisruptionBudget", payload: "/spec/minAvailable", value: number, rest: || json!({"spec": {"selector": {"matchLabels": {"a": "b"}}}}), has_generation: true, creates_on_update: false },
-    Kind { collection: "/apis/rbac.authorization.k8s.io/v1/clusterroles", api_version: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", payload: "/metadata/annotations/k", value: text, rest: || json!({"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]}), has_generation: false, creates_on_update: true },
-    Kind { collection: "/apis/example.org/v1/namespaces/default/fleets", api_version: "example.org/v1", kind: "Fleet", payload: "/spec/size", value: number, rest: || json!({}), has_generation: true, creates_on_update: false },
+    Kind {
+        collection: "/api/v1/namespaces/default/configmaps",
+        api_version: "v1",
+        kind: "ConfigMap",
+        payload: "/data/k",
+        value: text,
+        rest: || json!({}),
+        has_generation: false,
+        creates_on_update: false,
+    },
+    Kind {
+        collection: "/api/v1/namespaces/default/serviceaccounts",
+        api_version: "v1",
+        kind: "ServiceAccount",
+        payload: "/metadata/annotations/k",
+        value: text,
+        rest: || json!({}),
+        has_generation: false,
+        creates_on_update: false,
+    },
+    Kind {
+        collection: "/api/v1/namespaces/default/pods",
+        api_version: "v1",
+        kind: "Pod",
+        payload: "/metadata/annotations/k",
+        value: text,
+        rest: || json!({"spec": {"containers": [{"name": "c", "image": "i"}]}}),
+        has_generation: false,
+        creates_on_update: false,
+    },
+    Kind {
+        collection: "/apis/batch/v1/namespaces/default/jobs",
+        api_version: "batch/v1",
+        kind: "Job",
+        payload: "/spec/parallelism",
+        value: number,
+        rest: || json!({"metadata": {"labels": {"own": "1"}}, "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}}),
+        has_generation: true,
+        creates_on_update: false,
+    },
+    Kind {
+        collection: "/api/v1/nodes",
+        api_version: "v1",
+        kind: "Node",
+        payload: "/spec/unschedulable",
+        value: is_odd,
+        rest: || json!({}),
+        has_generation: false,
+        creates_on_update: false,
+    },
+    Kind {
+        collection: "/apis/coordination.k8s.io/v1/namespaces/default/leases",
+        api_version: "coordination.k8s.io/v1",
+        kind: "Lease",
+        payload: "/spec/holderIdentity",
+        value: text,
+        rest: || json!({"spec": {"leaseDurationSeconds": 15}}),
+        has_generation: false,
+        creates_on_update: true,
+    },
+    Kind {
+        collection: "/apis/apps/v1/namespaces/default/deployments",
+        api_version: "apps/v1",
+        kind: "Deployment",
+        payload: "/spec/replicas",
+        value: number,
+        rest: || json!({"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}}),
+        has_generation: true,
+        creates_on_update: false,
+    },
+    Kind {
+        collection: "/apis/policy/v1/namespaces/default/poddisruptionbudgets",
+        api_version: "policy/v1",
+        kind: "PodDisruptionBudget",
+        payload: "/spec/minAvailable",
+        value: number,
+        rest: || json!({"spec": {"selector": {"matchLabels": {"a": "b"}}}}),
+        has_generation: true,
+        creates_on_update: false,
+    },
+    Kind {
+        collection: "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+        api_version: "rbac.authorization.k8s.io/v1",
+        kind: "ClusterRole",
+        payload: "/metadata/annotations/k",
+        value: text,
+        rest: || json!({"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]}),
+        has_generation: false,
+        creates_on_update: true,
+    },
+    Kind {
+        collection: "/apis/example.org/v1/namespaces/default/fleets",
+        api_version: "example.org/v1",
+        kind: "Fleet",
+        payload: "/spec/size",
+        value: number,
+        rest: || json!({}),
+        has_generation: true,
+        creates_on_update: false,
+    },
 ];
 
 /// What the oracle knows of an object.
@@ -123,7 +213,8 @@ impl Run {
                 "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": fleet}}]},
         });
         cluster.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition).ok();
-        let watches = KINDS.iter().map(|kind| cluster.watch(&format!("{}?watch=1", kind.collection))).collect();
+        let watches =
+            KINDS.iter().map(|kind| cluster.watch(&format!("{}?watch=1", kind.collection))).collect();
         let rv = cluster.rows.resource_version();
         Self { cluster, facts: BTreeMap::new(), watches, told: vec![Vec::new(); KINDS.len()], rv }
     }
@@ -145,7 +236,8 @@ impl Run {
     fn changed(&mut self, of: usize, name: &str, what: &'static str) {
         let path = format!("{}/{name}", KINDS[of].collection);
         let read = self.cluster.get(&path).ok();
-        let rv: u64 = read["metadata"]["resourceVersion"].as_str().expect("a version").parse().expect("a number");
+        let rv: u64 =
+            read["metadata"]["resourceVersion"].as_str().expect("a version").parse().expect("a number");
         assert!(rv > self.rv, "{what} {name} has version {rv}, not above {}", self.rv);
         self.rv = rv;
         if let Some(fact) = self.facts.get_mut(&(of, name.to_owned())) {
@@ -191,7 +283,8 @@ impl Run {
                 }
                 let generation = kind.has_generation.then_some(1);
                 let payload = (kind.value)(*payload);
-                self.facts.insert(place, Fact { payload, label: *label, generation, held, deleting: false, rv: 0 });
+                self.facts
+                    .insert(place, Fact { payload, label: *label, generation, held, deleting: false, rv: 0 });
                 self.changed(of, name, "ADDED");
                 if kind.kind == "Node" && self.facts[&(of, name.to_owned())].payload == true {
                     // A node is cordoned by a write of its own.
@@ -202,11 +295,18 @@ impl Run {
                 let got = self.cluster.put(&path, Self::object(kind, name, *payload));
                 assert_eq!(got.code, 201, "{}", got.body);
                 let (payload, generation) = ((kind.value)(*payload), kind.has_generation.then_some(1));
-                self.facts.insert(place, Fact { payload, label: None, generation, held: false, deleting: false, rv: 0 });
+                self.facts.insert(
+                    place,
+                    Fact { payload, label: None, generation, held: false, deleting: false, rv: 0 },
+                );
                 self.changed(of, name, "ADDED");
             }
             (Verb::Apply { payload }, fact) => {
-                let got = self.cluster.apply(&format!("{path}?force=true"), "applier", Self::object(kind, name, *payload));
+                let got = self.cluster.apply(
+                    &format!("{path}?force=true"),
+                    "applier",
+                    Self::object(kind, name, *payload),
+                );
                 assert!(got.code < 300, "{}", got.body);
                 let payload = (kind.value)(*payload);
                 match fact {
@@ -214,7 +314,10 @@ impl Run {
                         assert_eq!(got.code, 201);
                         let generation = kind.has_generation.then_some(1);
                         let is_cordoned = kind.kind == "Node" && payload == true;
-                        self.facts.insert(place, Fact { payload, label: None, generation, held: false, deleting: false, rv: 0 });
+                        self.facts.insert(
+                            place,
+                            Fact { payload, label: None, generation, held: false, deleting: false, rv: 0 },
+                        );
                         self.changed(of, name, "ADDED");
                         if is_cordoned {
                             self.note(of, "MODIFIED", name);
@@ -232,14 +335,30 @@ impl Run {
             }
             (Verb::List { label }, _) => {
                 let list = self.cluster.get(&format!("{}?labelSelector=l%3D{label}", kind.collection)).ok();
-                let names: Vec<&str> = list["items"].as_array().expect("a list").iter().filter_map(|one| one["metadata"]["name"].as_str()).collect();
-                let expected: Vec<&str> = self.facts.iter().filter(|((kind, _), fact)| *kind == of && fact.label == Some(*label)).map(|((_, name), _)| name.as_str()).collect();
+                let names: Vec<&str> = list["items"]
+                    .as_array()
+                    .expect("a list")
+                    .iter()
+                    .filter_map(|one| one["metadata"]["name"].as_str())
+                    .collect();
+                let expected: Vec<&str> = self
+                    .facts
+                    .iter()
+                    .filter(|((kind, _), fact)| *kind == of && fact.label == Some(*label))
+                    .map(|((_, name), _)| name.as_str())
+                    .collect();
                 assert_eq!(names, expected);
             }
             (Verb::DeleteCollection { label }, _) => {
-                let path = format!("{}?labelSelector=l%3D{label}&propagationPolicy=Background", kind.collection);
+                let path =
+                    format!("{}?labelSelector=l%3D{label}&propagationPolicy=Background", kind.collection);
                 self.cluster.delete(&path).ok();
-                let chosen: Vec<String> = self.facts.iter().filter(|((kind, _), fact)| *kind == of && fact.label == Some(*label)).map(|((_, name), _)| name.clone()).collect();
+                let chosen: Vec<String> = self
+                    .facts
+                    .iter()
+                    .filter(|((kind, _), fact)| *kind == of && fact.label == Some(*label))
+                    .map(|((_, name), _)| name.clone())
+                    .collect();
                 for name in &chosen {
                     self.deleted(of, name);
                 }
@@ -274,9 +393,14 @@ impl Run {
                 let query = if *dry { "?dryRun=All" } else { "" };
                 let got = self.cluster.merge(&format!("{path}{query}"), patch);
                 if *dry {
-                    assert!(got.code == 200 && self.cluster.rows.resource_version() == before, "{}", got.body);
+                    assert!(
+                        got.code == 200 && self.cluster.rows.resource_version() == before,
+                        "{}",
+                        got.body
+                    );
                     let shown = got.at(kind.payload);
-                    let is_left_out = shown.is_null() && kind.kind == "Node" && (kind.value)(*payload) == false;
+                    let is_left_out =
+                        shown.is_null() && kind.kind == "Node" && (kind.value)(*payload) == false;
                     assert!(is_left_out || *shown == (kind.value)(*payload), "{}", got.body);
                     return;
                 }
@@ -287,7 +411,8 @@ impl Run {
                     {"op": "test", "path": "/metadata/name", "value": name},
                     {"op": "add", "path": kind.payload, "value": (kind.value)(*payload)},
                 ]);
-                let got = self.cluster.call("PATCH", &path, "application/json-patch+json", &patch.to_string());
+                let got =
+                    self.cluster.call("PATCH", &path, "application/json-patch+json", &patch.to_string());
                 self.payload(of, name, &fact, *payload, &got);
             }
             (Verb::Label { label }, Some(fact)) => {
@@ -380,7 +505,10 @@ impl Run {
             payload => payload,
         };
         assert_eq!(payload, fact.payload, "{object}");
-        assert_eq!(at("/metadata/labels/l"), fact.label.map_or(Value::Null, |label| label.to_string().into()));
+        assert_eq!(
+            at("/metadata/labels/l"),
+            fact.label.map_or(Value::Null, |label| label.to_string().into())
+        );
         if kind.has_generation {
             assert_eq!(at("/metadata/generation").as_i64(), fact.generation, "{object}");
         }
@@ -393,11 +521,21 @@ impl Run {
         for (of, kind) in KINDS.iter().enumerate() {
             let list = self.cluster.get(kind.collection).ok();
             let items = list["items"].as_array().expect("a list");
-            let expected: Vec<(&String, &Fact)> =
-                self.facts.iter().filter(|((one, _), _)| *one == of).map(|((_, name), fact)| (name, fact)).collect();
+            let expected: Vec<(&String, &Fact)> = self
+                .facts
+                .iter()
+                .filter(|((one, _), _)| *one == of)
+                .map(|((_, name), fact)| (name, fact))
+                .collect();
             // `default` is in no kind of these; lists are in the order of names, as the map is.
-            let names: Vec<&str> = items.iter().filter_map(|item| item["metadata"]["name"].as_str()).collect();
-            assert_eq!(names, expected.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), "{}", kind.kind);
+            let names: Vec<&str> =
+                items.iter().filter_map(|item| item["metadata"]["name"].as_str()).collect();
+            assert_eq!(
+                names,
+                expected.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+                "{}",
+                kind.kind
+            );
             for (item, (_, fact)) in items.iter().zip(&expected) {
                 self.check(kind, fact, item);
             }
@@ -406,7 +544,9 @@ impl Run {
             let events = self.cluster.events(self.watches[of]);
             let told: Vec<(String, String)> = events
                 .iter()
-                .map(|(kind, object)| (kind.clone(), object["metadata"]["name"].as_str().unwrap_or_default().to_owned()))
+                .map(|(kind, object)| {
+                    (kind.clone(), object["metadata"]["name"].as_str().unwrap_or_default().to_owned())
+                })
                 .collect();
             let expected: Vec<(String, String)> =
                 self.told[of].drain(..).map(|(kind, name)| (kind.to_owned(), name)).collect();

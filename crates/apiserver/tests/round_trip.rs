@@ -9,8 +9,8 @@ use serde_json::json;
 use support::{Cluster, JOBS, NODES, PODS, job, pod};
 use towtank_model::engine::RandomStreams;
 use towtank_model::objects::{
-    ConditionStatus, ContainerState, ContainerStatus, JobCondition, JobConditionType, NodeId, Pod, PodCondition, PodPhase,
-    Termination, UncountedPods,
+    ConditionStatus, ContainerState, ContainerStatus, JobCondition, JobConditionType, NodeId, Pod,
+    PodCondition, PodPhase, Termination, UncountedPods,
 };
 use towtank_model::server::{Actor, PodDraft, PodPatch, Propagation};
 use towtank_wire as wire;
@@ -59,18 +59,32 @@ fn nth(cluster: &Cluster, place: u8) -> Option<Arc<Pod>> {
 
 fn status_of(pod: &Pod, kind: u8, now: towtank_model::time::Time) -> towtank_model::objects::PodStatus {
     let mut status = pod.status.clone();
-    status.phase = [PodPhase::Pending, PodPhase::Running, PodPhase::Running, PodPhase::Succeeded, PodPhase::Failed][usize::from(kind)];
+    status.phase =
+        [PodPhase::Pending, PodPhase::Running, PodPhase::Running, PodPhase::Succeeded, PodPhase::Failed]
+            [usize::from(kind)];
     status.start_time = Some(now);
     let state = match kind {
         0 => ContainerState::Waiting("ContainerCreating".into()),
         1 | 2 => ContainerState::Running,
-        code => ContainerState::Terminated(Termination { exit_code: i32::from(code) - 3, finished_at: Some(now) }),
+        code => {
+            ContainerState::Terminated(Termination { exit_code: i32::from(code) - 3, finished_at: Some(now) })
+        }
     };
-    let container = |name: &Arc<str>| ContainerStatus { name: Arc::clone(name), restart_count: i32::from(kind), ready: kind == 2, state: state.clone() };
+    let container = |name: &Arc<str>| ContainerStatus {
+        name: Arc::clone(name),
+        restart_count: i32::from(kind),
+        ready: kind == 2,
+        state: state.clone(),
+    };
     status.containers = pod.spec.containers.iter().map(|one| container(&one.name)).collect();
     status.conditions.retain(|one| &*one.kind != "Ready");
     let ready = if kind == 2 { ConditionStatus::True } else { ConditionStatus::False };
-    status.conditions.push(PodCondition { kind: "Ready".into(), status: ready, reason: "".into(), last_transition_time: now });
+    status.conditions.push(PodCondition {
+        kind: "Ready".into(),
+        status: ready,
+        reason: "".into(),
+        last_transition_time: now,
+    });
     status
 }
 
@@ -90,12 +104,18 @@ fn carry_out(cluster: &mut Cluster, act: &Act, random: &mut RandomStreams) {
             let path = if *of_job { Some(job_path) } else { nth(cluster, *value).map(|pod| pod_path(&pod)) };
             path.map(|path| cluster.merge(&path, patch));
         }
-        Act::Resize(size) => drop(cluster.merge(&job_path, json!({"spec": {"completions": size, "parallelism": size}}))),
+        Act::Resize(size) => {
+            drop(cluster.merge(&job_path, json!({"spec": {"completions": size, "parallelism": size}})))
+        }
         Act::Suspend(suspend) => drop(cluster.merge(&job_path, json!({"spec": {"suspend": suspend}}))),
         Act::CreatePod(index) => {
             let row = cluster.rows.jobs().next().cloned();
             if let Some(row) = row {
-                let draft = PodDraft { index: Some(*index), index_failure_count: Some(1), index_ignored_failure_count: None };
+                let draft = PodDraft {
+                    index: Some(*index),
+                    index_failure_count: Some(1),
+                    index_ignored_failure_count: None,
+                };
                 let _ = cluster.rows.create_job_pod(now, Actor::JobController, &row, draft, random);
             }
         }
@@ -117,10 +137,25 @@ fn carry_out(cluster: &mut Cluster, act: &Act, random: &mut RandomStreams) {
                 let mut status = row.status.clone();
                 status.active = *active;
                 status.start_time = Some(now);
-                status.uncounted = Some(UncountedPods { succeeded: cluster.rows.pods().map(|pod| pod.uid).take(1).collect(), failed: Vec::new() });
-                let suspended = JobCondition { kind: JobConditionType::Suspended, status: ConditionStatus::False, reason: "R".into(), message: "m".into(), last_transition_time: now };
+                status.uncounted = Some(UncountedPods {
+                    succeeded: cluster.rows.pods().map(|pod| pod.uid).take(1).collect(),
+                    failed: Vec::new(),
+                });
+                let suspended = JobCondition {
+                    kind: JobConditionType::Suspended,
+                    status: ConditionStatus::False,
+                    reason: "R".into(),
+                    message: "m".into(),
+                    last_transition_time: now,
+                };
                 status.conditions = vec![suspended];
-                let _ = cluster.rows.update_job_status(now, Actor::JobController, row.uid, row.resource_version, status);
+                let _ = cluster.rows.update_job_status(
+                    now,
+                    Actor::JobController,
+                    row.uid,
+                    row.resource_version,
+                    status,
+                );
             }
         }
         Act::Release(place) => {
@@ -146,7 +181,9 @@ fn carry_out(cluster: &mut Cluster, act: &Act, random: &mut RandomStreams) {
                 let _ = cluster.rows.delete_job(now, Actor::User, &key, Propagation::Foreground);
             }
         }
-        Act::Cordon(is_cordoned) => drop(cluster.merge(&format!("{NODES}/n"), json!({"spec": {"unschedulable": is_cordoned}}))),
+        Act::Cordon(is_cordoned) => {
+            drop(cluster.merge(&format!("{NODES}/n"), json!({"spec": {"unschedulable": is_cordoned}})))
+        }
     }
 }
 

@@ -67,7 +67,13 @@ fn in_the_background_dependents_follow() {
     second["controller"] = false.into();
     shared["metadata"]["ownerReferences"].as_array_mut().expect("a list").push(second);
     cluster.post(CONFIG_MAPS, shared).ok();
-    cluster.post(JOBS, { let mut job = job("j", 1); job["metadata"]["ownerReferences"] = owned("x", &owner)["metadata"]["ownerReferences"].clone(); job }).ok();
+    cluster
+        .post(JOBS, {
+            let mut job = job("j", 1);
+            job["metadata"]["ownerReferences"] = owned("x", &owner)["metadata"]["ownerReferences"].clone();
+            job
+        })
+        .ok();
     cluster.delete(&format!("{CONFIG_MAPS}/owner")).ok();
     assert!(exists(&mut cluster, "a"), "the collector is not that fast");
     cluster.wait(1);
@@ -84,7 +90,8 @@ fn in_the_foreground_dependents_go_first() {
     let mut held = owned("a", &owner);
     held["metadata"]["finalizers"] = json!(["example.org/wait"]);
     cluster.post(CONFIG_MAPS, held).ok();
-    let left = cluster.delete_with(&format!("{CONFIG_MAPS}/owner"), json!({"propagationPolicy": "Foreground"})).ok();
+    let left =
+        cluster.delete_with(&format!("{CONFIG_MAPS}/owner"), json!({"propagationPolicy": "Foreground"})).ok();
     assert_eq!(left["metadata"]["finalizers"], json!(["foregroundDeletion"]));
     cluster.wait(1);
     assert!(exists(&mut cluster, "owner") && exists(&mut cluster, "a"));
@@ -110,7 +117,8 @@ fn orphans_stay_without_their_owner() {
 #[test]
 fn an_object_whose_owner_was_never_there_is_garbage() {
     let mut cluster = Cluster::new();
-    let ghost = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ghost", "uid": "no-such-uid"}});
+    let ghost =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ghost", "uid": "no-such-uid"}});
     cluster.post(CONFIG_MAPS, owned("a", &ghost)).ok();
     cluster.wait(1);
     assert!(!exists(&mut cluster, "a"));
@@ -125,15 +133,23 @@ fn a_collection_is_deleted_by_selector() {
     cluster.merge(&format!("{CONFIG_MAPS}/c"), json!({"metadata": {"labels": {"keep": "1"}}})).ok();
     let gone = cluster.delete(&format!("{CONFIG_MAPS}?labelSelector=!keep")).ok();
     assert_eq!(gone["items"].as_array().map(Vec::len), Some(2));
-    assert_eq!([exists(&mut cluster, "a"), exists(&mut cluster, "b"), exists(&mut cluster, "c")], [false, false, true]);
+    assert_eq!(
+        [exists(&mut cluster, "a"), exists(&mut cluster, "b"), exists(&mut cluster, "c")],
+        [false, false, true]
+    );
 }
 
 #[test]
 fn a_namespace_takes_everything_with_it() {
     let mut cluster = Cluster::new();
     let namespaces = "/api/v1/namespaces";
-    let made = cluster.post(namespaces, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}})).ok();
-    assert_eq!((&made["status"]["phase"], &made["spec"]["finalizers"]), (&json!("Active"), &json!(["kubernetes"])));
+    let made = cluster
+        .post(namespaces, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}))
+        .ok();
+    assert_eq!(
+        (&made["status"]["phase"], &made["spec"]["finalizers"]),
+        (&json!("Active"), &json!(["kubernetes"]))
+    );
     let maps = "/api/v1/namespaces/n/configmaps";
     let mut held = config_map("a", json!({}));
     held["metadata"]["finalizers"] = json!(["example.org/wait"]);
@@ -148,7 +164,9 @@ fn a_namespace_takes_everything_with_it() {
     cluster.merge(&format!("{maps}/a"), json!({"metadata": {"finalizers": null}})).ok();
     cluster.wait(2);
     assert_eq!(cluster.get(&format!("{namespaces}/n")).code, 404);
-    cluster.post(namespaces, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}})).ok();
+    cluster
+        .post(namespaces, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}))
+        .ok();
     cluster.post("/apis/batch/v1/namespaces/n/jobs", job("j", 1)).ok();
     cluster.delete(&format!("{namespaces}/default")).refused(403, "Forbidden");
 }

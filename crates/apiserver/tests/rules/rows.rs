@@ -13,7 +13,13 @@ fn with_pod(cluster: &mut Cluster) -> String {
     cluster.post(JOBS, job("j", 2)).ok();
     let row = Arc::clone(cluster.rows.jobs().next().expect("a row"));
     let draft = PodDraft { index: Some(0), index_failure_count: None, index_ignored_failure_count: None };
-    let made = cluster.rows.create_job_pod(cluster.now, Actor::JobController, &row, draft, &mut RandomStreams::new(1));
+    let made = cluster.rows.create_job_pod(
+        cluster.now,
+        Actor::JobController,
+        &row,
+        draft,
+        &mut RandomStreams::new(1),
+    );
     cluster.server.follow(&mut cluster.rows, cluster.now);
     format!("{PODS}/{}", made.expect("a pod").key.name)
 }
@@ -24,7 +30,11 @@ fn the_model_admits_jobs() {
     let mut odd = job("j", 2);
     odd["spec"]["template"]["spec"]["restartPolicy"] = "Always".into();
     let got = cluster.post(JOBS, odd);
-    assert!(got.refused(422, "Invalid").contains("spec.template.spec.restartPolicy: Required value"), "{}", got.body);
+    assert!(
+        got.refused(422, "Invalid").contains("spec.template.spec.restartPolicy: Required value"),
+        "{}",
+        got.body
+    );
     let made = cluster.post(JOBS, job("j", 2)).ok();
     let uid = &made["metadata"]["uid"];
     assert_eq!(&made["spec"]["selector"]["matchLabels"]["batch.kubernetes.io/controller-uid"], uid);
@@ -32,7 +42,9 @@ fn the_model_admits_jobs() {
     let got = cluster.merge(&format!("{JOBS}/j"), json!({"spec": {"completions": 5}}));
     assert!(got.refused(422, "Invalid").contains("spec.completions"), "{}", got.body);
     let image = json!({"spec": {"template": {"spec": {"nodeSelector": {"a": "b"}}}}});
-    assert!(cluster.merge(&format!("{JOBS}/j"), image).refused(422, "Invalid").contains("field is immutable"));
+    assert!(
+        cluster.merge(&format!("{JOBS}/j"), image).refused(422, "Invalid").contains("field is immutable")
+    );
 }
 
 #[test]
@@ -64,7 +76,10 @@ fn what_only_the_document_has_is_a_write_too() {
     cluster.rows.delete_pod(cluster.now, Actor::User, row.uid, Some(3)).expect("deleted");
     cluster.server.follow(&mut cluster.rows, cluster.now);
     let left = cluster.get(&path).ok();
-    assert_eq!((&left["metadata"]["annotations"]["a"], &left["status"]["podIP"]), (&json!("1"), &json!("10.0.0.1")));
+    assert_eq!(
+        (&left["metadata"]["annotations"]["a"], &left["status"]["podIP"]),
+        (&json!("1"), &json!("10.0.0.1"))
+    );
     assert!(left["metadata"]["deletionTimestamp"].is_string());
 }
 
@@ -76,11 +91,15 @@ fn the_controllers_writes_are_seen_at_once() {
     cluster.events(watch);
     let row = Arc::clone(cluster.rows.jobs().next().expect("a row"));
     let status = JobStatus { active: 2, ..JobStatus::default() };
-    cluster.rows.update_job_status(cluster.now, Actor::JobController, row.uid, row.resource_version, status).expect("written");
+    cluster
+        .rows
+        .update_job_status(cluster.now, Actor::JobController, row.uid, row.resource_version, status)
+        .expect("written");
     // Even without being followed: a request sees everything.
     assert_eq!(cluster.get(&format!("{JOBS}/j")).ok()["status"]["active"], 2);
     assert_eq!(cluster.told(watch), ["MODIFIED j"]);
-    let late = json!({"metadata": {"resourceVersion": row.resource_version.to_string()}, "status": {"active": 1}});
+    let late =
+        json!({"metadata": {"resourceVersion": row.resource_version.to_string()}, "status": {"active": 1}});
     cluster.merge(&format!("{JOBS}/j/status"), late).refused(409, "Conflict");
 }
 
@@ -94,7 +113,11 @@ fn few_fields_of_a_pods_spec_can_change() {
     assert_eq!(cluster.call("PATCH", &path, kind, &body).ok()["spec"]["containers"][0]["image"], "other");
     let (kind, body) = patch(json!({"spec": {"containers": [{"name": "main", "command": ["x"]}]}}));
     let got = cluster.call("PATCH", &path, kind, &body);
-    assert!(got.refused(422, "Invalid").contains("pod updates may not change fields other than"), "{}", got.body);
+    assert!(
+        got.refused(422, "Invalid").contains("pod updates may not change fields other than"),
+        "{}",
+        got.body
+    );
 }
 
 #[test]
@@ -114,13 +137,26 @@ fn a_pod_is_bound_once_to_a_node_that_is_there() {
 #[test]
 fn nodes_are_cordoned_and_tainted() {
     let mut cluster = Cluster::new();
-    cluster.post(NODES, json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "annotations": {"a": "b"}}})).ok();
+    cluster
+        .post(
+            NODES,
+            json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "annotations": {"a": "b"}}}),
+        )
+        .ok();
     let path = format!("{NODES}/n");
-    cluster.merge(&path, json!({"spec": {"unschedulable": true, "taints": [{"key": "k", "effect": "NoSchedule"}]}})).ok();
+    cluster
+        .merge(
+            &path,
+            json!({"spec": {"unschedulable": true, "taints": [{"key": "k", "effect": "NoSchedule"}]}}),
+        )
+        .ok();
     let row = Arc::clone(cluster.rows.nodes().next().expect("a row"));
     assert!(row.unschedulable && row.taints.len() == 1);
     let shown = cluster.get(&path).ok();
-    assert_eq!((&shown["spec"]["unschedulable"], &shown["metadata"]["annotations"]["a"]), (&json!(true), &json!("b")));
+    assert_eq!(
+        (&shown["spec"]["unschedulable"], &shown["metadata"]["annotations"]["a"]),
+        (&json!(true), &json!("b"))
+    );
     cluster.merge(&path, json!({"metadata": {"labels": {"x": "y"}}})).ok();
     assert_eq!(cluster.rows.nodes().next().expect("a row").labels.get("x").map(|value| &**value), Some("y"));
     let down = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}});
@@ -151,11 +187,20 @@ fn jobs_leave_their_pods_unless_told_otherwise() {
 fn tables_of_rows() {
     let mut cluster = Cluster::new();
     with_pod(&mut cluster);
-    cluster.headers = vec![("accept".to_owned(), "application/json;as=Table;v=v1;g=meta.k8s.io,application/json".to_owned())];
+    cluster.headers = vec![(
+        "accept".to_owned(),
+        "application/json;as=Table;v=v1;g=meta.k8s.io,application/json".to_owned(),
+    )];
     let pods = cluster.get(PODS).ok();
-    assert_eq!(pods["rows"][0]["cells"].as_array().expect("cells")[1..6], [json!("0/1"), json!("Pending"), json!("0"), json!("0s"), json!("<none>")]);
+    assert_eq!(
+        pods["rows"][0]["cells"].as_array().expect("cells")[1..6],
+        [json!("0/1"), json!("Pending"), json!("0"), json!("0s"), json!("<none>")]
+    );
     let jobs = cluster.get(JOBS).ok();
-    assert_eq!(jobs["rows"][0]["cells"].as_array().expect("cells")[..5], [json!("j"), json!("Running"), json!("0/2"), json!(""), json!("0s")]);
+    assert_eq!(
+        jobs["rows"][0]["cells"].as_array().expect("cells")[..5],
+        [json!("j"), json!("Running"), json!("0/2"), json!(""), json!("0s")]
+    );
     let watch = cluster.watch(&format!("{PODS}?watch=1"));
     let first = cluster.events(watch);
     assert_eq!(first[0].1["kind"], "Table");
@@ -168,7 +213,10 @@ fn events_of_the_models_controllers_are_objects() {
     cluster.post(JOBS, job("j", 2)).ok();
     let job = cluster.rows.jobs().next().expect("a row").uid;
     let draft = towtank_model::server::EventDraft {
-        job, is_warning: true, reason: "BackoffLimitExceeded".into(), message: "too often".to_owned(),
+        job,
+        is_warning: true,
+        reason: "BackoffLimitExceeded".into(),
+        message: "too often".to_owned(),
     };
     for _ in 0..2 {
         cluster.rows.record(cluster.now, Actor::JobController, draft.clone());

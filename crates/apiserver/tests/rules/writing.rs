@@ -26,7 +26,12 @@ fn names_are_generated_by_the_seed() {
     assert_ne!(name, generated(2));
     let mut cluster = Cluster::new();
     let nameless = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}});
-    assert!(cluster.post(CONFIG_MAPS, nameless).refused(422, "Invalid").contains("name or generateName is required"));
+    assert!(
+        cluster
+            .post(CONFIG_MAPS, nameless)
+            .refused(422, "Invalid")
+            .contains("name or generateName is required")
+    );
 }
 
 #[test]
@@ -59,7 +64,9 @@ fn the_namespace_has_to_be_there_and_fit() {
 #[test]
 fn the_kind_has_to_fit_the_path() {
     let mut cluster = Cluster::new();
-    cluster.post(CONFIG_MAPS, json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}})).refused(400, "BadRequest");
+    cluster
+        .post(CONFIG_MAPS, json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}}))
+        .refused(400, "BadRequest");
     cluster.call("POST", CONFIG_MAPS, "application/json", "{").refused(400, "BadRequest");
     cluster.call("POST", CONFIG_MAPS, "text/plain", "x").refused(415, "UnsupportedMediaType");
 }
@@ -125,8 +132,12 @@ fn four_kinds_of_patches() {
     let got = patch("json-patch+json", json!([{"op": "replace", "path": "/data/x", "value": "3"}])).ok();
     assert_eq!(got["data"]["x"], "3");
     assert_eq!(patch("merge-patch+json", json!({"data": {"y": null}})).ok()["data"], json!({"x": "3"}));
-    assert_eq!(patch("strategic-merge-patch+json", json!({"data": {"z": "4"}})).ok()["data"], json!({"x": "3", "z": "4"}));
-    patch("json-patch+json", json!([{"op": "test", "path": "/data/x", "value": "9"}])).refused(422, "Invalid");
+    assert_eq!(
+        patch("strategic-merge-patch+json", json!({"data": {"z": "4"}})).ok()["data"],
+        json!({"x": "3", "z": "4"})
+    );
+    patch("json-patch+json", json!([{"op": "test", "path": "/data/x", "value": "9"}]))
+        .refused(422, "Invalid");
     patch("unheard-of", json!({})).refused(415, "UnsupportedMediaType");
     let apply = format!("{path}?fieldManager=me&force=true");
     let body = config_map("a", json!({"w": "5"})).to_string();
@@ -171,7 +182,9 @@ fn a_rehearsal_stores_nothing() {
     assert_eq!(cluster.get(&format!("{JOBS}/j")).ok()["spec"]["suspend"], false);
     assert_eq!(cluster.rows.resource_version(), rv + 1);
     assert_eq!(cluster.told(watch), Vec::<String>::new());
-    cluster.post(&format!("{CONFIG_MAPS}?dryRun=Some"), config_map("a", json!({}))).refused(400, "BadRequest");
+    cluster
+        .post(&format!("{CONFIG_MAPS}?dryRun=Some"), config_map("a", json!({})))
+        .refused(400, "BadRequest");
 }
 
 #[test]
@@ -203,7 +216,8 @@ fn immutable_things_stay() {
     assert!(got.refused(422, "Invalid").contains("field is immutable when `immutable` is set"));
     cluster.merge(&path, json!({"metadata": {"labels": {"x": "y"}}})).ok();
     let secrets = "/api/v1/namespaces/default/secrets";
-    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"k": "text"}});
+    let secret =
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"k": "text"}});
     let made = cluster.post(secrets, secret).ok();
     assert_eq!((&made["type"], &made["data"]["k"]), (&json!("Opaque"), &json!("dGV4dA==")));
     cluster.merge(&format!("{secrets}/s"), json!({"type": "other"})).refused(422, "Invalid");
@@ -218,13 +232,21 @@ fn generation_counts_changes_of_the_spec() {
         "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
     assert_eq!(cluster.post(deployments, deployment).ok()["metadata"]["generation"], 1);
     let path = format!("{deployments}/d");
-    assert_eq!(cluster.merge(&path, json!({"metadata": {"labels": {"x": "y"}}})).ok()["metadata"]["generation"], 1);
+    assert_eq!(
+        cluster.merge(&path, json!({"metadata": {"labels": {"x": "y"}}})).ok()["metadata"]["generation"],
+        1
+    );
     assert_eq!(cluster.merge(&path, json!({"spec": {"replicas": 3}})).ok()["metadata"]["generation"], 2);
-    let status = cluster.merge(&format!("{path}/status"), json!({"status": {"replicas": 3}, "spec": {"replicas": 9}})).ok();
+    let status = cluster
+        .merge(&format!("{path}/status"), json!({"status": {"replicas": 3}, "spec": {"replicas": 9}}))
+        .ok();
     assert_eq!((&status["metadata"]["generation"], &status["spec"]["replicas"]), (&json!(2), &json!(3)));
     assert_eq!(cluster.merge(&path, json!({"status": {"replicas": 5}})).ok()["status"]["replicas"], 3);
     let scale = cluster.get(&format!("{path}/scale")).ok();
-    assert_eq!((&scale["spec"]["replicas"], &scale["status"]), (&json!(3), &json!({"replicas": 3, "selector": "a=b"})));
+    assert_eq!(
+        (&scale["spec"]["replicas"], &scale["status"]),
+        (&json!(3), &json!({"replicas": 3, "selector": "a=b"}))
+    );
     let scaled = cluster.merge(&format!("{path}/scale"), json!({"spec": {"replicas": 1}})).ok();
     assert_eq!(scaled["spec"]["replicas"], 1);
     assert_eq!(cluster.get(&path).ok()["metadata"]["generation"], 3);
