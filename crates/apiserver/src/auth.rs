@@ -31,7 +31,14 @@ pub(crate) fn impersonated(server: &ApiServer, caller: &Caller, parsed: &Parsed)
     if user.is_empty() {
         return Ok(caller.clone());
     }
-    let wanted = Attributes { verb: "impersonate", group: "", resource: "users", subresource: "", namespace: "", name: user };
+    let wanted = Attributes {
+        verb: "impersonate",
+        group: "",
+        resource: "users",
+        subresource: "",
+        namespace: "",
+        name: user,
+    };
     if !is_allowed(server, caller, wanted) {
         return Err(ApiError::forbidden("", "users", user, &why(caller, &wanted)));
     }
@@ -166,7 +173,9 @@ pub(crate) fn review(server: &mut ApiServer, call: &mut Call<'_>) -> Result<Repl
     let mut object = server.body_object(call)?;
     let kind = call.resource.kind.to_string();
     let status = match kind.as_str() {
-        "SelfSubjectReview" => json!({"userInfo": {"username": call.caller.name, "groups": call.caller.groups}}),
+        "SelfSubjectReview" => {
+            json!({"userInfo": {"username": call.caller.name, "groups": call.caller.groups}})
+        }
         "SelfSubjectRulesReview" => {
             let rules = if call.caller.groups.iter().any(|group| group == MASTERS) {
                 vec![json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})]

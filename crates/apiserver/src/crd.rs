@@ -65,7 +65,8 @@ pub(crate) fn prepare(object: &mut Value) {
         .filter(|version| version.get("storage") == Some(&Value::Bool(true)))
         .filter_map(|version| version.get("name").cloned())
         .collect();
-    object["status"] = json!({"conditions": [], "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored});
+    object["status"] =
+        json!({"conditions": [], "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored});
 }
 
 /// What an update leaves out that has a default.
@@ -110,7 +111,11 @@ pub(crate) fn validate(object: &Value, before: Option<&Value>) -> Vec<FieldError
     let stored = versions.iter().filter(|version| version.get("storage") == Some(&Value::Bool(true))).count();
     if stored != 1 {
         let value = object.pointer("/spec/versions").cloned().unwrap_or_default();
-        errors.push(FieldError::invalid("spec.versions", value, "must have exactly one version marked as storage version"));
+        errors.push(FieldError::invalid(
+            "spec.versions",
+            value,
+            "must have exactly one version marked as storage version",
+        ));
     }
     for (position, version) in versions.iter().enumerate() {
         let path = if versions.len() == 1 {
@@ -172,7 +177,9 @@ pub(crate) fn established(
     };
     server.registry.remove(&group, &plural);
     server.custom.remove(&group, &plural);
-    for version in list(&spec, "/versions").filter(|version| version.get("served") == Some(&Value::Bool(true))) {
+    for version in
+        list(&spec, "/versions").filter(|version| version.get("served") == Some(&Value::Bool(true)))
+    {
         if let Some(schema) = version.pointer("/schema/openAPIV3Schema")
             && let Ok(schema) = Schema::from_crd(schema, "spec.validation.openAPIV3Schema")
         {
@@ -197,9 +204,7 @@ fn status_of(spec: &Value, definition: &Value, now: Time) -> Value {
         .pointer("/status/conditions/0/lastTransitionTime")
         .cloned()
         .unwrap_or_else(|| wire::time_text(now).into());
-    let condition = |kind: &str, reason: &str, message: &str| {
-        json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": at})
-    };
+    let condition = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": at});
     json!({
         "conditions": [
             condition("NamesAccepted", "NoConflicts", "no conflicts found"),
@@ -232,9 +237,8 @@ fn resource_of(spec: &Value, version: &Value, table: usize) -> Resource {
         priority: column.get("priority").and_then(Value::as_i64).unwrap_or(0),
         json_path: text(column, "/jsonPath").to_owned(),
     });
-    let fields = list(version, "/selectableFields").map(|field| {
-        text(field, "/jsonPath").trim_start_matches('.').to_owned()
-    });
+    let fields = list(version, "/selectableFields")
+        .map(|field| text(field, "/jsonPath").trim_start_matches('.').to_owned());
     Resource {
         group: text(spec, "/group").into(),
         version: text(version, "/name").into(),

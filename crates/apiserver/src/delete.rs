@@ -33,17 +33,16 @@ impl DeleteOptions {
     /// From the body, or from parameters.
     pub(crate) fn read(call: &mut Call<'_>) -> Result<Self> {
         let query = &call.parsed.query;
-        let mut options = Self {
-            grace_period_s: query.get("gracePeriodSeconds").parse().ok(),
-            ..Self::default()
-        };
+        let mut options =
+            Self { grace_period_s: query.get("gracePeriodSeconds").parse().ok(), ..Self::default() };
         let mut policy = query.get("propagationPolicy").to_owned();
         let mut orphans = query.flag("orphanDependents");
         if !call.parsed.body.is_empty() {
             let body = decode_options(call)?;
             if let Some(grace) = body.get("gracePeriodSeconds").filter(|value| !value.is_null()) {
-                options.grace_period_s =
-                    Some(grace.as_i64().ok_or_else(|| ApiError::bad_request("gracePeriodSeconds is no number"))?);
+                options.grace_period_s = Some(
+                    grace.as_i64().ok_or_else(|| ApiError::bad_request("gracePeriodSeconds is no number"))?,
+                );
             }
             let given = text(&body, "/propagationPolicy");
             if !given.is_empty() {
@@ -58,7 +57,9 @@ impl DeleteOptions {
             let dry_run = body.get("dryRun").and_then(Value::as_array);
             for one in dry_run.into_iter().flatten() {
                 if one != "All" {
-                    return Err(ApiError::bad_request(format!("invalid dryRun value {one}: supported values: \"All\"")));
+                    return Err(ApiError::bad_request(format!(
+                        "invalid dryRun value {one}: supported values: \"All\""
+                    )));
                 }
                 call.is_dry_run = true;
             }
@@ -102,7 +103,9 @@ fn decode_options(call: &Call<'_>) -> Result<Value> {
 impl ApiServer {
     pub(crate) fn delete(&mut self, call: &mut Call<'_>) -> Result<Reply> {
         let options = DeleteOptions::read(call)?;
-        let Some(old) = self.stored(&call.resource, &call.key()).cloned() else { return Err(call.not_found()) };
+        let Some(old) = self.stored(&call.resource, &call.key()).cloned() else {
+            return Err(call.not_found());
+        };
         let left = self.delete_version(call, &old, &options)?;
         Ok(match left {
             // It waits for something: it is shown as it stands.
@@ -110,20 +113,25 @@ impl ApiServer {
             None if call.resource.returns_deleted => {
                 Reply { code: 200, body: present::object(&call.resource, &old, call.view) }
             }
-            None => Reply::json(200, &json!({
-                "kind": "Status",
-                "apiVersion": "v1",
-                "metadata": {},
-                "status": "Success",
-                "details": deleted_details(&call.resource.group, &call.resource.plural, &old),
-            })),
+            None => Reply::json(
+                200,
+                &json!({
+                    "kind": "Status",
+                    "apiVersion": "v1",
+                    "metadata": {},
+                    "status": "Success",
+                    "details": deleted_details(&call.resource.group, &call.resource.plural, &old),
+                }),
+            ),
         })
     }
 
     pub(crate) fn delete_collection(&mut self, call: &mut Call<'_>) -> Result<Reply> {
         let options = DeleteOptions::read(call)?;
         let filter = self.filter(call)?;
-        let Some(table) = self.tables.get(call.resource.table) else { return Err(ApiError::path_not_found()) };
+        let Some(table) = self.tables.get(call.resource.table) else {
+            return Err(ApiError::path_not_found());
+        };
         let selected: Vec<Arc<Version>> =
             table.range(&filter.prefix, None).filter(|version| filter.selects(version)).cloned().collect();
         for version in &selected {
@@ -134,12 +142,15 @@ impl ApiServer {
         }
         let items: Vec<Value> =
             selected.iter().map(|version| present_value(&call.resource, version)).collect();
-        Ok(Reply::json(200, &json!({
-            "kind": &*call.resource.list_kind,
-            "apiVersion": call.resource.api_version(),
-            "metadata": {"resourceVersion": call.rows.resource_version().to_string()},
-            "items": items,
-        })))
+        Ok(Reply::json(
+            200,
+            &json!({
+                "kind": &*call.resource.list_kind,
+                "apiVersion": call.resource.api_version(),
+                "metadata": {"resourceVersion": call.rows.resource_version().to_string()},
+                "items": items,
+            }),
+        ))
     }
 
     /// Deletes one object; what is left of it if it stays for now.
@@ -151,7 +162,9 @@ impl ApiServer {
     ) -> Result<Option<Arc<Version>>> {
         let resource = Arc::clone(&call.resource);
         let conflict = |what: &str, wanted: &str, present: &str| {
-            let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {present}");
+            let why = format!(
+                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {present}"
+            );
             Err(ApiError::conflict(&resource.group, &resource.plural, old.name(), &why))
         };
         if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != old.uid()) {
@@ -177,7 +190,8 @@ impl ApiServer {
         let content = old.content.clone();
         let write = |rows: &mut towtank_model::server::Server| match &content {
             Content::Pod { row, .. } => {
-                let grace = options.grace_period_s.map(|seconds| u32::try_from(seconds.max(0)).unwrap_or(u32::MAX));
+                let grace =
+                    options.grace_period_s.map(|seconds| u32::try_from(seconds.max(0)).unwrap_or(u32::MAX));
                 rows.delete_pod(now, actor, row.uid, grace)
             }
             Content::Job { row, .. } => {
@@ -205,7 +219,12 @@ impl ApiServer {
     ) -> Result<Option<Arc<Version>>> {
         let resource = Arc::clone(&call.resource);
         if &*resource.kind == "Namespace" && matches!(old.name(), "default" | "kube-system" | "kube-public") {
-            return Err(ApiError::forbidden("", "namespaces", old.name(), "this namespace may not be deleted"));
+            return Err(ApiError::forbidden(
+                "",
+                "namespaces",
+                old.name(),
+                "this namespace may not be deleted",
+            ));
         }
         let mut value = Value::clone(&old.value());
         let was_deleting = old.is_deleting();
@@ -250,7 +269,8 @@ impl ApiServer {
 
 /// Finalizers that a deletion leaves (`deletionFinalizersForGarbageCollection`).
 fn deletion_finalizers(value: &Value, propagation: Option<Propagation>) -> Vec<Value> {
-    let present = value.pointer("/metadata/finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
+    let present =
+        value.pointer("/metadata/finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
     let Some(propagation) = propagation else { return present };
     let mut finalizers: Vec<Value> =
         present.into_iter().filter(|one| *one != FOREGROUND && *one != ORPHAN).collect();

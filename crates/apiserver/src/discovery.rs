@@ -24,7 +24,9 @@ const DOCUMENTS_MAX: usize = 1_000;
 
 /// A document that was made since resources changed last.
 pub(crate) fn cached(server: &mut ApiServer, name: &str) -> Option<bytes::Bytes> {
-    if server.discovery.revision != server.registry.revision || server.discovery.documents.len() > DOCUMENTS_MAX {
+    if server.discovery.revision != server.registry.revision
+        || server.discovery.documents.len() > DOCUMENTS_MAX
+    {
         server.discovery = Cache { revision: server.registry.revision, documents: BTreeMap::new() };
     }
     server.discovery.documents.get(name).cloned()
@@ -77,7 +79,9 @@ pub(crate) fn answer(
         }
         ["apis", group, version] => resource_list(server, group, version)?,
         ["openapi", rest @ ..] => return crate::schemas::answer(server, rest, parsed),
-        [] => json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}),
+        [] => {
+            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]})
+        }
         _ => return Err(ApiError::path_not_found()),
     };
     Ok(Outcome::Reply(Reply::json(200, &document)))
@@ -138,7 +142,8 @@ fn group_document((group, versions): &(String, Vec<String>)) -> Value {
 pub(crate) fn subresources(resource: &Resource) -> Vec<(&'static str, Value, &'static [&'static str])> {
     const PARTS: &[&str] = &["get", "patch", "update"];
     let own = json!({"group": &*resource.group, "version": &*resource.version, "kind": &*resource.kind});
-    let of = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
+    let of =
+        |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
     let mut list: Vec<(&'static str, Value, &'static [&'static str])> = Vec::new();
     if resource.has_status {
         list.push(("status", own.clone(), PARTS));

@@ -97,11 +97,6 @@ impl Resource {
     pub(crate) fn api_version(&self) -> String {
         group_version(&self.group, &self.version)
     }
-
-    /// The name under which errors speak of it: `jobs.batch`.
-    pub(crate) fn qualified(&self) -> String {
-        if self.group.is_empty() { self.plural.to_string() } else { format!("{}.{}", self.plural, self.group) }
-    }
 }
 
 /// `GROUP/VERSION`, or the version alone.
@@ -110,7 +105,15 @@ pub(crate) fn group_version(group: &str, version: &str) -> String {
 }
 
 /// Group, version, plural, singular, kind, flags, short names.
-type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str, &'static [&'static str]);
+type Row = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+);
 
 /// Flags: `n` namespaced, `s` status, `g` generation, `r` returns what it deletes, `c` creates on update, `P` `J` `N` rows,
 /// `R` review, `e` shares the table of the resource before it, `x` scale, `a` in category `all`.
@@ -129,7 +132,15 @@ const BUILT_IN: &[Row] = &[
     ("coordination.k8s.io", "v1", "leases", "lease", "Lease", "nc", &[]),
     ("policy", "v1", "poddisruptionbudgets", "poddisruptionbudget", "PodDisruptionBudget", "nsg", &["pdb"]),
     ("rbac.authorization.k8s.io", "v1", "clusterroles", "clusterrole", "ClusterRole", "c", &[]),
-    ("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "clusterrolebinding", "ClusterRoleBinding", "c", &[]),
+    (
+        "rbac.authorization.k8s.io",
+        "v1",
+        "clusterrolebindings",
+        "clusterrolebinding",
+        "ClusterRoleBinding",
+        "c",
+        &[],
+    ),
     ("rbac.authorization.k8s.io", "v1", "roles", "role", "Role", "nc", &[]),
     ("rbac.authorization.k8s.io", "v1", "rolebindings", "rolebinding", "RoleBinding", "nc", &[]),
     (
@@ -141,10 +152,42 @@ const BUILT_IN: &[Row] = &[
         "sg",
         &["crd", "crds"],
     ),
-    ("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "selfsubjectaccessreview", "SelfSubjectAccessReview", "R", &[]),
-    ("authorization.k8s.io", "v1", "selfsubjectrulesreviews", "selfsubjectrulesreview", "SelfSubjectRulesReview", "R", &[]),
-    ("authorization.k8s.io", "v1", "subjectaccessreviews", "subjectaccessreview", "SubjectAccessReview", "R", &[]),
-    ("authorization.k8s.io", "v1", "localsubjectaccessreviews", "localsubjectaccessreview", "LocalSubjectAccessReview", "nR", &[]),
+    (
+        "authorization.k8s.io",
+        "v1",
+        "selfsubjectaccessreviews",
+        "selfsubjectaccessreview",
+        "SelfSubjectAccessReview",
+        "R",
+        &[],
+    ),
+    (
+        "authorization.k8s.io",
+        "v1",
+        "selfsubjectrulesreviews",
+        "selfsubjectrulesreview",
+        "SelfSubjectRulesReview",
+        "R",
+        &[],
+    ),
+    (
+        "authorization.k8s.io",
+        "v1",
+        "subjectaccessreviews",
+        "subjectaccessreview",
+        "SubjectAccessReview",
+        "R",
+        &[],
+    ),
+    (
+        "authorization.k8s.io",
+        "v1",
+        "localsubjectaccessreviews",
+        "localsubjectaccessreview",
+        "LocalSubjectAccessReview",
+        "nR",
+        &[],
+    ),
     ("authentication.k8s.io", "v1", "selfsubjectreviews", "selfsubjectreview", "SelfSubjectReview", "R", &[]),
 ];
 
@@ -288,7 +331,10 @@ impl Registry {
     pub(crate) fn of_kind(&self, api_version: &str, kind: &str) -> Option<&Arc<Resource>> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         self.resources.values().find(|one| {
-            *one.kind == *kind && *one.group == *group && *one.version == *version && one.class != Class::Review
+            *one.kind == *kind
+                && *one.group == *group
+                && *one.version == *version
+                && one.class != Class::Review
         })
     }
 

@@ -64,3 +64,8 @@ mod write_rows;
 
 pub use server::{Answer, ApiServer, Caller, Config};
 pub use watch::{WatchId, WatchPoll};
+
+/// The example of the README is one that runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

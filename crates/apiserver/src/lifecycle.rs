@@ -70,8 +70,13 @@ impl ApiServer {
             self.attend(rows, now, task);
             self.follow(rows, now);
         }
-        let ended: Vec<WatchId> =
-            self.lifecycle.watch_ends.iter().take_while(|(time, _)| *time <= now).map(|(_, id)| *id).collect();
+        let ended: Vec<WatchId> = self
+            .lifecycle
+            .watch_ends
+            .iter()
+            .take_while(|(time, _)| *time <= now)
+            .map(|(_, id)| *id)
+            .collect();
         for id in ended {
             self.end_watch(id);
             self.lifecycle.watch_ends.retain(|(_, one)| *one != id);
@@ -111,7 +116,8 @@ impl ApiServer {
             let owners = version.owners().iter().filter(|owner| !is_models(owner));
             owners.map(|owner| text(owner, "/uid").into()).collect()
         };
-        let has_owners = |version: Option<&Version>| version.is_some_and(|version| !version.owners().is_empty());
+        let has_owners =
+            |version: Option<&Version>| version.is_some_and(|version| !version.owners().is_empty());
         if !has_owners(old) && !has_owners(new) {
             return;
         }
@@ -145,7 +151,8 @@ impl ApiServer {
     fn owner_place(&self, dependent: &Version, uid: &str) -> Option<Place> {
         let owner = dependent.owners().iter().find(|owner| text(owner, "/uid") == uid)?;
         let (resource, version) = self.owner_of(dependent, owner)?;
-        (version.is_deleting() && version.has_finalizers()).then(|| (resource.table, Arc::clone(&version.key)))
+        (version.is_deleting() && version.has_finalizers())
+            .then(|| (resource.table, Arc::clone(&version.key)))
     }
 
     /// The stored object that an owner reference means, if it is still the same.
@@ -198,7 +205,8 @@ impl ApiServer {
     fn attend(&mut self, rows: &mut Server, now: Time, task: Task) {
         match task {
             Task::OwnerGone(uid) => {
-                let places: Vec<Place> = self.lifecycle.dependents.get(&uid).into_iter().flatten().cloned().collect();
+                let places: Vec<Place> =
+                    self.lifecycle.dependents.get(&uid).into_iter().flatten().cloned().collect();
                 for place in places {
                     self.collect(rows, now, &place);
                     self.follow(rows, now);
@@ -214,16 +222,17 @@ impl ApiServer {
     /// Deletes an object none of whose owners is there any more; takes away references to those that are gone
     /// (`attemptToDeleteItem`).
     fn collect(&mut self, rows: &mut Server, now: Time, place: &Place) {
-        let Some(version) = self.tables.get(place.0).and_then(|table| table.get(&place.1)).cloned() else { return };
+        let Some(version) = self.tables.get(place.0).and_then(|table| table.get(&place.1)).cloned() else {
+            return;
+        };
         let owners = version.owners();
         if owners.is_empty() || version.is_deleting() {
             return;
         }
         let is_here = |owner: &&Value| {
             // A Job's uid is looked up where Jobs are; the model's collector sees to the model's pods.
-            self.owner_of(&version, owner).is_some_and(|(_, found)| {
-                !(found.is_deleting() && has_finalizer(&found, FOREGROUND))
-            })
+            self.owner_of(&version, owner)
+                .is_some_and(|(_, found)| !(found.is_deleting() && has_finalizer(&found, FOREGROUND)))
         };
         let solid: Vec<Value> = owners.iter().filter(is_here).cloned().collect();
         if solid.len() == owners.len() {
@@ -247,7 +256,14 @@ impl ApiServer {
         }
     }
 
-    fn set_owners(&mut self, rows: &mut Server, now: Time, table: usize, version: &Arc<Version>, owners: Vec<Value>) {
+    fn set_owners(
+        &mut self,
+        rows: &mut Server,
+        now: Time,
+        table: usize,
+        version: &Arc<Version>,
+        owners: Vec<Value>,
+    ) {
         let mut object = Value::clone(&version.value());
         if owners.is_empty() {
             metadata(&mut object).shift_remove("ownerReferences");
@@ -261,7 +277,9 @@ impl ApiServer {
 
     /// Attends to an owner that waits: foreground until its dependents are gone, orphan until they are on their own.
     fn finish_owner(&mut self, rows: &mut Server, now: Time, place: &Place) {
-        let Some(owner) = self.tables.get(place.0).and_then(|table| table.get(&place.1)).cloned() else { return };
+        let Some(owner) = self.tables.get(place.0).and_then(|table| table.get(&place.1)).cloned() else {
+            return;
+        };
         if !owner.is_deleting() || place.0 == self.rows.jobs {
             return;
         }
@@ -269,7 +287,8 @@ impl ApiServer {
         let places: Vec<Place> = self.lifecycle.dependents.get(&uid).into_iter().flatten().cloned().collect();
         if has_finalizer(&owner, ORPHAN) {
             for place in &places {
-                let Some(dependent) = self.tables.get(place.0).and_then(|table| table.get(&place.1)).cloned() else {
+                let Some(dependent) = self.tables.get(place.0).and_then(|table| table.get(&place.1)).cloned()
+                else {
                     continue;
                 };
                 let rest: Vec<Value> =
@@ -283,7 +302,8 @@ impl ApiServer {
                 let dependent = server.tables.get(place.0).and_then(|table| table.get(&place.1));
                 dependent.is_some_and(|dependent| {
                     dependent.owners().iter().any(|one| {
-                        text(one, "/uid") == &*uid && one.get("blockOwnerDeletion") == Some(&Value::Bool(true))
+                        text(one, "/uid") == &*uid
+                            && one.get("blockOwnerDeletion") == Some(&Value::Bool(true))
                     })
                 })
             };
@@ -298,7 +318,9 @@ impl ApiServer {
     }
 
     fn remove_finalizer(&mut self, rows: &mut Server, now: Time, place: &Place, finalizer: &str) {
-        let Some(version) = self.tables.get(place.0).and_then(|table| table.get(&place.1)).cloned() else { return };
+        let Some(version) = self.tables.get(place.0).and_then(|table| table.get(&place.1)).cloned() else {
+            return;
+        };
         let mut object = Value::clone(&version.value());
         if let Some(list) = metadata(&mut object).get_mut("finalizers").and_then(Value::as_array_mut) {
             list.retain(|one| *one != finalizer);
@@ -313,7 +335,10 @@ impl ApiServer {
 
     /// Deletes what a terminating namespace holds, and the namespace when it is empty.
     fn empty_namespace(&mut self, rows: &mut Server, now: Time, name: &str) {
-        let Some(namespace) = self.namespace(name).filter(|namespace| namespace.is_deleting()).cloned() else { return };
+        let Some(namespace) = self.namespace(name).filter(|namespace| namespace.is_deleting()).cloned()
+        else {
+            return;
+        };
         let prefix = format!("{name}/");
         let mut is_empty = true;
         for resource in self.registry.storages().into_iter().filter(|one| one.is_namespaced) {
@@ -346,14 +371,20 @@ impl ApiServer {
 
     /// Deletes the objects of a definition that goes, and the definition when there are none.
     fn empty_definition(&mut self, rows: &mut Server, now: Time, name: &str) {
-        let Some(crds) = self.registry.any("apiextensions.k8s.io", "customresourcedefinitions").cloned() else { return };
-        let Some(definition) = self.stored(&crds, name).filter(|one| one.is_deleting()).cloned() else { return };
+        let Some(crds) = self.registry.any("apiextensions.k8s.io", "customresourcedefinitions").cloned()
+        else {
+            return;
+        };
+        let Some(definition) = self.stored(&crds, name).filter(|one| one.is_deleting()).cloned() else {
+            return;
+        };
         let Some((plural, group)) = name.split_once('.') else { return };
         let resource = self.registry.any(group, plural).cloned();
         let table = resource.as_ref().and_then(|resource| self.tables.get(resource.table));
         let versions: Vec<Arc<Version>> =
             table.into_iter().flat_map(|table| table.range("", None)).cloned().collect();
-        let options = DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
+        let options =
+            DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
         for version in versions.iter().filter(|version| !version.is_deleting()) {
             if let Some(resource) = &resource {
                 self.as_itself(rows, now, resource.table, version, |server, call| {
@@ -379,11 +410,15 @@ impl ApiServer {
         version: &Version,
         act: impl FnOnce(&mut Self, &mut Call<'_>),
     ) {
-        let Some(resource) = self.registry.iter().find(|one| one.table == table && one.class != Class::Review).cloned()
+        let Some(resource) =
+            self.registry.iter().find(|one| one.table == table && one.class != Class::Review).cloned()
         else {
             return;
         };
-        let caller = Caller::master("system:serviceaccount:kube-system:generic-garbage-collector", Actor::GarbageCollector);
+        let caller = Caller::master(
+            "system:serviceaccount:kube-system:generic-garbage-collector",
+            Actor::GarbageCollector,
+        );
         let target = Target {
             group: resource.group.to_string(),
             version: resource.version.to_string(),
@@ -409,7 +444,9 @@ impl ApiServer {
 
     /// Stores an object that is there from the beginning.
     pub(crate) fn seed_object(&mut self, rows: &mut Server, now: Time, object: Value) {
-        let Some(resource) = self.registry.of_kind(text(&object, "/apiVersion"), text(&object, "/kind")).cloned() else {
+        let Some(resource) =
+            self.registry.of_kind(text(&object, "/apiVersion"), text(&object, "/kind")).cloned()
+        else {
             return;
         };
         let key = crate::store::key(text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));

@@ -63,7 +63,13 @@ impl Identity<'_> {
     }
 }
 
-fn assembled(api_version: &str, kind: &str, metadata: Map<String, Value>, spec: Value, status: Value) -> Value {
+fn assembled(
+    api_version: &str,
+    kind: &str,
+    metadata: Map<String, Value>,
+    spec: Value,
+    status: Value,
+) -> Value {
     let mut object = Map::new();
     object.insert("apiVersion".to_owned(), api_version.into());
     object.insert("kind".to_owned(), kind.into());
@@ -172,7 +178,9 @@ fn pod_status(row: &PodStatus, base: Option<&Value>, spec: &Map<String, Value>) 
     let Value::Object(mut written) = wire::pod_status(row)["status"].take() else { return status.into() };
     if let Some(Value::Array(conditions)) = written.get_mut("conditions") {
         for condition in conditions {
-            carry_over(condition, status.get("conditions"), "type", |old, new| old["status"] == new["status"]);
+            carry_over(condition, status.get("conditions"), "type", |old, new| {
+                old["status"] == new["status"]
+            });
             if let Value::Object(fields) = condition {
                 fields.entry("lastProbeTime").or_insert(Value::Null);
             }
@@ -209,12 +217,7 @@ fn complete_container(status: &mut Value, row: &ContainerStatus, containers: Opt
 }
 
 /// Fields that the row does not hold stay, of the entry of the same name that says the same.
-fn carry_over(
-    entry: &mut Value,
-    list: Option<&Value>,
-    name: &str,
-    is_same: impl Fn(&Value, &Value) -> bool,
-) {
+fn carry_over(entry: &mut Value, list: Option<&Value>, name: &str, is_same: impl Fn(&Value, &Value) -> bool) {
     let mut list = list.and_then(Value::as_array).into_iter().flatten();
     let Some(old) = list.find(|old| old[name] == entry[name] && is_same(old, entry)) else { return };
     if let (Value::Object(fields), Some(old)) = (entry, old.as_object()) {
@@ -379,7 +382,9 @@ fn node_conditions(row: &Node, mut conditions: Vec<Value>) -> Vec<Value> {
     };
     match conditions.iter_mut().find(|condition| condition["type"] == "Ready") {
         Some(ready) if (ready["status"] == "True") == row.is_ready => {}
-        Some(ready) => *ready = json!({"type": "Ready", "status": status, "reason": reason, "message": message}),
+        Some(ready) => {
+            *ready = json!({"type": "Ready", "status": status, "reason": reason, "message": message})
+        }
         None => {
             conditions.push(json!({"type": "Ready", "status": status, "reason": reason, "message": message}));
         }

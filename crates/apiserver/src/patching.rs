@@ -37,7 +37,9 @@ impl ApiServer {
         if kind == APPLY {
             return self.apply(call, body, subresource);
         }
-        let Some(old) = self.stored(&call.resource, &call.key()).cloned() else { return Err(call.not_found()) };
+        let Some(old) = self.stored(&call.resource, &call.key()).cloned() else {
+            return Err(call.not_found());
+        };
         let mut object = Value::clone(&old.value());
         kinds::to_served(&call.resource, &mut object);
         match kind.as_str() {
@@ -61,8 +63,7 @@ impl ApiServer {
     fn apply(&mut self, call: &mut Call<'_>, mut config: Value, subresource: &str) -> Result<Reply> {
         let manager = call.parsed.query.get("fieldManager").to_owned();
         if manager.is_empty() {
-            let missing =
-                crate::error::FieldError::required("fieldManager", "is required for apply patch");
+            let missing = crate::error::FieldError::required("fieldManager", "is required for apply patch");
             return Err(ApiError::invalid("meta.k8s.io", "PatchOptions", "", &[missing]));
         }
         check_kind(&call.resource, &config)?;
@@ -74,7 +75,8 @@ impl ApiServer {
             )));
         }
         crate::write::metadata(&mut config).insert("name".to_owned(), call.target.name.as_str().into());
-        if !call.target.namespace.is_empty() && crate::store::text(&config, "/metadata/namespace").is_empty() {
+        if !call.target.namespace.is_empty() && crate::store::text(&config, "/metadata/namespace").is_empty()
+        {
             crate::write::metadata(&mut config)
                 .insert("namespace".to_owned(), call.target.namespace.as_str().into());
         }
@@ -91,8 +93,15 @@ impl ApiServer {
         }
         let uid = crate::store::text(&config, "/metadata/uid");
         if live.is_none() && !uid.is_empty() {
-            let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
-            return Err(ApiError::conflict(&call.resource.group, &call.resource.plural, &call.target.name, &why));
+            let why = format!(
+                "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            );
+            return Err(ApiError::conflict(
+                &call.resource.group,
+                &call.resource.plural,
+                &call.target.name,
+                &why,
+            ));
         }
         let mut object = shape::apply(self, call, live.as_ref(), &config, &manager, force, subresource)?;
         kinds::to_stored(&call.resource, &mut object);

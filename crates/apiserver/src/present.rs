@@ -75,7 +75,9 @@ impl Filter {
 
 fn labels_match(selector: &LabelSelector, version: &Version) -> bool {
     match &version.content {
-        Content::Document(value) => selector.matches(value.pointer("/metadata/labels").unwrap_or(&Value::Null)),
+        Content::Document(value) => {
+            selector.matches(value.pointer("/metadata/labels").unwrap_or(&Value::Null))
+        }
         Content::Pod { row, .. } => {
             let index = row.index.get().map(|index| index.to_string());
             row_labels_match(selector, &row.labels, index.as_deref())
@@ -216,7 +218,8 @@ pub(crate) fn complete_bookmark(resource: &Resource, object: &mut Value) {
             object["status"] = json!({});
         }
         "Job" => {
-            object["spec"] = json!({"template": {"metadata": {"creationTimestamp": null}, "spec": {"containers": null}}});
+            object["spec"] =
+                json!({"template": {"metadata": {"creationTimestamp": null}, "spec": {"containers": null}}});
             object["status"] = json!({});
         }
         "Node" | "Service" | "Namespace" | "PodDisruptionBudget" => {

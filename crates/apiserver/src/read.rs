@@ -35,8 +35,7 @@ impl ApiServer {
         let body = match call.view {
             View::Table => {
                 let filter = self.filter(call)?;
-                let mut table =
-                    table::of(&call.resource, std::slice::from_ref(version), &filter, call.now);
+                let mut table = table::of(&call.resource, std::slice::from_ref(version), &filter, call.now);
                 table["metadata"] = json!({"resourceVersion": version.rv.to_string()});
                 crate::store::to_bytes(&table)
             }
@@ -47,9 +46,8 @@ impl ApiServer {
 
     pub(crate) fn filter(&self, call: &Call<'_>) -> Result<Filter> {
         let query = &call.parsed.query;
-        let labels = LabelSelector::parse(query.get("labelSelector")).map_err(|why| {
-            ApiError::bad_request(format!("unable to parse requirement: {why}"))
-        })?;
+        let labels = LabelSelector::parse(query.get("labelSelector"))
+            .map_err(|why| ApiError::bad_request(format!("unable to parse requirement: {why}")))?;
         let mut allowed: Vec<&str> = vec!["metadata.name", "metadata.namespace"];
         allowed.extend(call.resource.fields.iter().map(String::as_str));
         let fields =
@@ -58,9 +56,17 @@ impl ApiServer {
             "" | "Metadata" => Include::Metadata,
             "Object" => Include::Object,
             "None" => Include::None,
-            other => return Err(ApiError::bad_request(format!("unrecognized includeObject value: {other:?}"))),
+            other => {
+                return Err(ApiError::bad_request(format!("unrecognized includeObject value: {other:?}")));
+            }
         };
-        Ok(Filter { prefix: call.prefix(), labels, fields, include, ..Filter::everything(self.config.version) })
+        Ok(Filter {
+            prefix: call.prefix(),
+            labels,
+            fields,
+            include,
+            ..Filter::everything(self.config.version)
+        })
     }
 
     pub(crate) fn list(&self, call: &Call<'_>) -> Result<Reply> {
@@ -77,12 +83,16 @@ impl ApiServer {
             (self.list_version(call, limit)?, None)
         } else {
             if !matches!(query.get("resourceVersion"), "" | "0") {
-                return Err(ApiError::bad_request("specifying resource version is not allowed when using continue"));
+                return Err(ApiError::bad_request(
+                    "specifying resource version is not allowed when using continue",
+                ));
             }
             let (rv, after) = read_token(token)?;
             (At::Exactly(rv), Some(after))
         };
-        let Some(table) = self.tables.get(call.resource.table) else { return Err(ApiError::path_not_found()) };
+        let Some(table) = self.tables.get(call.resource.table) else {
+            return Err(ApiError::path_not_found());
+        };
         let current = call.rows.resource_version();
         let (rv, versions): (u64, Vec<Arc<Version>>) = match at {
             At::Exactly(rv) if rv != current => {
@@ -118,7 +128,13 @@ impl ApiServer {
         Ok(self.list_reply(call, &filter, &wanted, metadata))
     }
 
-    fn list_reply(&self, call: &Call<'_>, filter: &Filter, wanted: &[Arc<Version>], metadata: Value) -> Reply {
+    fn list_reply(
+        &self,
+        call: &Call<'_>,
+        filter: &Filter,
+        wanted: &[Arc<Version>],
+        metadata: Value,
+    ) -> Reply {
         let resource = &call.resource;
         if call.view == View::Table {
             let mut table = table::of(resource, wanted, filter, call.now);
@@ -133,8 +149,14 @@ impl ApiServer {
         let objects: Vec<bytes::Bytes> =
             wanted.iter().map(|version| present::object(resource, version, call.view)).collect();
         let mut head = String::with_capacity(160);
-        let _ = write!(head, "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{metadata},\"items\":[", json!(kind), json!(api_version));
-        let mut body = Vec::with_capacity(head.len() + 2 + objects.iter().map(|one| one.len() + 1).sum::<usize>());
+        let _ = write!(
+            head,
+            "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{metadata},\"items\":[",
+            json!(kind),
+            json!(api_version)
+        );
+        let mut body =
+            Vec::with_capacity(head.len() + 2 + objects.iter().map(|one| one.len() + 1).sum::<usize>());
         body.extend_from_slice(head.as_bytes());
         for (position, object) in objects.iter().enumerate() {
             if position > 0 {
@@ -154,7 +176,8 @@ impl ApiServer {
             ("" | "NotOlderThan", _) => false,
             ("Exact", Some(rv)) if rv > 0 => true,
             (text, _) => {
-                let why = format!("resourceVersionMatch {text:?} is forbidden unless resourceVersion is provided");
+                let why =
+                    format!("resourceVersionMatch {text:?} is forbidden unless resourceVersion is provided");
                 return Err(invalid_options(&why));
             }
         };
@@ -186,7 +209,9 @@ impl ApiServer {
         let streams = query.flag("sendInitialEvents");
         let bookmarks = query.flag("allowWatchBookmarks") == Some(true);
         check_watch_options(call, streams, rv)?;
-        let Some(table) = self.tables.get(call.resource.table) else { return Err(ApiError::path_not_found()) };
+        let Some(table) = self.tables.get(call.resource.table) else {
+            return Err(ApiError::path_not_found());
+        };
         let current = call.rows.resource_version();
         // Without a version, and with 0, a watch begins with all that is there; so does a list that is streamed.
         let starts_with_all = streams.unwrap_or(matches!(rv, None | Some(0)));
@@ -235,10 +260,11 @@ impl ApiServer {
 fn version_parameter(call: &Call<'_>) -> Result<Option<u64>> {
     match call.parsed.query.get("resourceVersion") {
         "" => Ok(None),
-        text => text
-            .parse()
-            .map(Some)
-            .map_err(|_| ApiError::bad_request(format!("invalid resource version \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"))),
+        text => text.parse().map(Some).map_err(|_| {
+            ApiError::bad_request(format!(
+                "invalid resource version \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"
+            ))
+        }),
     }
 }
 
@@ -247,12 +273,12 @@ fn check_watch_options(call: &Call<'_>, streams: Option<bool>, _rv: Option<u64>)
     let matching = call.parsed.query.get("resourceVersionMatch");
     let forbidden = |why: &str| Err(invalid_options(why));
     match streams {
-        None if !matching.is_empty() => forbidden(
-            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        ),
-        Some(_) if matching != "NotOlderThan" => forbidden(
-            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        ),
+        None if !matching.is_empty() => {
+            forbidden("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+        }
+        Some(_) if matching != "NotOlderThan" => {
+            forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+        }
         _ => Ok(()),
     }
 }
@@ -292,7 +318,9 @@ fn read_token(token: &str) -> Result<(u64, String)> {
             .collect();
         Some((rv, String::from_utf8(bytes?).ok()?))
     };
-    read().ok_or_else(|| ApiError::bad_request("continue key is not valid: encoded start key could not be read"))
+    read().ok_or_else(|| {
+        ApiError::bad_request("continue key is not valid: encoded start key could not be read")
+    })
 }
 
 #[cfg(test)]

@@ -68,7 +68,6 @@ pub(crate) fn decoded(text: &str, plus_is_blank: bool) -> String {
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are those of RBAC")]
 pub(crate) enum Verb {
     Get,
     List,
@@ -258,7 +257,9 @@ pub(crate) fn view(accept: &str) -> Result<View> {
         for parameter in parts {
             match parameter.split_once('=') {
                 Some(("as", "Table")) => view = Some(View::Table),
-                Some(("as", "PartialObjectMetadata" | "PartialObjectMetadataList")) => view = Some(View::Partial),
+                Some(("as", "PartialObjectMetadata" | "PartialObjectMetadataList")) => {
+                    view = Some(View::Partial)
+                }
                 Some(("as", _)) => view = None,
                 _ => {}
             }
@@ -267,7 +268,11 @@ pub(crate) fn view(accept: &str) -> Result<View> {
             return Ok(view);
         }
     }
-    Err(ApiError::not_acceptable(&["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]))
+    Err(ApiError::not_acceptable(&[
+        "application/json",
+        "application/yaml",
+        "application/vnd.kubernetes.protobuf",
+    ]))
 }
 
 /// Reads a body of JSON.
@@ -289,10 +294,17 @@ mod tests {
         let of = |parts: [&str; 6]| Some(parts.map(str::to_owned));
         assert_eq!(target("/api/v1/namespaces/a/pods/b/status"), of(["", "v1", "a", "pods", "b", "status"]));
         assert_eq!(target("/api/v1/namespaces/a"), of(["", "v1", "", "namespaces", "a", ""]));
-        assert_eq!(target("/api/v1/namespaces/a/finalize"), of(["", "v1", "", "namespaces", "a", "finalize"]));
+        assert_eq!(
+            target("/api/v1/namespaces/a/finalize"),
+            of(["", "v1", "", "namespaces", "a", "finalize"])
+        );
         assert_eq!(target("/apis/batch/v1/jobs"), of(["batch", "v1", "", "jobs", "", ""]));
-        assert_eq!(target("/apis/batch/v1/namespaces/n/jobs/a%2Db"), of(["batch", "v1", "n", "jobs", "a-b", ""]));
-        for other in ["/api", "/apis/batch/v1", "/version", "/", "", "//", "/api/v1/namespaces/a/pods/b/c/d"] {
+        assert_eq!(
+            target("/apis/batch/v1/namespaces/n/jobs/a%2Db"),
+            of(["batch", "v1", "n", "jobs", "a-b", ""])
+        );
+        for other in ["/api", "/apis/batch/v1", "/version", "/", "", "//", "/api/v1/namespaces/a/pods/b/c/d"]
+        {
             assert_eq!(target(other), None, "{other}");
         }
     }

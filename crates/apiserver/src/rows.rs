@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use towtank_model::objects::{COMPLETION_INDEX, Job, Node, NodeId, Pod, PodSpec, PodTemplate, Uid};
-use towtank_model::server::{Change, Server, Versions};
+use towtank_model::server::{Actor, Change, EventRecord, Server, Versions};
 use towtank_model::time::Time;
 use towtank_wire as wire;
 
@@ -30,6 +30,8 @@ pub(crate) struct Rows {
     templates: BTreeMap<Uid, Vec<(Arc<PodSpec>, Arc<Value>)>>,
     /// The template that the base of each Job was written with.
     job_templates: BTreeMap<Uid, Arc<PodTemplate>>,
+    /// Where each Job is, gone or not: Events tell of both.
+    pub(crate) job_keys: BTreeMap<Uid, Arc<str>>,
     /// Names of nodes.
     node_names: BTreeMap<u32, Arc<str>>,
 }
@@ -44,6 +46,7 @@ impl Rows {
             pending: BTreeMap::new(),
             templates: BTreeMap::new(),
             job_templates: BTreeMap::new(),
+            job_keys: BTreeMap::new(),
             node_names: BTreeMap::new(),
         }
     }
@@ -84,6 +87,51 @@ impl ApiServer {
             }
         }
         self.rows.forget_bases();
+        for record in rows.take_event_journal() {
+            self.event_recorded(rows, &record);
+        }
+    }
+
+    /// An Event that one of the model's components has recorded, or counted once more.
+    fn event_recorded(&mut self, rows: &mut Server, record: &EventRecord) {
+        let Some(job_key) = self.rows.job_keys.get(&record.draft.job).cloned() else { return };
+        let Some(events) = self.registry.get("", "v1", "events").map(|resource| resource.table) else {
+            return;
+        };
+        let (namespace, job) = job_key.split_once('/').unwrap_or(("", &job_key));
+        let name = event_name(job, record);
+        let key = key(namespace, &name);
+        let known = self.tables.get(events).and_then(|table| table.get(&key));
+        let uid = known.map(|known| known.uid().into_owned()).unwrap_or_else(|| self.new_uid());
+        let component = component_of(record.actor);
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "uid": uid,
+                "creationTimestamp": wire::time_text(record.first_time),
+            },
+            "involvedObject": {
+                "apiVersion": "batch/v1",
+                "kind": "Job",
+                "namespace": namespace,
+                "name": job,
+                "uid": wire::Kind::Job.uid_text(record.draft.job),
+            },
+            "reason": &*record.draft.reason,
+            "message": record.draft.message,
+            "source": {"component": component},
+            "reportingComponent": component,
+            "reportingInstance": "",
+            "firstTimestamp": wire::time_text(record.first_time),
+            "lastTimestamp": wire::time_text(record.last_time),
+            "eventTime": null,
+            "count": record.count,
+            "type": if record.draft.is_warning { "Warning" } else { "Normal" },
+        });
+        self.store(rows, events, key, object);
     }
 
     /// Rows that were there before this server.
@@ -116,17 +164,21 @@ impl ApiServer {
 
     fn pod_written(&mut self, rows: &Server, row: Arc<Pod>, rv: u64) {
         let table = self.rows.pods;
-        let before = self.tables.get(table).and_then(|table| table.get(&key(&row.key.namespace, &row.key.name)));
-        let (old_key, old_base, old_row, old_node) = match before.map(|version| (&version.key, &version.content)) {
-            Some((key, Content::Pod { row: old, base, node })) if old.uid == row.uid => {
-                (Some(Arc::clone(key)), Some(Arc::clone(base)), Some(Arc::clone(old)), node.clone())
-            }
-            _ => (None, None, None, None),
-        };
+        let before =
+            self.tables.get(table).and_then(|table| table.get(&key(&row.key.namespace, &row.key.name)));
+        let (old_key, old_base, old_row, old_node) =
+            match before.map(|version| (&version.key, &version.content)) {
+                Some((key, Content::Pod { row: old, base, node })) if old.uid == row.uid => {
+                    (Some(Arc::clone(key)), Some(Arc::clone(base)), Some(Arc::clone(old)), node.clone())
+                }
+                _ => (None, None, None, None),
+            };
         let pending = self.rows.pending.remove(&(table, row.uid.0));
         let base = match (pending, old_base, old_row) {
             (Some(base), ..) => base,
-            (None, Some(base), Some(old)) if Arc::ptr_eq(&old.spec, &row.spec) || old.spec == row.spec => base,
+            (None, Some(base), Some(old)) if Arc::ptr_eq(&old.spec, &row.spec) || old.spec == row.spec => {
+                base
+            }
             (None, Some(base), _) => {
                 let mut base = Value::clone(&base);
                 base["spec"] = overlay::rebased_spec(base.get("spec"), &row.spec);
@@ -201,6 +253,7 @@ impl ApiServer {
             Arc::new(shape::defaulted_job(base))
         };
         self.rows.job_templates.insert(row.uid, Arc::clone(template));
+        self.rows.job_keys.insert(row.uid, Arc::clone(&key));
         self.put(table, Arc::new(Version::new(key, rv, Content::Job { row, base })));
     }
 
@@ -234,6 +287,34 @@ impl ApiServer {
         });
         let key = Arc::clone(&row.name);
         self.put(table, Arc::new(Version::new(key, rv, Content::Node { row, base })));
+    }
+}
+
+/// The name of an Event: that of the Job and a number that tells it from the others (client-go takes the time).
+fn event_name(job: &str, record: &EventRecord) -> String {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let draft = &record.draft;
+    let mut hasher = DefaultHasher::new();
+    (record.first_time.as_micros(), record.actor, &*draft.reason, draft.is_warning).hash(&mut hasher);
+    // Similar Events that are told as one change their words.
+    if !draft.message.starts_with("(combined from similar events)") {
+        draft.message.hash(&mut hasher);
+    }
+    format!("{job}.{:016x}", hasher.finish())
+}
+
+/// What a component calls itself in Events.
+const fn component_of(actor: Actor) -> &'static str {
+    match actor {
+        Actor::User => "user",
+        Actor::JobController => "job-controller",
+        Actor::TtlController => "ttl-after-finished-controller",
+        Actor::Scheduler => "default-scheduler",
+        Actor::Kubelet => "kubelet",
+        Actor::NodeLifecycle => "node-controller",
+        Actor::PodGc => "pod-garbage-collector",
+        Actor::GarbageCollector => "garbage-collector-controller",
+        Actor::Operator => "operator",
     }
 }
 

@@ -20,7 +20,9 @@ pub(crate) fn answer(server: &mut ApiServer, parts: &[&str], _parsed: &Parsed) -
         ["v3"] => {
             let groups: Vec<(String, String)> = discovery::groups(server)
                 .into_iter()
-                .flat_map(|(group, versions)| versions.into_iter().map(move |version| (group.clone(), version)))
+                .flat_map(|(group, versions)| {
+                    versions.into_iter().map(move |version| (group.clone(), version))
+                })
                 .collect();
             let mut entries = Vec::new();
             for (group, version) in groups {
@@ -48,7 +50,9 @@ fn document(server: &mut ApiServer, group: &str, version: &str) -> Result<Bytes>
         .filter(|one| *one.group == *group && *one.version == *version && one.class != Class::Review)
         .cloned()
         .collect();
-    if resources.is_empty() && server.registry.iter().all(|one| *one.group != *group || *one.version != *version) {
+    if resources.is_empty()
+        && server.registry.iter().all(|one| *one.group != *group || *one.version != *version)
+    {
         return Err(ApiError::path_not_found());
     }
     let described: Vec<(Arc<Resource>, Arc<Schema>, Vec<&str>)> = resources

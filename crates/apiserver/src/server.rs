@@ -201,7 +201,8 @@ impl ApiServer {
                 Answer::Response(built.unwrap_or_default())
             }
             Err(error) => {
-                let retry = (error.details.retry_after_seconds > 0).then_some(error.details.retry_after_seconds);
+                let retry =
+                    (error.details.retry_after_seconds > 0).then_some(error.details.retry_after_seconds);
                 let reply = Reply::json(error.code, &error.to_status());
                 Answer::Response(response(reply, &warnings, retry))
             }
@@ -235,8 +236,17 @@ impl ApiServer {
         auth::check(self, caller, verb, &target)?;
         let is_dry_run = !matches!(verb, Verb::Get | Verb::List | Verb::Watch) && parsed.is_dry_run()?;
         let view = crate::request::view(parsed.header("accept"))?;
-        let mut call =
-            Call { rows, now, caller, parsed: &parsed, target, resource, view, is_dry_run, warnings: Vec::new() };
+        let mut call = Call {
+            rows,
+            now,
+            caller,
+            parsed: &parsed,
+            target,
+            resource,
+            view,
+            is_dry_run,
+            warnings: Vec::new(),
+        };
         let outcome = self.dispatch(&mut call, verb);
         warnings.append(&mut call.warnings);
         outcome
@@ -348,7 +358,13 @@ impl ApiServer {
     // ---- storing ----
 
     /// Stores a document under its resource; it gets the next version.
-    pub(crate) fn store(&mut self, rows: &mut Server, table: usize, key: Arc<str>, mut value: Value) -> Arc<Version> {
+    pub(crate) fn store(
+        &mut self,
+        rows: &mut Server,
+        table: usize,
+        key: Arc<str>,
+        mut value: Value,
+    ) -> Arc<Version> {
         let rv = rows.claim_resource_version();
         if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.insert("resourceVersion".to_owned(), rv.to_string().into());
@@ -440,8 +456,12 @@ fn response(reply: Reply, warnings: &[String], retry_after: Option<u32>) -> http
         headers.insert("retry-after", value);
     }
     for warning in warnings {
-        let text: String =
-            warning.chars().filter(|c| !c.is_control()).collect::<String>().replace('\\', "\\\\").replace('"', "\\\"");
+        let text: String = warning
+            .chars()
+            .filter(|c| !c.is_control())
+            .collect::<String>()
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"");
         if let Ok(value) = http::HeaderValue::from_str(&format!("299 - \"{text}\"")) {
             headers.append("warning", value);
         }

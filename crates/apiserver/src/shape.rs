@@ -13,6 +13,7 @@ use crate::protobuf;
 use crate::request::{Parsed, json_body};
 use crate::schema::{Schema, builtin};
 use crate::server::{ApiServer, Call};
+use crate::store::text;
 
 /// The object in the body of a request.
 pub(crate) fn decode(parsed: &Parsed) -> Result<Value> {
@@ -66,6 +67,14 @@ pub(crate) fn check_fields(server: &ApiServer, call: &mut Call<'_>, object: &mut
         }
         call.warnings.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
     }
+    if !call.resource.is_custom
+        && let Some(why) = schema.decode_error(object)
+    {
+        return Err(ApiError::bad_request(format!(
+            "{} in version {:?} cannot be handled as a {}: {why}",
+            call.resource.kind, call.resource.version, call.resource.kind
+        )));
+    }
     schema.prune(object);
     Ok(())
 }
@@ -114,12 +123,68 @@ pub(crate) fn manage(
     manager: &str,
     subresource: &str,
 ) {
+    if let Some(old) = old
+        && keeps_account(call, old, object, manager, subresource)
+    {
+        return;
+    }
     let Some(schema) = stored_schema(server, &call.resource) else { return };
     let api_version = group_version(stored_group(&call.resource), &call.resource.version);
     let now = towtank_wire::time_text(call.now);
     let reset = reset_fields(&call.resource, subresource);
     let writer = Writer { manager, api_version: &api_version, subresource, now: &now, reset };
     managed_fields::update(&schema, old, object, &writer);
+}
+
+/// The plain case of an update: one manager owns everything, and writes other values into the same fields. Then nothing
+/// about the account changes but its time. Returns whether this was it.
+fn keeps_account(call: &Call<'_>, old: &Value, object: &mut Value, manager: &str, subresource: &str) -> bool {
+    let Some(account) = old.pointer("/metadata/managedFields") else { return false };
+    let Some([entry]) = account.as_array().map(Vec::as_slice) else { return false };
+    let is_whole = subresource.is_empty() && text(entry, "/subresource").is_empty();
+    let is_ours = text(entry, "/manager") == manager
+        && text(entry, "/operation") == "Update"
+        && text(entry, "/apiVersion") == group_version(stored_group(&call.resource), &call.resource.version);
+    let sent = object.pointer("/metadata/managedFields");
+    if !is_whole
+        || !is_ours
+        || sent.is_some_and(|sent| sent != account)
+        || !has_same_fields(old, object, true)
+    {
+        return false;
+    }
+    let mut account = account.clone();
+    if !is_same_but_for_account(old, object) {
+        account[0]["time"] = towtank_wire::time_text(call.now).into();
+    }
+    crate::write::metadata(object).insert("managedFields".to_owned(), account);
+    true
+}
+
+/// Whether both have the same fields all the way down; lists have to be equal.
+fn has_same_fields(old: &Value, new: &Value, is_top: bool) -> bool {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            let count = |fields: &serde_json::Map<String, Value>| {
+                fields.len() - usize::from(!is_top && fields.contains_key("managedFields"))
+            };
+            count(old) == count(new)
+                && old.iter().all(|(field, old)| {
+                    (!is_top && field == "managedFields")
+                        || new.get(field).is_some_and(|new| has_same_fields(old, new, false))
+                })
+        }
+        (Value::Object(_) | Value::Array(_), _) | (_, Value::Object(_) | Value::Array(_)) => old == new,
+        _ => true,
+    }
+}
+
+/// Whether two objects with the same fields say the same.
+fn is_same_but_for_account(old: &Value, new: &Value) -> bool {
+    let (Value::Object(old), Value::Object(new)) = (old, new) else { return old == new };
+    old.iter().all(|(field, old)| {
+        field == "managedFields" || new.get(field).is_some_and(|new| is_same_but_for_account(old, new))
+    })
 }
 
 /// What server-side apply makes of an object, or of nothing.

@@ -77,9 +77,7 @@ impl Version {
     pub(crate) fn value(&self) -> Arc<Value> {
         match &self.content {
             Content::Document(value) => Arc::clone(value),
-            Content::Pod { row, base, node } => {
-                Arc::new(overlay::pod(row, base, node.as_deref(), self.rv))
-            }
+            Content::Pod { row, base, node } => Arc::new(overlay::pod(row, base, node.as_deref(), self.rv)),
             Content::Job { row, base } => Arc::new(overlay::job(row, base, self.rv)),
             Content::Node { row, base } => Arc::new(overlay::node(row, base, self.rv)),
         }
@@ -107,9 +105,7 @@ impl Version {
             Content::Document(value) => text(value, "/metadata/uid").into(),
             Content::Pod { row, .. } => Kind::Pod.uid_text(row.uid).into(),
             Content::Job { row, .. } => Kind::Job.uid_text(row.uid).into(),
-            Content::Node { row, .. } => {
-                Kind::Node.uid_text(towtank_model::objects::Uid(row.id.0)).into()
-            }
+            Content::Node { row, .. } => Kind::Node.uid_text(towtank_model::objects::Uid(row.id.0)).into(),
         }
     }
 
@@ -229,7 +225,12 @@ impl Table {
     }
 
     /// The objects as they were at version `rv`: the present ones, with what happened since undone.
-    pub(crate) fn at(&self, rv: u64, prefix: &str, after: Option<&str>) -> Result<Vec<Arc<Version>>, Compacted> {
+    pub(crate) fn at(
+        &self,
+        rv: u64,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<Vec<Arc<Version>>, Compacted> {
         if rv < self.compacted {
             return Err(Compacted);
         }

@@ -27,6 +27,7 @@ pub(crate) fn prepare_create(server: &mut ApiServer, call: &mut Call<'_>, object
         ("", "Secret") => decode_string_data(object),
         ("", "Service") => allocate_cluster_ip(server, object),
         ("", "Pod") => prepare_pod(call, object)?,
+        ("", "Node") => drop_false(object),
         ("apiextensions.k8s.io", _) => crate::crd::prepare(object),
         _ => {}
     }
@@ -44,6 +45,7 @@ pub(crate) fn prepare_update(
     match (&*_call.resource.group, &*_call.resource.kind) {
         ("", "Namespace") if subresource != "finalize" => object["spec"] = before["spec"].clone(),
         ("", "Secret") => decode_string_data(object),
+        ("", "Node") => drop_false(object),
         ("", "Service") => {
             for field in ["clusterIP", "clusterIPs"] {
                 if object["spec"].get(field).is_none_or(|value| *value == "")
@@ -80,7 +82,11 @@ pub(crate) fn validate(resource: &Resource, object: &Value, before: Option<&Valu
             if let Some(before) = before
                 && before["roleRef"] != object["roleRef"]
             {
-                errors.push(FieldError::invalid("roleRef", object["roleRef"].clone(), "cannot change roleRef"));
+                errors.push(FieldError::invalid(
+                    "roleRef",
+                    object["roleRef"].clone(),
+                    "cannot change roleRef",
+                ));
             }
         }
         _ => {}
@@ -118,7 +124,9 @@ fn validate_metadata(
 }
 
 fn validate_immutable_data(object: &Value, before: Option<&Value>, errors: &mut Vec<FieldError>) {
-    let Some(before) = before.filter(|before| before.get("immutable") == Some(&Value::Bool(true))) else { return };
+    let Some(before) = before.filter(|before| before.get("immutable") == Some(&Value::Bool(true))) else {
+        return;
+    };
     const WHY: &str = "field is immutable when `immutable` is set";
     if object.get("immutable") != Some(&Value::Bool(true)) {
         errors.push(FieldError::forbidden("immutable", WHY));
@@ -159,7 +167,8 @@ fn validate_pod_update(object: &Value, before: Option<&Value>, errors: &mut Vec<
             None => fields.shift_remove(field),
         };
     }
-    let list = |spec: &Value, field: &str| spec.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
+    let list =
+        |spec: &Value, field: &str| spec.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
     let kept = list(new, "tolerations");
     if list(old, "tolerations").iter().any(|toleration| !kept.contains(toleration)) {
         errors.push(FieldError::forbidden(
@@ -169,7 +178,10 @@ fn validate_pod_update(object: &Value, before: Option<&Value>, errors: &mut Vec<
     }
     let gates = list(old, "schedulingGates");
     if list(new, "schedulingGates").iter().any(|gate| !gates.contains(gate)) {
-        errors.push(FieldError::forbidden("spec.schedulingGates", "only deletion is allowed, but found new scheduling gates"));
+        errors.push(FieldError::forbidden(
+            "spec.schedulingGates",
+            "only deletion is allowed, but found new scheduling gates",
+        ));
     }
     if munged != *old {
         errors.push(FieldError::forbidden(
@@ -188,9 +200,20 @@ fn prepare_pod(call: &Call<'_>, object: &mut Value) -> Result<()> {
     Ok(())
 }
 
+/// Go's types leave out that a node is not cordoned.
+fn drop_false(object: &mut Value) {
+    if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut)
+        && spec.get("unschedulable") == Some(&Value::Bool(false))
+    {
+        spec.shift_remove("unschedulable");
+    }
+}
+
 /// `stringData` of a Secret becomes `data`.
 fn decode_string_data(object: &mut Value) {
-    let Some(Value::Object(texts)) = object.as_object_mut().and_then(|fields| fields.shift_remove("stringData")) else {
+    let Some(Value::Object(texts)) =
+        object.as_object_mut().and_then(|fields| fields.shift_remove("stringData"))
+    else {
         return;
     };
     if !object["data"].is_object() {
@@ -206,7 +229,10 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().enumerate().fold(0_u32, |bits, (place, &byte)| bits | u32::from(byte) << (16 - 8 * place));
+        let bits = chunk
+            .iter()
+            .enumerate()
+            .fold(0_u32, |bits, (place, &byte)| bits | u32::from(byte) << (16 - 8 * place));
         for place in 0..4 {
             if place <= chunk.len() {
                 text.push(char::from(ALPHABET[(bits >> (18 - 6 * place)) as usize & 63]));
@@ -237,7 +263,8 @@ fn allocate_cluster_ip(server: &mut ApiServer, object: &mut Value) {
 
 /// An object that waits for nothing any more is let go.
 pub(crate) fn is_ready_to_go(resource: &Resource, object: &Value) -> bool {
-    let is_empty = |pointer: &str| object.pointer(pointer).and_then(Value::as_array).is_none_or(Vec::is_empty);
+    let is_empty =
+        |pointer: &str| object.pointer(pointer).and_then(Value::as_array).is_none_or(Vec::is_empty);
     object.pointer("/metadata/deletionTimestamp").is_some()
         && is_empty("/metadata/finalizers")
         && (&*resource.kind != "Namespace" || !resource.group.is_empty() || is_empty("/spec/finalizers"))
@@ -246,7 +273,8 @@ pub(crate) fn is_ready_to_go(resource: &Resource, object: &Value) -> bool {
 /// What follows when an object has been stored.
 pub(crate) fn created(server: &mut ApiServer, call: &mut Call<'_>, version: &Arc<Version>) -> Result<()> {
     if &*call.resource.group == "apiextensions.k8s.io" {
-        crate::crd::established(server, call.rows, call.now, version).map_err(|why| ApiError::internal(why))?;
+        crate::crd::established(server, call.rows, call.now, version)
+            .map_err(|why| ApiError::internal(why))?;
     }
     Ok(())
 }

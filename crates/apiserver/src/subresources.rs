@@ -41,7 +41,9 @@ impl ApiServer {
 
     fn scale(&mut self, call: &mut Call<'_>, verb: Verb) -> Result<Reply> {
         let Some(paths) = call.resource.scale.clone() else { return Err(ApiError::path_not_found()) };
-        let Some(old) = self.stored(&call.resource, &call.key()).cloned() else { return Err(call.not_found()) };
+        let Some(old) = self.stored(&call.resource, &call.key()).cloned() else {
+            return Err(call.not_found());
+        };
         let before = old.value();
         let present = scale_of(&before, &paths);
         let wanted = match verb {
@@ -67,7 +69,11 @@ impl ApiServer {
             }
             _ => {
                 let action = call.parsed.method.as_str().to_lowercase();
-                return Err(ApiError::method_not_supported(&call.resource.group, &call.resource.plural, &action));
+                return Err(ApiError::method_not_supported(
+                    &call.resource.group,
+                    &call.resource.plural,
+                    &action,
+                ));
             }
         };
         let rv = text(&wanted, "/metadata/resourceVersion");
@@ -78,12 +84,13 @@ impl ApiServer {
         let replicas = match wanted.pointer("/spec/replicas") {
             None => 0,
             Some(value) => value.as_i64().ok_or_else(|| {
-                ApiError::bad_request("json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32")
+                ApiError::bad_request(
+                    "json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32",
+                )
             })?,
         };
         if replicas < 0 {
-            let below =
-                FieldError::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
+            let below = FieldError::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
             return Err(ApiError::invalid("autoscaling", "Scale", old.name(), &[below]));
         }
         let mut object = Value::clone(&before);
@@ -102,12 +109,16 @@ impl ApiServer {
     /// KEP-85: an eviction is refused while a disruption budget has nothing left.
     fn evict(&mut self, call: &mut Call<'_>) -> Result<Reply> {
         let body = if call.parsed.body.is_empty() { json!({}) } else { crate::shape::decode(call.parsed)? };
-        let Some(old) = self.stored(&call.resource, &call.key()).cloned() else { return Err(call.not_found()) };
+        let Some(old) = self.stored(&call.resource, &call.key()).cloned() else {
+            return Err(call.not_found());
+        };
         let Content::Pod { row, .. } = &old.content else { return Err(call.not_found()) };
         for (field, present) in [("uid", old.uid().into_owned()), ("resourceVersion", old.rv.to_string())] {
             let wanted = text(&body, &format!("/deleteOptions/preconditions/{field}"));
             if !wanted.is_empty() && wanted != present {
-                let why = format!("Precondition failed: {field} in precondition: {wanted}, {field} in object meta: {present}");
+                let why = format!(
+                    "Precondition failed: {field} in precondition: {wanted}, {field} in object meta: {present}"
+                );
                 return Err(ApiError::conflict("", "pods", old.name(), &why));
             }
         }
@@ -120,14 +131,15 @@ impl ApiServer {
         }
         let (now, actor, uid) = (call.now, call.caller.actor, row.uid);
         let grace = body.pointer("/deleteOptions/gracePeriodSeconds").and_then(Value::as_u64);
-        let evict = |rows: &mut towtank_model::server::Server| match grace.and_then(|it| u32::try_from(it).ok()) {
-            // A grace period of the request's own: the condition comes with the deletion all the same.
-            Some(seconds) => rows.evict_pod(now, actor, uid).and_then(|()| match rows.pod(uid) {
-                Some(_) => rows.delete_pod(now, actor, uid, Some(seconds)),
-                None => Ok(()),
-            }),
-            None => rows.evict_pod(now, actor, uid),
-        };
+        let evict =
+            |rows: &mut towtank_model::server::Server| match grace.and_then(|it| u32::try_from(it).ok()) {
+                // A grace period of the request's own: the condition comes with the deletion all the same.
+                Some(seconds) => rows.evict_pod(now, actor, uid).and_then(|()| match rows.pod(uid) {
+                    Some(_) => rows.delete_pod(now, actor, uid, Some(seconds)),
+                    None => Ok(()),
+                }),
+                None => rows.evict_pod(now, actor, uid),
+            };
         let result = if call.is_dry_run { call.rows.rehearse(evict) } else { evict(call.rows) };
         result.map_err(|error| refused(&call.resource, old.name(), &Value::Null, error))?;
         self.follow(call.rows, now);
@@ -135,7 +147,9 @@ impl ApiServer {
     }
 
     fn check_budget(&mut self, call: &mut Call<'_>, pod: &Arc<Version>) -> Result<()> {
-        let Some(budgets) = self.registry.get("policy", "v1", "poddisruptionbudgets").cloned() else { return Ok(()) };
+        let Some(budgets) = self.registry.get("policy", "v1", "poddisruptionbudgets").cloned() else {
+            return Ok(());
+        };
         let prefix = format!("{}/", pod.namespace());
         let Some(table) = self.tables.get(budgets.table) else { return Ok(()) };
         let labels = pod.value().pointer("/metadata/labels").cloned().unwrap_or_default();
@@ -175,7 +189,8 @@ impl ApiServer {
     pub(crate) fn budget_state(&self, budget: &Value, namespace: &str) -> (i64, i64) {
         let selector = budget.pointer("/spec/selector").cloned().unwrap_or_default();
         let Ok(labels) = LabelSelector::from_object(&selector) else { return (0, 0) };
-        let filter = crate::present::Filter { labels, ..crate::present::Filter::everything(self.config.version) };
+        let filter =
+            crate::present::Filter { labels, ..crate::present::Filter::everything(self.config.version) };
         let prefix = format!("{namespace}/");
         let pods = self.tables.get(self.rows.pods).into_iter().flat_map(|table| table.range(&prefix, None));
         let (mut all, mut healthy) = (0_i64, 0_i64);
@@ -188,8 +203,14 @@ impl ApiServer {
             healthy += i64::from(row.deletion.is_none() && row.is_ready());
         }
         let amount = |value: &Value, rounds_up: bool| -> i64 {
-            match value.as_str().and_then(|text| text.strip_suffix('%')).and_then(|text| text.parse::<i64>().ok()) {
-                Some(percent) if rounds_up => (all * percent).div_euclid(100) + i64::from((all * percent) % 100 != 0),
+            match value
+                .as_str()
+                .and_then(|text| text.strip_suffix('%'))
+                .and_then(|text| text.parse::<i64>().ok())
+            {
+                Some(percent) if rounds_up => {
+                    (all * percent).div_euclid(100) + i64::from((all * percent) % 100 != 0)
+                }
                 Some(percent) => all * percent / 100,
                 None => value.as_i64().unwrap_or(0),
             }
@@ -206,13 +227,19 @@ impl ApiServer {
 
     fn bind(&mut self, call: &mut Call<'_>) -> Result<Reply> {
         let body = crate::shape::decode(call.parsed)?;
-        let Some(old) = self.stored(&call.resource, &call.key()).cloned() else { return Err(call.not_found()) };
+        let Some(old) = self.stored(&call.resource, &call.key()).cloned() else {
+            return Err(call.not_found());
+        };
         let Content::Pod { row, .. } = &old.content else { return Err(call.not_found()) };
         let kind = text(&body, "/target/kind");
         let node = text(&body, "/target/name").to_owned();
         let mut errors = Vec::new();
         if !matches!(kind, "" | "Node") {
-            errors.push(FieldError::not_supported("target.kind", kind, &["Node".to_owned(), "<empty>".to_owned()]));
+            errors.push(FieldError::not_supported(
+                "target.kind",
+                kind,
+                &["Node".to_owned(), "<empty>".to_owned()],
+            ));
         }
         if node.is_empty() {
             errors.push(FieldError::required("target.name", ""));
@@ -264,8 +291,9 @@ fn scale_of(object: &Value, paths: &ScalePaths) -> Value {
         Some(Value::String(selector)) => scale["status"]["selector"] = selector.as_str().into(),
         Some(selector @ Value::Object(_)) => {
             let labels = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
-            let mut pairs: Vec<String> =
-                labels.map(|(label, value)| format!("{label}={}", value.as_str().unwrap_or_default())).collect();
+            let mut pairs: Vec<String> = labels
+                .map(|(label, value)| format!("{label}={}", value.as_str().unwrap_or_default()))
+                .collect();
             pairs.sort();
             scale["status"]["selector"] = pairs.join(",").into();
         }

@@ -64,8 +64,10 @@ fn built_in_columns(resource: &Resource, printers: PrinterFeatures) -> &'static 
         ("", "ConfigMap") => "Name Data Age",
         ("", "Secret") => "Name Type Data Age",
         ("", "Namespace") => "Name Status Age",
-        ("" | "events.k8s.io", "Event") => "Last_Seen Type Reason Object | Subobject Source \
-                                            / Message | First_Seen Count Name",
+        ("" | "events.k8s.io", "Event") => {
+            "Last_Seen Type Reason Object | Subobject Source \
+                                            / Message | First_Seen Count Name"
+        }
         ("coordination.k8s.io", "Lease") => "Name Holder Age",
         ("apps", "Deployment") => "Name Ready Up-to-date Available Age | Containers Images Selector",
         ("policy", _) => "Name Min_Available Max_Unavailable Allowed_Disruptions Age",

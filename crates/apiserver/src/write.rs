@@ -37,6 +37,18 @@ pub(crate) fn metadata(object: &mut Value) -> &mut Map<String, Value> {
     metadata.as_object_mut().expect("it was made one")
 }
 
+/// Takes away what is empty in the metadata: Go's types do not write it, so it is no difference.
+fn tidy(object: &mut Value) {
+    let is_empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::Object(fields) => fields.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    };
+    // An empty account of managed fields says something: that it is to be forgotten.
+    metadata(object).retain(|field, value| field == "managedFields" || !is_empty(value));
+}
+
 impl ApiServer {
     /// The object in the body, in its stored form.
     pub(crate) fn body_object(&self, call: &mut Call<'_>) -> Result<Value> {
@@ -76,7 +88,9 @@ impl ApiServer {
         fields.insert("name".to_owned(), name.as_str().into());
         fields.insert("uid".to_owned(), uid.into());
         fields.insert("creationTimestamp".to_owned(), now.into());
-        for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"] {
+        for field in
+            ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"]
+        {
             fields.shift_remove(field);
         }
         if resource.has_generation {
@@ -88,6 +102,7 @@ impl ApiServer {
             all.shift_remove("status");
         }
         let given = (resource.class == Class::Job).then(|| object.clone());
+        tidy(&mut object);
         shape::default(self, &resource, &mut object);
         strategy::prepare_create(self, call, &mut object)?;
         if let Some(manager) = manager {
@@ -151,8 +166,10 @@ impl ApiServer {
         if !namespace.is_deleting() {
             return Ok(());
         }
-        let why = format!("unable to create new content in namespace {wanted} because it is being terminated");
-        let mut error = ApiError::forbidden(&call.resource.group, &call.resource.plural, &call.target.name, &why);
+        let why =
+            format!("unable to create new content in namespace {wanted} because it is being terminated");
+        let mut error =
+            ApiError::forbidden(&call.resource.group, &call.resource.plural, &call.target.name, &why);
         error.details.causes.push(crate::error::Cause {
             reason: "NamespaceTerminating".to_owned(),
             message: format!("namespace {wanted} is being terminated"),
@@ -194,7 +211,10 @@ impl ApiServer {
             return Err(ApiError::bad_request(if given.is_empty() {
                 "name must be provided".to_owned()
             } else {
-                format!("the name of the object ({given}) does not match the name on the URL ({})", call.target.name)
+                format!(
+                    "the name of the object ({given}) does not match the name on the URL ({})",
+                    call.target.name
+                )
             }));
         }
         let manager = call.parsed.manager();
@@ -222,6 +242,7 @@ impl ApiServer {
         let before = old.value();
         self.check_is_same(call, old, &before, &mut object)?;
         let given = (resource.class == Class::Job && subresource.is_empty()).then(|| object.clone());
+        tidy(&mut object);
         shape::default(self, &resource, &mut object);
         keep_system_fields(&resource, &before, &mut object, subresource);
         strategy::prepare_update(self, call, &mut object, &before, subresource)?;
@@ -248,11 +269,8 @@ impl ApiServer {
             return Ok(Written::Rehearsed(object));
         }
         if strategy::is_ready_to_go(&resource, &object) {
-            let last = Version::new(
-                Arc::clone(&old.key),
-                old.rv,
-                crate::store::Content::Document(Arc::new(object)),
-            );
+            let last =
+                Version::new(Arc::clone(&old.key), old.rv, crate::store::Content::Document(Arc::new(object)));
             let gone = self.drop_document(call.rows, resource.table, &last);
             return Ok(Written::Version(gone));
         }
@@ -262,9 +280,16 @@ impl ApiServer {
     }
 
     /// The object that is written is the one that is stored: name, uid and version.
-    fn check_is_same(&self, call: &Call<'_>, old: &Version, before: &Value, object: &mut Value) -> Result<()> {
+    fn check_is_same(
+        &self,
+        call: &Call<'_>,
+        old: &Version,
+        before: &Value,
+        object: &mut Value,
+    ) -> Result<()> {
         let resource = &call.resource;
-        let conflict = |why: &str| Err(ApiError::conflict(&resource.group, &resource.plural, old.name(), why));
+        let conflict =
+            |why: &str| Err(ApiError::conflict(&resource.group, &resource.plural, old.name(), why));
         let namespace = text(object, "/metadata/namespace");
         if !namespace.is_empty() && namespace != old.namespace() {
             return Err(ApiError::bad_request(
@@ -282,7 +307,8 @@ impl ApiServer {
         let is_put = call.parsed.method == http::Method::PUT;
         if rv.is_empty() || rv == "0" {
             if is_put && resource.is_custom {
-                let missing = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
+                let missing =
+                    FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
                 return Err(ApiError::invalid(&resource.group, &resource.kind, old.name(), &[missing]));
             }
         } else if rv.parse::<u64>().is_err() {
@@ -362,9 +388,13 @@ fn wants_new_generation(resource: &Resource, before: &Value, object: &Value) -> 
     let rest = |object: &Value| -> Map<String, Value> {
         let fields = object.as_object().into_iter().flatten();
         let is_wanted = |field: &str| {
-            !matches!(field, "metadata" | "apiVersion" | "kind") && !(resource.has_status && field == "status")
+            !matches!(field, "metadata" | "apiVersion" | "kind")
+                && !(resource.has_status && field == "status")
         };
-        fields.filter(|(field, _)| is_wanted(field)).map(|(field, value)| (field.clone(), value.clone())).collect()
+        fields
+            .filter(|(field, _)| is_wanted(field))
+            .map(|(field, value)| (field.clone(), value.clone()))
+            .collect()
     };
     before.get("spec") != object.get("spec") || rest(before) != rest(object)
 }

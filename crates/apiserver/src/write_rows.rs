@@ -33,8 +33,9 @@ pub(crate) fn refused(resource: &Resource, name: &str, object: &Value, error: Mo
         }
         ModelError::Forbidden(why) => ApiError::forbidden(group, plural, name, &why),
         ModelError::NamespaceTerminating(namespace) => {
-            let why =
-                format!("unable to create new content in namespace {namespace} because it is being terminated");
+            let why = format!(
+                "unable to create new content in namespace {namespace} because it is being terminated"
+            );
             ApiError::forbidden(group, plural, name, &why)
         }
         error @ (ModelError::Unreachable | ModelError::AnswerLost) => ApiError::internal(error),
@@ -90,7 +91,12 @@ impl ApiServer {
     // ---- Jobs ----
 
     /// `given` is what was sent, `object` that with all defaults.
-    pub(crate) fn create_job(&mut self, call: &mut Call<'_>, given: &Value, object: Value) -> Result<Written> {
+    pub(crate) fn create_job(
+        &mut self,
+        call: &mut Call<'_>,
+        given: &Value,
+        object: Value,
+    ) -> Result<Written> {
         let manifest = wire::job_manifest(given).map_err(unreadable)?;
         let key = key_of(call, &object);
         let (now, actor) = (call.now, call.caller.actor);
@@ -220,7 +226,12 @@ impl ApiServer {
         }
     }
 
-    pub(crate) fn update_node(&mut self, call: &mut Call<'_>, old: &Arc<Version>, object: Value) -> Result<Written> {
+    pub(crate) fn update_node(
+        &mut self,
+        call: &mut Call<'_>,
+        old: &Arc<Version>,
+        object: Value,
+    ) -> Result<Written> {
         let Content::Node { row, .. } = &old.content else { return Err(call.not_found()) };
         if object == *old.value() {
             return Ok(Written::Version(Arc::clone(old)));
@@ -229,8 +240,13 @@ impl ApiServer {
         let content = wire::node::node_content(&object, now).map_err(unreadable)?;
         let mut new = Node::clone(row);
         write_node(&mut new, content);
+        // What is false is left out, so a node may say the same in other words.
+        let shown = overlay::node(&new, &object, old.rv);
         if call.is_dry_run {
-            return Ok(Written::Rehearsed(overlay::node(&new, &object, old.rv)));
+            return Ok(Written::Rehearsed(shown));
+        }
+        if shown == *old.value() {
+            return Ok(Written::Version(Arc::clone(old)));
         }
         let result = if new == **row {
             call.rows.touch_node(now, actor, id)

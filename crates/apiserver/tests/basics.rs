@@ -57,15 +57,22 @@ fn a_job_is_a_row_with_a_document_and_so_are_its_pods() {
     let status = cluster.merge(&format!("{path}/status"), json!({"status": {"active": 1}})).ok();
     assert_eq!(status["status"]["active"], 1);
     let message = cluster.merge(&path, json!({"spec": {"parallelism": -1}}));
-    assert!(message.refused(422, "Invalid").contains("spec.parallelism: Invalid value: -1"), "{}", message.body);
+    assert!(
+        message.refused(422, "Invalid").contains("spec.parallelism: Invalid value: -1"),
+        "{}",
+        message.body
+    );
 }
 
 #[test]
 fn pods_and_nodes_are_rows() {
     let mut cluster = Cluster::new();
     cluster
-        .post(NODES, json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"},
-            "status": {"capacity": {"cpu": "8", "pods": "10"}}}))
+        .post(
+            NODES,
+            json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"},
+            "status": {"capacity": {"cpu": "8", "pods": "10"}}}),
+        )
         .ok();
     let made = cluster.post(PODS, pod("p")).ok();
     assert_eq!(made["status"]["phase"], "Pending");
@@ -73,8 +80,14 @@ fn pods_and_nodes_are_rows() {
     let bind = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}});
     cluster.post(&format!("{path}/binding"), bind).ok();
     assert_eq!(cluster.get(&path).ok()["spec"]["nodeName"], "n1");
-    assert_eq!(cluster.get(&format!("{PODS}?fieldSelector=spec.nodeName%3Dn1")).ok()["items"].as_array().map(Vec::len), Some(1));
-    let changed = cluster.merge(&path, json!({"metadata": {"labels": {"x": "y"}, "annotations": {"n": "1"}}})).ok();
+    assert_eq!(
+        cluster.get(&format!("{PODS}?fieldSelector=spec.nodeName%3Dn1")).ok()["items"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
+    let changed =
+        cluster.merge(&path, json!({"metadata": {"labels": {"x": "y"}, "annotations": {"n": "1"}}})).ok();
     assert_eq!(changed["metadata"]["labels"]["x"], "y");
     let left = cluster.delete(&path).ok();
     assert_eq!(left["metadata"]["deletionGracePeriodSeconds"], 30);

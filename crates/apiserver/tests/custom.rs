@@ -49,8 +49,16 @@ fn a_definition_serves_its_objects_until_it_goes() {
     assert_eq!(scaled["spec"]["replicas"], 6);
     let object = cluster.get(&path).ok();
     assert_eq!((&object["spec"]["size"], &object["metadata"]["generation"]), (&json!(6), &json!(2)));
-    let status = cluster.merge(&format!("{path}/status"), json!({"status": {"size": 6, "selector": "a=b"}, "spec": {"size": 1}})).ok();
-    assert_eq!((&status["spec"]["size"], &status["status"]["size"], &status["metadata"]["generation"]), (&json!(6), &json!(6), &json!(2)));
+    let status = cluster
+        .merge(
+            &format!("{path}/status"),
+            json!({"status": {"size": 6, "selector": "a=b"}, "spec": {"size": 1}}),
+        )
+        .ok();
+    assert_eq!(
+        (&status["spec"]["size"], &status["status"]["size"], &status["metadata"]["generation"]),
+        (&json!(6), &json!(6), &json!(2))
+    );
     let refused = cluster.merge(&path, json!({"spec": {"max": 2}}));
     assert!(refused.refused(422, "Invalid").contains("size must not exceed max"), "{}", refused.body);
     let refused = cluster.post(FLEETS, fleet("b", 0));

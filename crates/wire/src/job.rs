@@ -283,7 +283,9 @@ fn spec_row(spec: batch::JobSpec) -> Result<JobSpec, WireError> {
     })
 }
 
-pub(super) fn failure_policy_row(policy: batch::PodFailurePolicy) -> Result<Arc<PodFailurePolicy>, WireError> {
+pub(super) fn failure_policy_row(
+    policy: batch::PodFailurePolicy,
+) -> Result<Arc<PodFailurePolicy>, WireError> {
     let rules = policy.rules.into_iter().map(failure_rule_row);
     Ok(Arc::new(PodFailurePolicy { rules: rules.collect::<Result<_, _>>()? }))
 }

@@ -141,7 +141,6 @@ fn optional_time(field: &str, time: Option<&MetaTime>) -> Result<Option<Time>, W
 /// Names of labels whose value is the uid of a Job.
 const UID_LABELS: [&str; 2] = [CONTROLLER_UID_LABEL, LEGACY_CONTROLLER_UID_LABEL];
 
-
 /// What a label says in the API.
 pub fn label_text(label: &str, value: &str) -> String {
     let uid = value.strip_prefix("uid-").filter(|_| UID_LABELS.contains(&label));

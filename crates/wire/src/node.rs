@@ -70,12 +70,12 @@ pub fn node_content(object: &Value, now: Time) -> Result<NodeContent, WireError>
     let spec = node.spec.unwrap_or_default();
     let status = node.status.unwrap_or_default();
     let resources = status.allocatable.or(status.capacity).unwrap_or_default();
-    let cpu = resources.get("cpu").map(|cpu| {
-        milli(&cpu.0).ok_or_else(|| WireError::unknown("status.allocatable.cpu", &cpu.0))
-    });
-    let pods = resources.get("pods").map(|pods| {
-        pods.0.parse().map_err(|_| WireError::unknown("status.allocatable.pods", &pods.0))
-    });
+    let cpu = resources
+        .get("cpu")
+        .map(|cpu| milli(&cpu.0).ok_or_else(|| WireError::unknown("status.allocatable.cpu", &cpu.0)));
+    let pods = resources
+        .get("pods")
+        .map(|pods| pods.0.parse().map_err(|_| WireError::unknown("status.allocatable.pods", &pods.0)));
     let ready = status.conditions.into_iter().flatten().find(|condition| condition.type_ == "Ready");
     let taints = spec.taints.into_iter().flatten().map(|taint| taint_row(taint, now));
     Ok(NodeContent {

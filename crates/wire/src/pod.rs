@@ -232,7 +232,9 @@ pub fn pod_row(object: &Value, node_id: impl Fn(&str) -> Option<NodeId>) -> Resu
     })
 }
 
-pub(super) fn owner_row(owners: Option<Vec<meta::OwnerReference>>) -> Result<Option<OwnerReference>, WireError> {
+pub(super) fn owner_row(
+    owners: Option<Vec<meta::OwnerReference>>,
+) -> Result<Option<OwnerReference>, WireError> {
     let Some(owner) = owners.into_iter().flatten().find(|owner| owner.controller == Some(true)) else {
         return Ok(None);
     };

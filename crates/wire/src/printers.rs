@@ -5,9 +5,7 @@
 
 use std::time::Duration;
 
-use towtank_model::objects::{
-    ConditionStatus, Container, ContainerState, ContainerStatus, Pod, Termination,
-};
+use towtank_model::objects::{ConditionStatus, Container, ContainerState, ContainerStatus, Pod, Termination};
 use towtank_model::version::KubernetesVersion;
 
 /// Reason of PodScheduled while scheduling gates hold a pod back; kubectl shows it as the pod's status.

@@ -161,8 +161,14 @@ fn container_row(path: &str, container: core::Container) -> Result<Container, Wi
 
 /// Thousandths of a quantity: a decimal number with a suffix, rounded up as the API does.
 pub(super) fn milli(text: &str) -> Option<u32> {
-    const SUFFIXES: [(&str, u64); 6] =
-        [("m", 1), ("k", 1_000_000), ("M", 1_000_000_000), ("G", 1_000_000_000_000), ("Ki", 1_024_000), ("", 1_000)];
+    const SUFFIXES: [(&str, u64); 6] = [
+        ("m", 1),
+        ("k", 1_000_000),
+        ("M", 1_000_000_000),
+        ("G", 1_000_000_000_000),
+        ("Ki", 1_024_000),
+        ("", 1_000),
+    ];
     const DIGITS_MAX: usize = 9;
     let (suffix, factor) = SUFFIXES.iter().find(|(suffix, _)| text.ends_with(suffix))?;
     let number = text.strip_suffix(suffix)?;

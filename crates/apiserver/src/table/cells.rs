@@ -121,8 +121,7 @@ fn row_cells(
                 let found = all.find(|address| address["type"] == kind);
                 found.map_or(NONE, |address| text(address, "/address")).to_owned()
             };
-            let or_unknown =
-                |text: String| if text.is_empty() { "<unknown>".to_owned() } else { text };
+            let or_unknown = |text: String| if text.is_empty() { "<unknown>".to_owned() } else { text };
             let mut kernel = or_unknown(info("kernelVersion"));
             if !info("architecture").is_empty() {
                 kernel = format!("{kernel} ({})", info("architecture"));
@@ -221,8 +220,13 @@ fn deployment(value: &Value, created: String) -> Vec<Value> {
     let ready = format!("{}/{}", number("/status/readyReplicas"), number("/spec/replicas"));
     let (names, images) = containers(value.pointer("/spec/template/spec/containers"));
     let mut cells = vec![ready.into()];
-    cells.extend([number("/status/updatedReplicas"), number("/status/availableReplicas")].map(|it| it.to_string().into()));
-    cells.extend([created, names, images, labels(value.pointer("/spec/selector/matchLabels"))].map(Value::from));
+    cells.extend(
+        [number("/status/updatedReplicas"), number("/status/availableReplicas")]
+            .map(|it| it.to_string().into()),
+    );
+    cells.extend(
+        [created, names, images, labels(value.pointer("/spec/selector/matchLabels"))].map(Value::from),
+    );
     cells
 }
 

@@ -83,7 +83,8 @@ fn an_exact_version_shows_the_past() {
     cluster.post(CONFIG_MAPS, config_map("b", json!({}))).ok();
     let past = cluster.get(&format!("{CONFIG_MAPS}?resourceVersion={rv}&resourceVersionMatch=Exact")).ok();
     assert_eq!(names(&past), ["a"]);
-    let now = cluster.get(&format!("{CONFIG_MAPS}?resourceVersion={rv}&resourceVersionMatch=NotOlderThan")).ok();
+    let now =
+        cluster.get(&format!("{CONFIG_MAPS}?resourceVersion={rv}&resourceVersionMatch=NotOlderThan")).ok();
     assert_eq!(names(&now), ["a", "b"]);
     assert_eq!(names(&cluster.get(&format!("{CONFIG_MAPS}?resourceVersion=0")).ok()), ["a", "b"]);
     cluster.get(&format!("{CONFIG_MAPS}?resourceVersionMatch=Exact")).refused(422, "Invalid");
@@ -103,11 +104,15 @@ fn a_version_of_the_future_times_out() {
 fn metadata_alone_and_tables() {
     let mut cluster = with_maps(&["a"]);
     let mut accept = |kind: &str, path: &str| {
-        cluster.headers = vec![("accept".to_owned(), format!("application/json;as={kind};v=v1;g=meta.k8s.io"))];
+        cluster.headers =
+            vec![("accept".to_owned(), format!("application/json;as={kind};v=v1;g=meta.k8s.io"))];
         cluster.get(path).ok()
     };
     let list = accept("PartialObjectMetadataList", CONFIG_MAPS);
-    assert_eq!((&list["kind"], &list["items"][0]["kind"]), (&json!("PartialObjectMetadataList"), &json!("PartialObjectMetadata")));
+    assert_eq!(
+        (&list["kind"], &list["items"][0]["kind"]),
+        (&json!("PartialObjectMetadataList"), &json!("PartialObjectMetadata"))
+    );
     let one = accept("PartialObjectMetadata", &format!("{CONFIG_MAPS}/a"));
     assert!(one.get("data").is_none() && one["metadata"]["name"] == "a");
     let table = accept("Table", CONFIG_MAPS);
@@ -122,7 +127,13 @@ fn metadata_alone_and_tables() {
 fn discovery_tells_what_is_served() {
     let mut cluster = Cluster::new();
     assert_eq!(cluster.get("/api").ok()["versions"], json!(["v1"]));
-    assert!(cluster.get("/apis").ok()["groups"].as_array().expect("groups").iter().any(|one| one["name"] == "batch"));
+    assert!(
+        cluster.get("/apis").ok()["groups"]
+            .as_array()
+            .expect("groups")
+            .iter()
+            .any(|one| one["name"] == "batch")
+    );
     let core = cluster.get("/api/v1").ok();
     let names: Vec<&str> =
         core["resources"].as_array().expect("a list").iter().filter_map(|one| one["name"].as_str()).collect();
@@ -134,7 +145,10 @@ fn discovery_tells_what_is_served() {
     for path in ["/healthz", "/livez", "/readyz"] {
         assert_eq!(&cluster.get(path).text[..], b"ok");
     }
-    cluster.headers = vec![("accept".to_owned(), "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList".to_owned())];
+    cluster.headers = vec![(
+        "accept".to_owned(),
+        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList".to_owned(),
+    )];
     let all = cluster.get("/apis").ok();
     assert_eq!(all["kind"], "APIGroupDiscoveryList");
     assert!(all["items"].to_string().contains("\"resource\":\"jobs\""));
@@ -155,8 +169,10 @@ fn callers_that_are_no_masters_need_a_role() {
         "configmaps is forbidden: User \"jane\" cannot list resource \"configmaps\" in API group \"\" in the namespace \"default\""
     );
     let review = |cluster: &mut Cluster, verb: &str| {
-        let spec = json!({"resourceAttributes": {"namespace": "default", "verb": verb, "resource": "configmaps"}});
-        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec});
+        let spec =
+            json!({"resourceAttributes": {"namespace": "default", "verb": verb, "resource": "configmaps"}});
+        let review =
+            json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec});
         cluster.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review).ok()["status"]["allowed"].clone()
     };
     assert_eq!(review(&mut cluster, "list"), false);

@@ -33,7 +33,11 @@ fn from_a_version_a_watch_tells_what_happened_since() {
     cluster.delete(&format!("{CONFIG_MAPS}/a")).ok();
     let events = cluster.events(watch);
     assert_eq!(events[0].0, "DELETED");
-    let deleted = events[0].1["metadata"]["resourceVersion"].as_str().expect("a version").parse::<u64>().expect("a number");
+    let deleted = events[0].1["metadata"]["resourceVersion"]
+        .as_str()
+        .expect("a version")
+        .parse::<u64>()
+        .expect("a number");
     assert_eq!(deleted, cluster.rows.resource_version());
     assert_eq!(cluster.told(watch), Vec::<String>::new());
 }
@@ -47,7 +51,10 @@ fn an_expired_version_is_an_error_event_with_410() {
     cluster.server.compact(now);
     let watch = cluster.watch(&format!("{WATCH}&resourceVersion={rv}"));
     let events = cluster.events(watch);
-    assert_eq!((events[0].0.as_str(), &events[0].1["code"], &events[0].1["reason"]), ("ERROR", &json!(410), &json!("Expired")));
+    assert_eq!(
+        (events[0].0.as_str(), &events[0].1["code"], &events[0].1["reason"]),
+        ("ERROR", &json!(410), &json!("Expired"))
+    );
     assert_eq!(events[1].0, "CLOSED");
     assert_eq!(events.len(), 2);
 }
@@ -81,7 +88,10 @@ fn objects_come_and_go_with_their_labels() {
     assert_eq!(kinds, ["ADDED", "MODIFIED", "DELETED"]);
     // What goes is shown as it was last selected, at the version at which it ceased to be.
     assert_eq!(events[2].1["metadata"]["labels"]["x"], "1");
-    assert!(events[2].1["metadata"]["resourceVersion"].as_str() > events[1].1["metadata"]["resourceVersion"].as_str());
+    assert!(
+        events[2].1["metadata"]["resourceVersion"].as_str()
+            > events[1].1["metadata"]["resourceVersion"].as_str()
+    );
 }
 
 #[test]
@@ -107,8 +117,13 @@ fn bookmarks_come_when_there_is_something_new() {
     let mut cluster = Cluster::new();
     let asked = cluster.watch(&format!("{WATCH}&allowWatchBookmarks=true"));
     let not_asked = cluster.watch(WATCH);
-    cluster.post("/api/v1/namespaces/default/services", json!({"apiVersion": "v1", "kind": "Service",
-        "metadata": {"name": "s"}, "spec": {"ports": [{"port": 1}]}})).ok();
+    cluster
+        .post(
+            "/api/v1/namespaces/default/services",
+            json!({"apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "s"}, "spec": {"ports": [{"port": 1}]}}),
+        )
+        .ok();
     cluster.wait(120);
     assert_eq!(cluster.told(asked), ["BOOKMARK"]);
     assert_eq!(cluster.told(not_asked), Vec::<String>::new());

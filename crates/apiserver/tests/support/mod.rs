@@ -1,6 +1,14 @@
 //! A server, the model's rows under it, and a client that speaks JSON.
 
-#![allow(dead_code, reason = "every test uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::allow_attributes,
+    clippy::new_without_default,
+    clippy::missing_panics_doc,
+    reason = "every test uses its own part"
+)]
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -144,7 +152,10 @@ impl Cluster {
             match self.server.poll_watch(watch) {
                 WatchPoll::Event(line) => {
                     let mut event: Value = serde_json::from_slice(&line).expect("a line of JSON");
-                    events.push((event["type"].as_str().unwrap_or_default().to_owned(), event["object"].take()));
+                    events.push((
+                        event["type"].as_str().unwrap_or_default().to_owned(),
+                        event["object"].take(),
+                    ));
                 }
                 WatchPoll::Empty => return events,
                 WatchPoll::Closed => {

@@ -108,11 +108,8 @@ pub fn replaced_job(old: &Job, manifest: &JobManifest, features: &Features) -> J
     apply(&mut spec, manifest, blank, features);
     drop_disabled(&mut spec, Some(&old.spec), features);
     let template = prepared_template(manifest.template.as_deref().unwrap_or(&spec.template), features);
-    spec.template = if template == *old.spec.template {
-        Arc::clone(&old.spec.template)
-    } else {
-        Arc::new(template)
-    };
+    spec.template =
+        if template == *old.spec.template { Arc::clone(&old.spec.template) } else { Arc::new(template) };
     job.spec = spec;
     if manifest.labels != *old.labels {
         job.labels = Arc::new(manifest.labels.clone());

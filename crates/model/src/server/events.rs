@@ -218,6 +218,9 @@ impl Server {
     /// Stores an Event; it goes into the trace.
     pub fn post(&mut self, now: Time, event: PendingEvent) {
         trace_event(&mut self.trace, now, event.record.actor, &event.record.draft);
+        if let Some(journal) = &mut self.event_journal {
+            journal.push(event.record.clone());
+        }
         self.events.keep(now, event);
     }
 
@@ -231,6 +234,9 @@ impl Server {
     /// Returns its number.
     pub fn replicate_event(&mut self, number: Option<usize>, record: EventRecord) -> usize {
         trace_event(&mut self.trace, record.last_time, record.actor, &record.draft);
+        if let Some(journal) = &mut self.event_journal {
+            journal.push(record.clone());
+        }
         let records = &mut self.events.records;
         if let Some((number, place)) = number.and_then(|number| Some((number, records.get_mut(number)?))) {
             *place = record;

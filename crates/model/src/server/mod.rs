@@ -54,6 +54,8 @@ pub struct Server {
     changes: Vec<Change>,
     /// All changes with their versions, when somebody follows them.
     journal: Option<Vec<(ResourceVersion, Change)>>,
+    /// All Events as they are counted, when somebody follows them.
+    event_journal: Option<Vec<EventRecord>>,
     /// Writes are judged and not stored.
     rehearses: bool,
     /// Absent when no trace is kept.
@@ -86,6 +88,7 @@ impl Server {
             resource_version: 0,
             changes: Vec::new(),
             journal: None,
+            event_journal: None,
             rehearses: false,
             trace: keep_trace.then(Vec::new),
             events: EventLog::default(),
