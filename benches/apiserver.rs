@@ -57,7 +57,9 @@ impl Cluster {
 }
 
 fn map(name: &str, value: u64) -> String {
-    format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}"}},"data":{{"k":"{value}"}}}}"#)
+    format!(
+        r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}"}},"data":{{"k":"{value}"}}}}"#
+    )
 }
 
 /// A PUT that changes a document, with three watches that read what they are told.

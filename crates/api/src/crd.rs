@@ -1,7 +1,8 @@
 //! The CustomResourceDefinition: the schema of the types, and the rules.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool, ValidationRule,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    ValidationRule,
 };
 use kube::CustomResourceExt;
 
@@ -15,6 +16,9 @@ pub fn crd() -> CustomResourceDefinition {
         let schema = version.schema.as_mut().and_then(|validation| validation.open_api_v3_schema.as_mut());
         if let Some(schema) = schema {
             strip(schema);
+            if let Some(spec) = find(schema, &["spec"]) {
+                fill(spec);
+            }
             for rule in RULES {
                 if let Some(place) = find(schema, rule.place) {
                     place.x_kubernetes_validations.get_or_insert_default().push(validation(rule));
@@ -54,6 +58,26 @@ pub(crate) fn find<'a>(schema: &'a mut JSONSchemaProps, place: &[&str]) -> Optio
         schema.properties.as_mut()?.get_mut(*first)?
     };
     find(inner, rest)
+}
+
+/// A part that is absent has the defaults of its fields: to write them is to write nothing, and a rule that compares two versions of it
+/// finds none changed. Answers whether there is a default below.
+fn fill(schema: &mut JSONSchemaProps) -> bool {
+    let required = schema.required.take();
+    let mut has_defaults = false;
+    for (name, property) in schema.properties.iter_mut().flatten() {
+        let is_required = required.iter().flatten().any(|one| one == name);
+        if fill(property) && !is_required && property.default.is_none() {
+            property.default = Some(JSON(serde_json::json!({})));
+        }
+        has_defaults |= property.default.is_some();
+    }
+    let can_be_empty = required.as_ref().is_none_or(Vec::is_empty);
+    schema.required = required;
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        fill(items);
+    }
+    has_defaults && can_be_empty
 }
 
 /// Titles say nothing, and a field that is absent is not there: `null` would be a third way to say so.

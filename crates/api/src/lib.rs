@@ -79,7 +79,6 @@ pub struct MiniClusterSpec {
     pub services: Vec<Container>,
     /// Pods that are wanted now.
     #[serde(default = "one")]
-    #[schemars(range(min = 1))]
     pub size: i32,
     /// Ranks that Flux is told about; `size` when absent. It cannot change.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,6 @@
 //! What the API server refuses: rules in CEL, each with a message that says what would be right (A.2, A.8).
 //!
-//! The original prints most of these to its own log and does nothing. Simple limits (`size` is at least 1) are in the schema.
+//! The original prints most of these to its own log and does nothing. Other simple limits are in the schema.
 //! Rules that go through lists are cheap enough for the API server's budget because the lists have limits.
 
 /// A rule of the resource.
@@ -58,6 +58,12 @@ pub const RULES: &[Rule] = &[
         rule: "size(self.metadata.name) <= 52",
         message: "metadata.name must be no more than 52 characters: pods, hosts and objects are named after it",
         field: None,
+    },
+    Rule {
+        place: SPEC,
+        rule: "self.size >= 1",
+        message: "must be at least 1: delete the MiniCluster to have no pods",
+        field: Some(".size"),
     },
     Rule {
         place: SPEC,

@@ -290,8 +290,8 @@ fn rules_take_what_is_right() {
 fn rules_refuse_what_is_wrong() {
     let flux = json!({"image": "flux", "runFlux": true});
     let table = [
-        (json!({"size": 0}), ".spec.size: minimum"),
-        (json!({"size": -1}), ".spec.size: minimum"),
+        (json!({"size": 0}), ".spec.size: must be at least 1: delete the MiniCluster to have no pods"),
+        (json!({"size": -1}), ".spec.size: must be at least 1: delete the MiniCluster to have no pods"),
         (json!({"size": 5, "maxSize": 4}), ".spec.size: must be no more than maxSize, 4"),
         (json!({"size": 1, "minSize": 2}), ".spec.size: must be no less than minSize, 2"),
         (json!({"size": 2, "minSize": 3, "maxSize": 2}), ".spec.minSize: must be no more than maxSize, 2"),

@@ -25,8 +25,8 @@
 //! * [`patch`]: JSON patch, merge patch and strategic merge patch;
 //! * [`schema`]: what the fields of a kind are: pruning, defaults and validation;
 
-pub mod apply;
 pub mod adapter;
+pub mod apply;
 mod auth;
 mod crd;
 pub mod defaults;

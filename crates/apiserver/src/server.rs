@@ -289,7 +289,11 @@ impl ApiServer {
     /// The JSON of all objects of a resource, for whoever lives in the same process.
     pub fn objects(&self, group: &str, plural: &str) -> Vec<Bytes> {
         let table = self.registry.any(group, plural).and_then(|resource| self.tables.get(resource.table));
-        table.into_iter().flat_map(|table| table.range("", None)).map(|version| version.json().clone()).collect()
+        table
+            .into_iter()
+            .flat_map(|table| table.range("", None))
+            .map(|version| version.json().clone())
+            .collect()
     }
 
     /// The next event of a watch.

@@ -151,4 +151,3 @@ fn event_row(event: &EventView) -> Vec<String> {
 fn age(seconds: f64) -> String {
     human_duration(Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }
-

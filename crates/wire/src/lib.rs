@@ -2,7 +2,7 @@
 //!
 //! * [`job`]: Jobs, whole and as patches.
 //! * [`pod`]: pods, their status, binding, eviction, deletion.
-//! * [`node`]: nodes.
+//! * [`node`]: nodes, whole and as patches.
 //! * [`manifest`]: whole objects that a client sends.
 //! * [`template`]: what pods and the templates of Jobs have in common.
 //! * [`printers`]: what tables show of rows.

@@ -77,7 +77,9 @@ impl RequestFault {
     pub(super) fn error(self) -> Option<ApiError> {
         match self {
             Self::Error(_) => Some(ApiError::internal("etcdserver: request timed out")),
-            Self::Timeout(_) => Some(ApiError::timeout("request did not complete within requested timeout", 0)),
+            Self::Timeout(_) => {
+                Some(ApiError::timeout("request did not complete within requested timeout", 0))
+            }
             _ => None,
         }
     }

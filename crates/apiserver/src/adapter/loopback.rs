@@ -64,7 +64,11 @@ impl<S: Site> Loopback<S> {
     /// # Errors
     ///
     /// The site cannot go on.
-    pub async fn serve(mut self, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), String> {
+    pub async fn serve(
+        mut self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), String> {
         let network = self.inbox.wire(ConnectionId(0));
         let accepting = tokio::spawn(accept(listener, network));
         let result = self.run(stop).await;
@@ -137,7 +141,9 @@ impl<S: Site> Loopback<S> {
 
     fn drain(&mut self, watch: WatchId) {
         let is_open = loop {
-            let Some(sender) = self.watches.get(&watch).filter(|sender| sender.is_read()) else { break false };
+            let Some(sender) = self.watches.get(&watch).filter(|sender| sender.is_read()) else {
+                break false;
+            };
             match self.site.poll_watch(watch) {
                 WatchPoll::Empty => break true,
                 WatchPoll::Event(line) if sender.send(line.clone()) => {}

@@ -45,9 +45,7 @@ impl<C: Controller, A: Serves> Site for Simulation<C, A> {
     }
 
     fn handle(&mut self, caller: &Caller, request: Request<Bytes>) -> Answer {
-        self.apply_to(|application, ctx| {
-            application.api_mut().handle(ctx.server, ctx.now, caller, request)
-        })
+        self.apply_to(|application, ctx| application.api_mut().handle(ctx.server, ctx.now, caller, request))
     }
 
     fn ready_watches(&mut self) -> Vec<WatchId> {

@@ -1,8 +1,8 @@
 //! The pump, with a site that is nothing but a counter.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -75,10 +75,7 @@ fn pump(latency_ms: u64) -> Pump<Ticker> {
     Pump::new(Ticker::default(), Latencies { request, watch: request }, 1).expect("a runtime")
 }
 
-fn program(
-    faults: FaultPlan,
-    life: impl Fn(kube::Client) -> super::pump::Life + 'static,
-) -> Program {
+fn program(faults: FaultPlan, life: impl Fn(kube::Client) -> super::pump::Life + 'static) -> Program {
     Program {
         caller: Caller::master("test", towtank_model::server::Actor::Operator),
         start: Box::new(move |wire, _| life(kube::Client::new(wire, "default"))),

@@ -33,13 +33,20 @@ impl Fleet {
     ) -> Result<(), FleetError> {
         let name = Arc::clone(&key.name);
         let known = self.clusters.get(&name);
-        let mut faults = self.settings.operator.refuse(&spec, known.map(|it| (&it.spec, it.maximum())));
+        // The maximum is what the operator has seen first; whoever is quicker than it may still change it.
+        let maximum = |it: &Known| if it.has_script { it.maximum() } else { i32::MAX };
+        let mut faults = self.settings.operator.refuse(&spec, known.map(|it| (&it.spec, maximum(it))));
         faults.extend(self.taken_names(key, &spec));
         if !faults.is_empty() {
             return Err(FleetError::Invalid { name: name.to_string(), faults });
         }
         match self.clusters.get_mut(&name) {
-            Some(known) => known.spec = spec,
+            Some(known) => {
+                if !known.has_script {
+                    known.made = spec.clone();
+                }
+                known.spec = spec;
+            }
             None => {
                 self.clusters.insert(Arc::clone(&name), self.create(key, spec));
             }

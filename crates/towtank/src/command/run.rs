@@ -161,7 +161,8 @@ fn compare_with_recordings(reports: &mut [ScenarioReport]) -> Result<(), Failure
         let Some(recording) = Recording::of_scenario(Path::new(&report.scenario.source.path))? else {
             continue;
         };
-        let played = report.runs.iter().filter(|run| run.world != WorldKind::Reference);
+        // What the production operator does takes its own time.
+        let played = report.runs.iter().filter(|run| run.world == WorldKind::Model);
         report.pairs.extend(played.filter_map(|run| recording.judge(&report.scenario, run)));
     }
     Ok(())

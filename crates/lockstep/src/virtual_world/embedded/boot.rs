@@ -67,11 +67,7 @@ impl Sources {
         Some(Self {
             config_map: text(volume.pointer("/configMap/name")?),
             service: text(&spec["subdomain"]),
-            labels: labels
-                .into_iter()
-                .flatten()
-                .map(|(label, value)| (label.clone(), text(value)))
-                .collect(),
+            labels: labels.into_iter().flatten().map(|(label, value)| (label.clone(), text(value))).collect(),
             runs_entrypoint: command.contains("entrypoint.sh"),
         })
     }

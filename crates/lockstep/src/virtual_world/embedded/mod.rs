@@ -22,8 +22,8 @@ use towtank_model::job::JobController;
 use towtank_model::objects::{Job, ObjectKey, Pod, Uid};
 use towtank_model::server::{Actor, Change, Server, Versions};
 use towtank_model::simulation::{Application, Context, Controller, Simulation, SimulationConfig};
-use towtank_model::version::KubernetesVersion;
 use towtank_model::time::Time;
+use towtank_model::version::KubernetesVersion;
 use towtank_scenario::ast::{Scenario, Stack};
 
 use self::boot::Sources;
@@ -73,7 +73,8 @@ impl Embedded {
         let owner = owners.into_iter().flatten().find(|owner| owner["kind"] == "MiniCluster");
         let name = owner.and_then(|owner| owner["name"].as_str()).map(Arc::<str>::from);
         let (Some(minicluster), Some(sources)) = (name, Sources::of(&object)) else { return };
-        let served = Served { key: job.key.clone(), minicluster: Arc::clone(&minicluster), sources, read: None };
+        let served =
+            Served { key: job.key.clone(), minicluster: Arc::clone(&minicluster), sources, read: None };
         self.jobs.insert(job.uid, served);
         self.look_into(job.uid, ctx);
         self.brokers.serve(&minicluster, job.uid);
@@ -82,9 +83,8 @@ impl Embedded {
     /// Reads what the pods of a Job have mounted, as it is now.
     fn look_into(&mut self, job: Uid, ctx: &mut Context<'_>) {
         let Some(served) = self.jobs.get(&job) else { return };
-        let in_namespace = |plural: &str, name: &str| {
-            format!("/api/v1/namespaces/{}/{plural}/{name}", served.key.namespace)
-        };
+        let in_namespace =
+            |plural: &str, name: &str| format!("/api/v1/namespaces/{}/{plural}/{name}", served.key.namespace);
         let config_map = in_namespace("configmaps", &served.sources.config_map);
         let service = in_namespace("services", &served.sources.service);
         let service = self.read(ctx, &service);
@@ -196,7 +196,9 @@ impl EmbeddedWorld {
             .map_err(|error| SetupError::Driver(format!("no runtime for the operator: {error}")))?;
         pump.add(Program {
             caller: operator_caller(),
-            start: Box::new(move |wire, clock| Box::pin(operator(kube::Client::new(wire, "default"), clock, seed))),
+            start: Box::new(move |wire, clock| {
+                Box::pin(operator(kube::Client::new(wire, "default"), clock, seed))
+            }),
             faults: FaultPlan::default(),
             restart_delay: Duration::from_secs(1),
         });

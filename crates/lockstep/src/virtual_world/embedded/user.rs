@@ -50,7 +50,9 @@ impl Embedded {
         let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
         let definition = serde_json::to_value(towtank_api::crd()).unwrap_or_default();
         let result = self.ask(ctx, (Method::POST, path, JSON), &definition);
-        result.map(drop).map_err(|refusal| SetupError::Driver(format!("the definition of MiniClusters: {refusal}")))
+        result
+            .map(drop)
+            .map_err(|refusal| SetupError::Driver(format!("the definition of MiniClusters: {refusal}")))
     }
 
     /// Where the MiniCluster of this name is: steps know it by its name alone.
@@ -113,13 +115,7 @@ impl Upper for Embedded {
         self.brokers.run(name, line, ctx).map_err(|error| command_refusal(&error))
     }
 
-    fn signal(
-        &mut self,
-        name: &str,
-        rank: u32,
-        kills: bool,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), Refusal> {
+    fn signal(&mut self, name: &str, rank: u32, kills: bool, ctx: &mut Context<'_>) -> Result<(), Refusal> {
         self.brokers.signal(name, rank, kills, ctx).map_err(|error| command_refusal(&error))
     }
 
@@ -141,9 +137,8 @@ impl Embedded {
         let is_true = |condition: &&Value| condition["status"] == "True";
         let text = |condition: &Value, field: &str| condition[field].as_str().unwrap_or_default().to_owned();
         let true_ones: Vec<&Value> = conditions.into_iter().flatten().filter(is_true).collect();
-        let is_refusal = |condition: &&&Value| {
-            condition["type"] == "ScalingLimited" || condition["type"] == "Degraded"
-        };
+        let is_refusal =
+            |condition: &&&Value| condition["type"] == "ScalingLimited" || condition["type"] == "Degraded";
         let told = true_ones.iter().find(is_refusal).map(|condition| text(condition, "message"));
         let of_lead = flux.and_then(|flux| flux.refusal().map(str::to_owned));
         MiniClusterView {
