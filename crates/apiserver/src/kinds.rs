@@ -238,10 +238,13 @@ fn fields(group: &str, plural: &str) -> &'static [&'static str] {
     }
 }
 
+/// Group, version and plural.
+type ResourceName = (Arc<str>, Arc<str>, Arc<str>);
+
 /// All resources, by group, version and plural.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    resources: BTreeMap<(Arc<str>, Arc<str>, Arc<str>), Arc<Resource>>,
+    resources: BTreeMap<ResourceName, Arc<Resource>>,
     /// Counts changes, so that what is made of all resources can be kept until there is one.
     pub(crate) revision: u64,
     tables: usize,

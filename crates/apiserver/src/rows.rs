@@ -18,6 +18,9 @@ use crate::server::ApiServer;
 use crate::shape;
 use crate::store::{Content, Version, key};
 
+/// A template's spec, and what it makes of pods.
+type TemplateBase = (Arc<PodSpec>, Arc<Value>);
+
 /// What is known of rows besides their versions.
 #[derive(Debug)]
 pub(crate) struct Rows {
@@ -27,7 +30,7 @@ pub(crate) struct Rows {
     /// Bases of rows that are being written.
     pending: BTreeMap<(usize, u32), Arc<Value>>,
     /// What each Job's templates make of pods.
-    templates: BTreeMap<Uid, Vec<(Arc<PodSpec>, Arc<Value>)>>,
+    templates: BTreeMap<Uid, Vec<TemplateBase>>,
     /// The template that the base of each Job was written with.
     job_templates: BTreeMap<Uid, Arc<PodTemplate>>,
     /// Where each Job is, gone or not: Events tell of both.

@@ -273,8 +273,7 @@ pub(crate) fn is_ready_to_go(resource: &Resource, object: &Value) -> bool {
 /// What follows when an object has been stored.
 pub(crate) fn created(server: &mut ApiServer, call: &mut Call<'_>, version: &Arc<Version>) -> Result<()> {
     if &*call.resource.group == "apiextensions.k8s.io" {
-        crate::crd::established(server, call.rows, call.now, version)
-            .map_err(|why| ApiError::internal(why))?;
+        crate::crd::established(server, call.rows, call.now, version).map_err(ApiError::internal)?;
     }
     Ok(())
 }

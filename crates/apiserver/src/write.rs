@@ -388,8 +388,8 @@ fn wants_new_generation(resource: &Resource, before: &Value, object: &Value) -> 
     let rest = |object: &Value| -> Map<String, Value> {
         let fields = object.as_object().into_iter().flatten();
         let is_wanted = |field: &str| {
-            !matches!(field, "metadata" | "apiVersion" | "kind")
-                && !(resource.has_status && field == "status")
+            let is_of_all = matches!(field, "metadata" | "apiVersion" | "kind");
+            !(is_of_all || resource.has_status && field == "status")
         };
         fields
             .filter(|(field, _)| is_wanted(field))

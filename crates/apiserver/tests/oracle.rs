@@ -540,17 +540,17 @@ impl Run {
                 self.check(kind, fact, item);
             }
         }
-        for of in 0..KINDS.len() {
+        for (of, kind) in KINDS.iter().enumerate() {
             let events = self.cluster.events(self.watches[of]);
             let told: Vec<(String, String)> = events
                 .iter()
-                .map(|(kind, object)| {
-                    (kind.clone(), object["metadata"]["name"].as_str().unwrap_or_default().to_owned())
+                .map(|(what, object)| {
+                    (what.clone(), object["metadata"]["name"].as_str().unwrap_or_default().to_owned())
                 })
                 .collect();
             let expected: Vec<(String, String)> =
-                self.told[of].drain(..).map(|(kind, name)| (kind.to_owned(), name)).collect();
-            assert_eq!(told, expected, "{}", KINDS[of].kind);
+                self.told[of].drain(..).map(|(what, name)| (what.to_owned(), name)).collect();
+            assert_eq!(told, expected, "{}", kind.kind);
         }
     }
 }

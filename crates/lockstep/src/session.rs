@@ -129,7 +129,6 @@ fn play(task: &Task, drivers: &mut Drivers) -> Result<Run, SetupError> {
     match task.world {
         WorldKind::Reference => play_reference(&task.scenario, task.stack, task.seed, drivers),
         WorldKind::Embedded => play_embedded(&task.scenario, task.stack, task.seed),
-        WorldKind::Embedded => play_embedded(&task.scenario, task.stack, task.seed),
         WorldKind::Model | WorldKind::Cluster => play_model(&task.scenario, task.stack, task.seed),
     }
 }

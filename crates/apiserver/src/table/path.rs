@@ -45,7 +45,7 @@ fn indexed<'a>(place: &'a Value, inside: &str) -> Option<&'a Value> {
         let wanted = unquoted(wanted);
         let found = place.as_array()?.iter().find(|one| match one.get(field.trim()) {
             Some(Value::String(text)) => *text == wanted,
-            Some(other) => other.to_string() == wanted,
+            Some(other) => *other == wanted,
             None => false,
         });
         return found;

@@ -1,7 +1,7 @@
 //! The world `embedded`: the production operator, unmodified, against the in-process API server, on virtual time.
 //!
 //! The model's Job controller, nodes and kubelets work on the same rows that the API server shows; the brokers of the model run in the pods that the
-//! operator has really made, with the configuration that it has really written ([`boot`]).
+//! operator has really made, with the configuration that it has really written (`boot`).
 
 mod boot;
 mod user;
