@@ -16,6 +16,8 @@ pub struct Resource<'a> {
     pub kind: GroupVersionKind,
     /// Whether objects are in namespaces.
     pub namespaced: bool,
+    /// Whether a definition made it: such objects take no strategic merge patch, and kubectl looks here for what they take.
+    pub custom: bool,
     /// E.g. `status` and `scale`.
     pub subresources: &'a [&'a str],
     /// What its objects look like.
@@ -27,6 +29,7 @@ const PATCHES: [&str; 4] = [
     "application/apply-patch+yaml",
     "application/json-patch+json",
     "application/merge-patch+json",
+    // Of built-in kinds only: it must be the last.
     "application/strategic-merge-patch+json",
 ];
 
@@ -284,7 +287,8 @@ fn add_paths(
     ];
     let patch = || {
         let patched = json!({"type": "object"});
-        let request = Some(body(&PATCHES, &patched));
+        let patches = if resource.custom { &PATCHES[..PATCHES.len() - 1] } else { &PATCHES };
+        let request = Some(body(patches, &patched));
         operation("patch", query(&[&writes[..], &[("force", "boolean")]].concat()), request)
     };
     let put = || operation("put", query(&writes), Some(body(&[JSON], &schema)));
@@ -329,7 +333,14 @@ mod tests {
     fn job() -> Value {
         let schema = builtin::schema("batch", "v1", "Job").unwrap();
         let kind = schema.kinds[0].clone();
-        let resource = Resource { plural: "jobs", kind, namespaced: true, subresources: &["status"], schema };
+        let resource = Resource {
+            plural: "jobs",
+            kind,
+            namespaced: true,
+            custom: false,
+            subresources: &["status"],
+            schema,
+        };
         document("batch", "v1", &[resource])
     }
 
@@ -367,11 +378,24 @@ mod tests {
             "size": {"type": "integer", "minimum": 1, "description": "How many."}}}}});
         let schema = Schema::from_crd(&schema, "").unwrap();
         let kind = GroupVersionKind { group: "flux.org".into(), version: "v1".into(), kind: "Mini".into() };
-        let resource =
-            Resource { plural: "minis", kind, namespaced: true, subresources: &[], schema: &schema };
+        let resource = Resource {
+            plural: "minis",
+            kind,
+            namespaced: true,
+            custom: true,
+            subresources: &[],
+            schema: &schema,
+        };
         let document = document("flux.org", "v1", &[resource]);
         let mini = &document["components"]["schemas"]["org.flux.v1.Mini"];
         assert_eq!(mini["properties"]["spec"]["properties"]["size"]["description"], "How many.");
+        let path = &document["paths"]["/apis/flux.org/v1/namespaces/{namespace}/minis/{name}"];
+        let patches = path["patch"]["requestBody"]["content"].as_object().unwrap();
+        assert!(patches.contains_key("application/merge-patch+json"), "{path}");
+        assert!(
+            !patches.contains_key("application/strategic-merge-patch+json"),
+            "kubectl apply would send one"
+        );
         let hash = hash(&document.to_string());
         let index = index([(group_path("flux.org", "v1").as_str(), hash.as_str())]);
         let url = index["paths"]["apis/flux.org/v1"]["serverRelativeURL"].as_str().unwrap();

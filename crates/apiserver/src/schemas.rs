@@ -73,6 +73,7 @@ fn document(server: &mut ApiServer, group: &str, version: &str) -> Result<Bytes>
                 kind: resource.kind.to_string(),
             },
             namespaced: resource.is_namespaced,
+            custom: resource.is_custom,
             subresources: parts,
             schema,
         })
