@@ -106,8 +106,14 @@ fn main() {
     });
     measure("OpenAPI document of batch/v1", 3, || {
         let kind = schema.kinds[0].clone();
-        let resource =
-            openapi::Resource { plural: "jobs", kind, namespaced: true, subresources: &["status"], schema };
+        let resource = openapi::Resource {
+            plural: "jobs",
+            kind,
+            namespaced: true,
+            custom: false,
+            subresources: &["status"],
+            schema,
+        };
         black_box(openapi::document("batch", "v1", &[resource]).to_string());
     });
 }
