@@ -6,7 +6,7 @@
 //!
 //! tokio's timers have a resolution of one millisecond; the programs' clock stands at the last whole one before the site's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ struct Running {
 
 /// Something that is under way.
 enum Step {
-    Arrive { letter: Letter, fault: Option<RequestFault>, back: Duration },
+    Arrive { letter: Letter, number: u64, fault: Option<RequestFault>, back: Duration },
     Answer { to: ConnectionId, reply: oneshot::Sender<Reply>, with: Reply },
     Line { watch: WatchId, line: Option<Bytes> },
     Start(ProgramId),
@@ -137,8 +137,12 @@ pub struct Pump<S> {
     early: Option<Letter>,
     /// Tasks have been woken and have not run since.
     is_restless: bool,
-    log: Vec<LoggedRequest>,
+    /// The requests, if anybody wants to know.
+    log: Option<Vec<LoggedRequest>>,
 }
+
+/// Requests that are kept until they are taken; more are not.
+const LOG_MAX: usize = 1 << 20;
 
 /// A request, as it was carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +151,7 @@ pub struct LoggedRequest {
     pub at: Time,
     /// Whose.
     pub program: ProgramId,
-    /// Its number among the program's.
+    /// Its number among the program's, from 0, as a [`FaultPlan`] counts them.
     pub number: u64,
     /// Method and path with query.
     pub line: String,
@@ -179,7 +183,7 @@ impl<S: Site> Pump<S> {
             clock: Clock::default(),
             early: None,
             is_restless: false,
-            log: Vec::new(),
+            log: None,
         })
     }
 
@@ -203,12 +207,22 @@ impl<S: Site> Pump<S> {
         self.site.now()
     }
 
-    /// The requests since the last call.
+    /// Keeps the requests from now on, for [`Pump::take_log`].
+    pub fn keep_log(&mut self) {
+        self.log.get_or_insert_default();
+    }
+
+    /// The requests since the last call, as far as they have been kept.
     pub fn take_log(&mut self) -> Vec<LoggedRequest> {
-        std::mem::take(&mut self.log)
+        self.log.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     // ---- programs ----
+
+    /// All programs, in the order in which they were added.
+    pub fn programs(&self) -> impl Iterator<Item = ProgramId> + use<S> {
+        (0..self.programs.len()).map(ProgramId)
+    }
 
     /// Starts a program at the present instant.
     pub fn add(&mut self, program: Program) -> ProgramId {
@@ -257,6 +271,11 @@ impl<S: Site> Pump<S> {
     /// Requests that a program has sent.
     pub fn requests(&self, id: ProgramId) -> u64 {
         self.programs.get(id.0).map_or(0, |running| running.requests)
+    }
+
+    /// Events that a program's watches have told it of.
+    pub fn events(&self, id: ProgramId) -> u64 {
+        self.programs.get(id.0).map_or(0, |running| running.events)
     }
 
     /// Holds a program's watches: its caches stand still.
@@ -378,18 +397,19 @@ impl<S: Site> Pump<S> {
     fn receive(&mut self, letter: Letter) {
         let Some(id) = self.owner(letter.from) else { return };
         let running = &mut self.programs[id.0];
-        let fault = running.program.faults.requests.get(&running.requests).copied();
+        let number = running.requests;
+        let fault = running.program.faults.requests.get(&number).copied();
         running.requests += 1;
         let there = self.draw(|latencies| &latencies.request);
         let back = self.draw(|latencies| &latencies.request);
         let at = self.site.now() + there + fault.map_or(Duration::ZERO, RequestFault::delay);
-        let step = Step::Arrive { letter, fault, back };
+        let step = Step::Arrive { letter, number, fault, back };
         if at == self.site.now() { self.take(step) } else { self.schedule(at, step) }
     }
 
     fn take(&mut self, step: Step) {
         match step {
-            Step::Arrive { letter, fault, back } => self.arrive(letter, fault, back),
+            Step::Arrive { letter, number, fault, back } => self.arrive(letter, number, fault, back),
             Step::Answer { to, reply, with } => {
                 if self.owner(to).is_some() {
                     self.is_restless |= reply.send(with).is_ok();
@@ -400,7 +420,7 @@ impl<S: Site> Pump<S> {
         }
     }
 
-    fn arrive(&mut self, letter: Letter, fault: Option<RequestFault>, back: Duration) {
+    fn arrive(&mut self, letter: Letter, number: u64, fault: Option<RequestFault>, back: Duration) {
         let Letter { from, request, reply } = letter;
         let Some(id) = self.connections.get(from.0).copied() else { return };
         // What a process has sent before its end arrives all the same.
@@ -408,7 +428,7 @@ impl<S: Site> Pump<S> {
         if fault == Some(RequestFault::Crash(Moment::Before)) {
             return self.crash(id);
         }
-        let line = format!("{} {}", request.method(), request.uri());
+        let line = self.log.as_ref().map(|_| format!("{} {}", request.method(), request.uri()));
         let refused = (fault == Some(RequestFault::Conflict)).then(|| conflict(&request));
         let is_executed = fault.is_none_or(RequestFault::is_executed);
         let answer = is_executed.then(|| {
@@ -419,8 +439,12 @@ impl<S: Site> Pump<S> {
             Some(Answer::Response(response)) => response.status().as_u16(),
             Some(Answer::Watch(_)) | None => 0,
         };
-        let number = self.log.len() as u64;
-        self.log.push(LoggedRequest { at: self.site.now(), program: id, number, line, status });
+        let at = self.site.now();
+        if let (Some(log), Some(line)) = (&mut self.log, line)
+            && log.len() < LOG_MAX
+        {
+            log.push(LoggedRequest { at, program: id, number, line, status });
+        }
         if fault == Some(RequestFault::Crash(Moment::After)) {
             self.discard(answer);
             return self.crash(id);
@@ -536,11 +560,6 @@ impl<S: Site> Pump<S> {
         if self.watches.remove(&watch).is_some() {
             self.site.close_watch(watch);
         }
-    }
-
-    /// Programs whose watches are held.
-    pub fn held(&self) -> BTreeSet<ProgramId> {
-        self.held.keys().copied().collect()
     }
 }
 

@@ -162,6 +162,7 @@ fn a_crash_ends_a_process_and_all_of_its_tasks() {
 fn runs_are_repeated_exactly() {
     let run = || {
         let mut pump = pump(3);
+        pump.keep_log();
         for pause in [70, 110, 130] {
             pump.add(program(FaultPlan::default(), move |client| {
                 Box::pin(async move {

@@ -33,11 +33,14 @@ pub struct Limits {
     pub instants_max: u64,
     /// Writes that a failure shows.
     pub failure_writes: usize,
+    /// How much later than the scenario says something that it waits for (`within`) may come: for runs in which things go wrong that the
+    /// scenario knows nothing of.
+    pub patience: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { tail: Duration::from_mins(10), instants_max: 2_000_000, failure_writes: 8 }
+        Self { tail: Duration::from_mins(10), instants_max: 2_000_000, failure_writes: 8, patience: Duration::ZERO }
     }
 }
 
@@ -238,7 +241,9 @@ impl<'a> Player<'a> {
         let mut memo = Memo::new(&expectation.clauses);
         let result = match expectation.when {
             When::Now => self.settle_now(expectation, &mut memo, "right after the action"),
-            When::Within(bound) => self.settle_within(expectation, &mut memo, bound)?,
+            When::Within(bound) => {
+                self.settle_within(expectation, &mut memo, bound + self.limits.patience)?
+            }
             When::At(offset) => self.settle_at(expectation, &mut memo, offset)?,
             When::Holds(length) => self.settle_holds(expectation, &mut memo, length)?,
             // Monitors see to these.

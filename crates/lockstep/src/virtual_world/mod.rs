@@ -121,6 +121,16 @@ impl<E: Engine> VirtualWorld<E> {
         }
     }
 
+    /// What moves it.
+    pub fn engine(&self) -> &E {
+        &self.engine
+    }
+
+    /// What moves it. Whoever changes what is simulated through it has it not observed.
+    pub fn engine_mut(&mut self) -> &mut E {
+        &mut self.engine
+    }
+
     /// The simulated cluster.
     pub fn simulation(&self) -> &Simulation<E::Controller, E::Upper> {
         self.engine.simulation()

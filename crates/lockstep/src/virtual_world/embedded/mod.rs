@@ -24,6 +24,7 @@ use towtank_model::server::{Actor, Change, Server, Versions};
 use towtank_model::simulation::{Application, Context, Controller, Simulation, SimulationConfig};
 use towtank_model::time::Time;
 use towtank_model::version::KubernetesVersion;
+use towtank_operator::{Election, Settings};
 use towtank_scenario::ast::{Scenario, Stack};
 
 use self::boot::Sources;
@@ -50,6 +51,9 @@ struct Served {
     /// The version of the ConfigMap that was read last, and whether there were names of hosts.
     read: Option<(String, bool)>,
 }
+
+/// Where the operator lives.
+const OPERATOR_NAMESPACE: &str = "towtank-system";
 
 /// Group, version and plural of the resource.
 const MINICLUSTERS: &str = "/apis/flux-framework.org/v1alpha2";
@@ -186,6 +190,20 @@ impl EmbeddedWorld {
     ///
     /// As for the model.
     pub fn new(scenario: &Scenario, stack: Stack, seed: u64) -> Result<Self, SetupError> {
+        Self::with_replicas(scenario, stack, seed, vec![FaultPlan::default()])
+    }
+
+    /// The same, with as many replicas of the operator as there are plans of what goes wrong for them. Several elect a leader.
+    ///
+    /// # Errors
+    ///
+    /// As for the model.
+    pub fn with_replicas(
+        scenario: &Scenario,
+        stack: Stack,
+        seed: u64,
+        replicas: Vec<FaultPlan>,
+    ) -> Result<Self, SetupError> {
         let config = configuration(scenario, stack.kubernetes, seed)?;
         let timing = config.cluster.timing;
         let flux = stack.flux.unwrap_or(scenario.cluster.flux.versions.first);
@@ -194,14 +212,22 @@ impl EmbeddedWorld {
         let latencies = Latencies { request: timing.api_call, watch: timing.watch_delivery };
         let mut pump = Pump::new(simulation, latencies, seed)
             .map_err(|error| SetupError::Driver(format!("no runtime for the operator: {error}")))?;
-        pump.add(Program {
-            caller: operator_caller(),
-            start: Box::new(move |wire, clock| {
-                Box::pin(operator(kube::Client::new(wire, "default"), clock, seed))
-            }),
-            faults: FaultPlan::default(),
-            restart_delay: Duration::from_secs(1),
-        });
+        let is_alone = replicas.len() == 1;
+        for (replica, faults) in replicas.into_iter().enumerate() {
+            pump.add(Program {
+                caller: operator_caller(),
+                start: Box::new(move |wire, clock| {
+                    let client = kube::Client::new(wire, "default");
+                    if is_alone {
+                        Box::pin(operator(client, clock, seed))
+                    } else {
+                        Box::pin(candidate(client, clock, seed, replica))
+                    }
+                }),
+                faults,
+                restart_delay: Duration::from_secs(1),
+            });
+        }
         Ok(Self::around(WorldKind::Embedded, scenario, stack.kubernetes, pump))
     }
 }
@@ -241,10 +267,20 @@ pub fn operator_caller() -> Caller {
 
 /// The production operator, as its Deployment would run it.
 pub fn operator(client: kube::Client, clock: Clock, seed: u64) -> impl Future<Output = ()> + Send {
+    towtank_operator::run(client, settings(clock, seed))
+}
+
+/// The same as one of several replicas.
+async fn candidate(client: kube::Client, clock: Clock, seed: u64, replica: usize) {
+    let election = Election::new(OPERATOR_NAMESPACE, format!("towtank-operator-{replica}"));
+    towtank_operator::run_elected(client, settings(clock, seed), election, std::future::pending()).await;
+}
+
+fn settings(clock: Clock, seed: u64) -> Settings {
     let now = Arc::new(move || timestamp(&clock));
     let key = seed.to_le_bytes();
     let random = Arc::new(move || std::array::from_fn(|position| key[position % key.len()]));
-    towtank_operator::run(client, towtank_operator::Settings::new(now, random))
+    Settings::new(now, random)
 }
 
 /// The start of a run is 2000-01-01T00:00:00Z, as it is for objects.

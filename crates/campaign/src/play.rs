@@ -1,0 +1,193 @@
+//! Playing a story while things go wrong, and judging what came of it.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::Value;
+use towtank_apiserver::adapter::faults::Moment;
+use towtank_lockstep::run::Run;
+use towtank_lockstep::runner::{self, Limits, Setting};
+use towtank_lockstep::virtual_world::{EmbeddedWorld, SetupError};
+use towtank_lockstep::world::World as _;
+use towtank_model::time::Time;
+use towtank_scenario::ast::{Scenario, Stack};
+
+use crate::audit::Violation;
+use crate::plan::{Extent, Plan};
+use crate::world::Audited;
+
+/// How much longer than without faults anything may take: long enough for requests that time out one after another, and for the
+/// longest pauses between tries.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// What came of one run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The story, as it was played.
+    pub run: Run,
+    /// Rules that were broken.
+    pub violations: Vec<Violation>,
+    /// What is to be seen in the end, without times and generated names.
+    pub end: String,
+    /// Requests that the operator has made, a line each, and what was written.
+    pub trace: String,
+    /// How much there was that could go wrong.
+    pub extent: Extent,
+}
+
+/// Plays a story once.
+///
+/// # Errors
+///
+/// The world cannot be set up.
+pub fn play(scenario: &Scenario, stack: Stack, seed: u64, plan: &Plan) -> Result<Outcome, SetupError> {
+    let world = EmbeddedWorld::with_replicas(scenario, stack, seed, plan.replicas.clone())?;
+    let mut world = Audited::new(world, &plan.holds);
+    let limits = Limits { patience: PATIENCE, ..Limits::default() };
+    let run = runner::play(scenario, &mut world, Setting { stack, seed }, limits);
+    let end = end(&mut world);
+    let (requests, events) = world.traffic();
+    let (violations, log) = world.finish();
+    let mut trace = String::new();
+    for request in &log {
+        let _ = writeln!(trace, "{} {:?} {} {} {}", request.at, request.program, request.number, request.line, request.status);
+    }
+    for entry in &run.trace {
+        let _ = writeln!(trace, "{entry:?}");
+    }
+    let extent = Extent { requests, events, end: last_step(&run) };
+    Ok(Outcome { run, violations, end, trace, extent })
+}
+
+fn last_step(run: &Run) -> Time {
+    run.steps.iter().filter_map(|step| step.settled).max().unwrap_or(run.ended)
+}
+
+impl Outcome {
+    /// What is wrong with it, compared with how the story ends when nothing goes wrong.
+    pub fn fault(&self, calm: &Self) -> Option<String> {
+        if let Some(violation) = self.violations.first() {
+            return Some(violation.to_string());
+        }
+        if let Some(failure) = &self.run.failure {
+            return Some(format!("step `{}` at t={}: {}", failure.step, failure.at, failure.cause));
+        }
+        (self.end != calm.end).then(|| {
+            let differs = |(left, right): &(&str, &str)| left != right;
+            let first = self.end.lines().zip(calm.end.lines()).find(differs);
+            let (is, was) = first.unwrap_or(("(another number of lines)", ""));
+            format!("it does not end as without faults: {is} instead of {was}")
+        })
+    }
+}
+
+/// What is to be seen, a line for each thing, without what depends on how long things took.
+fn end(world: &mut Audited) -> String {
+    let observation = world.observe();
+    let mut lines = String::new();
+    for pod in &observation.pods {
+        let _ = writeln!(lines, "pod {} {} {} ready={} restarts={}", pod.name, pod.phase, pod.status, pod.ready, pod.restarts);
+    }
+    for job in &observation.jobs {
+        let mut value = serde_json::to_value(job).unwrap_or_default();
+        if let Value::Object(fields) = &mut value {
+            for time in ["age", "startTime", "completionTime"] {
+                fields.remove(time);
+            }
+        }
+        let _ = writeln!(lines, "job {value}");
+    }
+    for cluster in &observation.miniclusters {
+        let _ = writeln!(lines, "minicluster {}", serde_json::to_value(cluster).unwrap_or_default());
+    }
+    lines
+}
+
+/// A plan under which the story does not end as it should.
+#[derive(Debug)]
+pub struct Finding {
+    /// The plan.
+    pub plan: Plan,
+    /// What is wrong.
+    pub fault: String,
+}
+
+/// Crashes at every request, before and after the server has carried it out; how many runs there were, and what was found.
+///
+/// # Errors
+///
+/// The world cannot be set up, or the story fails without faults too.
+pub fn sweep(scenario: &Scenario, stack: Stack, seed: u64) -> Result<(u64, Vec<Finding>), CampaignError> {
+    let calm = calm(scenario, stack, seed)?;
+    let mut findings = Vec::new();
+    let moments = [Moment::Before, Moment::After];
+    for (request, moment) in (0..calm.extent.requests).flat_map(|request| moments.map(|moment| (request, moment))) {
+        let plan = Plan::crash(request, moment);
+        findings.extend(try_out(scenario, stack, seed, plan, &calm)?);
+    }
+    Ok((calm.extent.requests * 2, findings))
+}
+
+/// Why a campaign cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum CampaignError {
+    /// The world cannot be set up.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The story fails without faults.
+    #[error("without faults: {0}")]
+    Calm(String),
+}
+
+/// The story when nothing goes wrong.
+///
+/// # Errors
+///
+/// The world cannot be set up, or the story fails.
+pub fn calm(scenario: &Scenario, stack: Stack, seed: u64) -> Result<Outcome, CampaignError> {
+    let calm = play(scenario, stack, seed, &Plan::none())?;
+    match calm.fault(&calm) {
+        Some(fault) => Err(CampaignError::Calm(fault)),
+        None => Ok(calm),
+    }
+}
+
+/// Plays the story under a plan.
+///
+/// # Errors
+///
+/// The world cannot be set up.
+pub fn try_out(
+    scenario: &Scenario,
+    stack: Stack,
+    seed: u64,
+    plan: Plan,
+    calm: &Outcome,
+) -> Result<Option<Finding>, SetupError> {
+    let fault = play(scenario, stack, seed, &plan)?.fault(calm);
+    Ok(fault.map(|fault| Finding { plan, fault }))
+}
+
+/// The smallest plan that is found by leaving out faults of this one, one after another.
+///
+/// # Errors
+///
+/// The world cannot be set up.
+pub fn shrink(
+    scenario: &Scenario,
+    stack: Stack,
+    seed: u64,
+    mut finding: Finding,
+    calm: &Outcome,
+) -> Result<Finding, SetupError> {
+    'smaller: loop {
+        let smaller: Vec<Plan> = finding.plan.without_one().collect();
+        for plan in smaller {
+            if let Some(found) = try_out(scenario, stack, seed, plan, calm)? {
+                finding = found;
+                continue 'smaller;
+            }
+        }
+        return Ok(finding);
+    }
+}

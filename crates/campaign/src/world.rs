@@ -1,0 +1,117 @@
+//! The world `embedded`, watched over, with caches that stand still as a plan says.
+
+use towtank_apiserver::adapter::pump::{LoggedRequest, ProgramId};
+use towtank_lockstep::virtual_world::EmbeddedWorld;
+use towtank_lockstep::world::{PodChanges, Refusal, World, WorldError, WorldKind};
+use towtank_model::server::TraceEntry;
+use towtank_model::time::Time;
+use towtank_scenario::ast::{Action, TableCommand};
+use towtank_scenario::observation::Observation;
+
+use crate::audit::{Audit, Violation};
+use crate::plan::Hold;
+
+/// See the module.
+pub(crate) struct Audited {
+    world: EmbeddedWorld,
+    audit: Audit,
+    programs: Vec<ProgramId>,
+    /// When a hold begins (true) or ends, in order.
+    turns: Vec<(Time, bool, ProgramId)>,
+    trace: Vec<TraceEntry>,
+}
+
+impl Audited {
+    pub(crate) fn new(mut world: EmbeddedWorld, holds: &[Hold]) -> Self {
+        let programs: Vec<ProgramId> = world.engine().programs().collect();
+        let mut turns = Vec::new();
+        for hold in holds {
+            if let Some(program) = programs.get(hold.replica) {
+                turns.extend([(hold.from, true, *program), (hold.to, false, *program)]);
+            }
+        }
+        // The next is the last.
+        turns.sort_unstable_by(|a, b| b.cmp(a));
+        world.engine_mut().keep_log();
+        let audit = Audit::begin(&mut world);
+        Self { world, audit, programs, turns, trace: Vec::new() }
+    }
+
+    /// Requests and events of the first replica so far.
+    pub(crate) fn traffic(&self) -> (u64, u64) {
+        let first = self.programs.first();
+        first.map_or((0, 0), |id| (self.world.engine().requests(*id), self.world.engine().events(*id)))
+    }
+
+    /// Ends the audit: what was broken, what the operator has asked for, and what was written.
+    pub(crate) fn finish(mut self) -> (Vec<Violation>, Vec<LoggedRequest>) {
+        let requests = self.world.engine_mut().take_log();
+        (self.audit.finish(&mut self.world, &requests), requests)
+    }
+
+    fn look(&mut self) {
+        let fresh = self.world.take_trace();
+        self.audit.look(&mut self.world, &fresh);
+        self.audit.look_at_keys(&self.world);
+        self.trace.extend(fresh);
+    }
+
+    /// Begins and ends the holds that are due.
+    fn turn(&mut self) -> bool {
+        let mut has_turned = false;
+        while let Some((_, begins, program)) = self.turns.pop_if(|(at, ..)| *at <= self.world.now()) {
+            has_turned = true;
+            let pump = self.world.engine_mut();
+            if begins { pump.hold(program) } else { pump.release(program) }
+        }
+        has_turned
+    }
+}
+
+impl World for Audited {
+    fn kind(&self) -> WorldKind {
+        self.world.kind()
+    }
+
+    fn now(&self) -> Time {
+        self.world.now()
+    }
+
+    fn perform(&mut self, action: &Action) -> Result<(), Refusal> {
+        let result = self.world.perform(action);
+        self.look();
+        result
+    }
+
+    fn next_instant(&mut self, limit: Time) -> Result<Option<Time>, WorldError> {
+        let stop = self.turns.last().map_or(limit, |(at, ..)| (*at).min(limit));
+        let instant = self.world.next_instant(stop)?;
+        self.look();
+        let has_turned = self.turn();
+        Ok(instant.or_else(|| (has_turned || stop < limit).then_some(stop)))
+    }
+
+    fn is_quiescent(&self) -> bool {
+        self.world.is_quiescent()
+    }
+
+    fn observe(&mut self) -> &Observation {
+        self.world.observe()
+    }
+
+    fn show(&mut self, commands: Vec<(String, TableCommand)>) {
+        self.world.show(commands);
+    }
+
+    fn take_changes(&mut self) -> Option<PodChanges> {
+        self.world.take_changes()
+    }
+
+    fn generation(&self) -> u64 {
+        self.world.generation()
+    }
+
+    fn take_trace(&mut self) -> Vec<TraceEntry> {
+        std::mem::take(&mut self.trace)
+    }
+}
