@@ -1,15 +1,15 @@
 //! Documents whose output is real: every command in a `console` block, and what stands below it. A line `…` stands for any number of lines.
 
 /// One command and what a document shows below it.
-pub struct Shown {
-    pub command: String,
-    pub output: Vec<String>,
+pub(crate) struct Shown {
+    pub(crate) command: String,
+    pub(crate) output: Vec<String>,
     /// Line of the command, from 0.
-    pub line: usize,
+    pub(crate) line: usize,
 }
 
 /// The commands of a document.
-pub fn shown(document: &str) -> Vec<Shown> {
+pub(crate) fn shown(document: &str) -> Vec<Shown> {
     let mut found: Vec<Shown> = Vec::new();
     let mut inside = false;
     for (line, text) in document.lines().enumerate() {
@@ -54,7 +54,7 @@ fn abridged(shown: &[String], printed: &[String]) -> Vec<String> {
 
 /// The commands that printed something else than what the document shows, and the document with what they printed. Lines are compared as `masked`
 /// shows them.
-pub fn compare(
+pub(crate) fn compare(
     document: &str,
     blocks: &[Shown],
     printed: &[Vec<String>],
