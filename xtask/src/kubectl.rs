@@ -18,8 +18,9 @@ pub(crate) fn kubectl() -> Result<PathBuf, Failed> {
         return Ok(installed);
     }
     let mut say = |line: &str| eprintln!("xtask: {line}");
-    build_kubectl(&root().join("target"), KubernetesVersion::NEWEST, &mut say)
-        .map_err(|error| Failed::new(format!("no kubectl 1.{OLDEST} or newer on the PATH, and none can be built: {error}")))
+    build_kubectl(&root().join("target"), KubernetesVersion::NEWEST, &mut say).map_err(|error| {
+        Failed::new(format!("no kubectl 1.{OLDEST} or newer on the PATH, and none can be built: {error}"))
+    })
 }
 
 /// The minor version of a kubectl, if there is one and it runs: `"minor": "32"`, and `32+` of some vendors.
@@ -27,6 +28,7 @@ fn minor(kubectl: &Path) -> Option<u32> {
     let output = Command::new(kubectl).args(["version", "--client", "--output=json"]).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let (_, rest) = text.split_once("\"minor\":")?;
-    let number: String = rest.trim_start_matches([' ', '"']).chars().take_while(char::is_ascii_digit).collect();
+    let number: String =
+        rest.trim_start_matches([' ', '"']).chars().take_while(char::is_ascii_digit).collect();
     number.parse().ok()
 }

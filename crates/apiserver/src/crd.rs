@@ -78,7 +78,8 @@ fn whole_numbers(value: &mut Value) {
     const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
     match value {
         Value::Number(number) => {
-            let whole = number.as_f64().filter(|it| number.is_f64() && it.fract() == 0.0 && it.abs() <= WHOLE_MAX);
+            let whole =
+                number.as_f64().filter(|it| number.is_f64() && it.fract() == 0.0 && it.abs() <= WHOLE_MAX);
             if let Some(whole) = whole {
                 #[expect(clippy::cast_possible_truncation, reason = "it is whole and small enough")]
                 let whole = whole as i64;

@@ -173,7 +173,9 @@ impl Managed {
         if !force {
             let conflicts = self.entries.iter().filter(|(identity, _)| *identity != own);
             let conflicts: Vec<_> = conflicts
-                .map(|(identity, entry)| (identity, entry, entry.set.intersection(&written).difference(free).paths()))
+                .map(|(identity, entry)| {
+                    (identity, entry, entry.set.intersection(&written).difference(free).paths())
+                })
                 .filter(|(.., paths)| !paths.is_empty())
                 .collect();
             if !conflicts.is_empty() {

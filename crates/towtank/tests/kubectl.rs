@@ -31,7 +31,8 @@ fn kubectl() -> Option<PathBuf> {
     let named = PathBuf::from(named.unwrap_or_else(|| "kubectl".into()));
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let mut found = std::env::split_paths(&paths).map(|directory| directory.join(&named));
-    let kubectl = found.find(|path| path.is_file()).expect("kubectl is there: `cargo xtask kubectl` builds one");
+    let kubectl =
+        found.find(|path| path.is_file()).expect("kubectl is there: `cargo xtask kubectl` builds one");
     let output =
         Command::new(&kubectl).args(["version", "--client", "--output=json"]).output().expect("kubectl runs");
     let version: serde_json::Value =
@@ -139,16 +140,21 @@ fn masked(line: &str) -> String {
             (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "TIME"),
             (r"(<invalid>|\b(\d+[dhms])+\b) *", "AGE "),
             (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UID"),
+            (r"(Expected resource version to be \d+, was )\d+", "${1}VERSION"),
             (r#"(resourceVersion"?: ?)"\d+""#, "${1}VERSION"),
             // Pods of a Job, and Events.
-            (r"(-\d+-)[bcdf-hj-np-tv-z2-9]{5}\b", "${1}NAME"),
+            (r"\b(flux-sample-\d+|busy)-[bcdf-hj-np-tv-z2-9]{5}\b", "${1}-NAME"),
             (r"\.[0-9a-f]{16}\b", ".NAME"),
             (r"\b(10|127)(\.\d+){3}(:\d+)?\b", "ADDRESS"),
             (r"/(LIVE|MERGED)-\d+/", "/$1/"),
+            // kubectl 1.34 began to say so.
+            (r"\" deleted from \S+ namespace", "\" deleted"),
         ];
         masks.map(|(mask, word)| (Regex::new(mask).expect("a regex"), word)).into()
     });
-    MASKS.iter().fold(line.to_owned(), |line, (mask, word)| mask.replace_all(&line, *word).trim_end().to_owned())
+    MASKS
+        .iter()
+        .fold(line.to_owned(), |line, (mask, word)| mask.replace_all(&line, *word).trim_end().to_owned())
 }
 
 /// The document is what kubectl prints, and it has what it promises.

@@ -272,9 +272,7 @@ fn events_are_one_object_in_two_groups() {
 fn kubectl_takes_over_what_it_has_applied_on_the_clients_side() {
     const LAST: &str = "kubectl.kubernetes.io/last-applied-configuration";
     let mut cluster = Cluster::new();
-    let said = |value: &str| {
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": value, "l": "1"}})
-    };
+    let said = |value: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": value, "l": "1"}});
     let mut object = said("1");
     object["metadata"]["annotations"] = json!({LAST: said("1").to_string()});
     cluster.post(&format!("{CONFIG_MAPS}?fieldManager=kubectl-client-side-apply"), object).ok();
