@@ -138,7 +138,8 @@ fn masked(line: &str) -> String {
         let masks = [
             (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| \+\d{4})", "TIME"),
             (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "TIME"),
-            (r"(<invalid>|\b(\d+[dhms])+\b) *", "AGE "),
+            (r"(^|\s{2,}|over )(<invalid>|(\d+[dhms])+\b)", "${1}AGE"),
+            (r"AGE +", "AGE "),
             (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UID"),
             (r"(Expected resource version to be \d+, was )\d+", "${1}VERSION"),
             (r#"(resourceVersion"?: ?)"\d+""#, "${1}VERSION"),
@@ -148,7 +149,7 @@ fn masked(line: &str) -> String {
             (r"\b(10|127)(\.\d+){3}(:\d+)?\b", "ADDRESS"),
             (r"/(LIVE|MERGED)-\d+/", "/$1/"),
             // kubectl 1.34 began to say so.
-            (r"\" deleted from \S+ namespace", "\" deleted"),
+            (r#"" deleted from \S+ namespace"#, "\" deleted"),
         ];
         masks.map(|(mask, word)| (Regex::new(mask).expect("a regex"), word)).into()
     });
@@ -193,11 +194,14 @@ fn a_server_that_is_told_to_end_takes_its_kubeconfig_away() {
 fn only_what_is_unstable_is_masked() {
     let same = [
         ("flux-sample-0-2fw2l   1/1   Running   0   12m", "flux-sample-0-zh5k7   1/1   Running   0   3s"),
+        ("job.batch/j   Running   0/3   7s         7s", "job.batch/j   Running   0/3   12s        13s"),
         ("  resourceVersion: \"12\"", "  resourceVersion: \"9\""),
         ("Created: Sun, 22 Nov 2026 22:29:18 +0000", "Created: Mon, 23 Nov 2026 01:02:03 +0000"),
     ];
     for (one, other) in same {
         assert_eq!(masked(one), masked(other));
     }
-    assert_eq!(masked("job-1 scaled to 3, 2 of 4, spec.size"), "job-1 scaled to 3, 2 of 4, spec.size");
+    for whole in ["job-1 scaled to 3, 2 of 4", "  connectTimeout: 5s", "flux-sample-0 deleted"] {
+        assert_eq!(masked(whole), whole);
+    }
 }
