@@ -3,6 +3,7 @@
 use towtank_reference::build::check_go;
 
 use crate::command::{Failed, Outcome, cargo, command, quietly, run};
+use crate::kubectl::kubectl;
 use crate::reference::{build_drivers, random_writes, record};
 use crate::stories::differential;
 use crate::tests::deny;
@@ -30,6 +31,7 @@ pub(crate) fn ci() -> Outcome {
                 .env("RUSTDOCFLAGS", "-D warnings"))
         })?;
         step("dependencies", deny)?;
+        step("kubectl", || kubectl().map(drop))?;
         // README's two commands, exactly as it shows them.
         step("scenarios", || cargo(["towtank", "run"]))?;
         step("tests", || cargo(["xtask", "test"]))?;

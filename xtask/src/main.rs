@@ -2,6 +2,7 @@
 
 mod ci;
 mod command;
+mod kubectl;
 mod reference;
 mod stories;
 mod tests;
@@ -79,6 +80,8 @@ enum Chore {
     /// Writes docs/track-record.md and docs/kubernetes-versions.md from runs: of the model, and of every reference driver
     /// that is built.
     Docs,
+    /// Prints where a kubectl is that is new enough for the tests; builds one from the sources of Kubernetes when there is none.
+    Kubectl,
     /// Puts random objects and writes to the model's admission and to Kubernetes' own, and random texts to the controller's
     /// small languages, and compares.
     Admission {
@@ -160,6 +163,7 @@ fn main() -> ExitCode {
         Chore::Differential { stories, kubernetes, seed, mutant } => {
             stories::differential(&kubernetes, stories, seed, mutant)
         }
+        Chore::Kubectl => kubectl::kubectl().map(|path| println!("{}", path.display())),
         Chore::Crds => tests::crds(),
         Chore::Deny => tests::deny(),
     };

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::command::{Failed, Outcome, cargo, command, root, run};
+use crate::kubectl::kubectl;
 
 pub(crate) fn test(args: &[String]) -> Outcome {
     let mut tests = command("cargo", ["test", "--workspace", "--release", "--quiet"]);
@@ -11,6 +12,14 @@ pub(crate) fn test(args: &[String]) -> Outcome {
     if std::env::var_os("PROPTEST_RNG_SEED").is_none() {
         tests.env("PROPTEST_RNG_SEED", "1");
     }
+    // Said aloud when it cannot be had: an empty path tells the test so (`crates/towtank/tests/kubectl.rs`).
+    match kubectl() {
+        Ok(path) => tests.env("TOWTANK_KUBECTL", path),
+        Err(why) => {
+            eprintln!("xtask: the session with kubectl is not tested: {}", why.what);
+            tests.env("TOWTANK_KUBECTL", "")
+        }
+    };
     run(tests.args(args))?;
     if args.is_empty() { same_bytes_in_debug_and_release() } else { Ok(()) }
 }

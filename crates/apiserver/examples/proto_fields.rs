@@ -12,7 +12,7 @@ use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Packages by the names that the types use for them.
-const PACKAGES: [(&str, &str); 11] = [
+const PACKAGES: [(&str, &str); 12] = [
     ("core.v1", "core/v1"),
     ("apps.v1", "apps/v1"),
     ("batch.v1", "batch/v1"),
@@ -24,6 +24,7 @@ const PACKAGES: [(&str, &str); 11] = [
     ("policy.v1", "policy/v1"),
     ("rbac.v1", "rbac/v1"),
     ("authorization.v1", "authorization/v1"),
+    ("authentication.v1", "authentication/v1"),
 ];
 
 /// What `src/schema/builtin.rs` serves, without definitions of custom resources.
@@ -34,7 +35,8 @@ const ROOTS: &str = "core.v1.Pod core.v1.Node core.v1.Service core.v1.ConfigMap 
     autoscaling.v2.HorizontalPodAutoscaler coordination.v1.Lease discovery.v1.EndpointSlice events.v1.Event \
     policy.v1.PodDisruptionBudget policy.v1.Eviction rbac.v1.Role rbac.v1.RoleBinding rbac.v1.ClusterRole \
     rbac.v1.ClusterRoleBinding authorization.v1.SelfSubjectAccessReview authorization.v1.SelfSubjectRulesReview \
-    authorization.v1.SubjectAccessReview authorization.v1.LocalSubjectAccessReview";
+    authorization.v1.SubjectAccessReview authorization.v1.LocalSubjectAccessReview \
+    authentication.v1.SelfSubjectReview";
 
 #[derive(Default)]
 struct Types {

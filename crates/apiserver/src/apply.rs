@@ -64,7 +64,8 @@ pub fn apply(
     for set in [&mut found.removed, &mut found.modified, &mut found.added] {
         *set = writer.writable(std::mem::take(set));
     }
-    managed.give_way(&identity, &found, force)?;
+    let free = live.and_then(|live| client_applied(schema, live, writer)).unwrap_or_default();
+    managed.give_way(&identity, &found, force, &free)?;
     if let Some(entry) = managed.entries.get_mut(&identity) {
         entry.set = strip(std::mem::take(&mut entry.set));
         // An apply that changes neither the object nor the ownership keeps its time.
@@ -76,7 +77,39 @@ pub fn apply(
         object["metadata"] = json!({});
     }
     managed.put(&mut object);
+    if writer.manager == KUBECTL && live.is_some_and(|live| last_applied(live).is_some()) {
+        // `lastappliedupdater.go`: who goes on with client-side apply begins where this ends.
+        let mut said = config.clone();
+        if let Some(annotations) = said.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+            annotations.shift_remove(LAST_APPLIED);
+        }
+        object["metadata"]["annotations"][LAST_APPLIED] = said.to_string().into();
+    }
     Ok(object)
+}
+
+/// The field manager of `kubectl apply --server-side`.
+const KUBECTL: &str = "kubectl";
+/// Where `kubectl apply` without it keeps what it has applied.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+fn last_applied(live: &Value) -> Option<&str> {
+    live["metadata"]["annotations"].get(LAST_APPLIED)?.as_str().filter(|text| !text.is_empty())
+}
+
+/// What kubectl has applied on the client's side and is as it has left it: kubectl takes it over on the server's side without a conflict
+/// (`lastappliedmanager.go`).
+fn client_applied(schema: &Schema, live: &Value, writer: &Writer<'_>) -> Option<FieldSet> {
+    if writer.manager != KUBECTL {
+        return None;
+    }
+    let last: Value = serde_json::from_str(last_applied(live)?).ok()?;
+    if last["apiVersion"] != writer.api_version {
+        return None;
+    }
+    let found = typed::compare(schema, &last, &bare(live));
+    let changed = [found.modified, found.added, found.removed];
+    Some(changed.iter().fold(typed::to_set(schema, &last), |set, changed| set.difference(changed)))
 }
 
 /// A new object: only its type, for what is compared with it.

@@ -61,12 +61,35 @@ pub(crate) fn prepare(object: &mut Value) {
     if object["spec"].get("conversion").is_none() {
         object["spec"]["conversion"] = json!({"strategy": "None"});
     }
+    // Go writes a whole number without a fraction, and limits in a schema are such numbers.
+    if let Some(versions) = object.pointer_mut("/spec/versions") {
+        whole_numbers(versions);
+    }
     let stored: Vec<Value> = list(object, "/spec/versions")
         .filter(|version| version.get("storage") == Some(&Value::Bool(true)))
         .filter_map(|version| version.get("name").cloned())
         .collect();
     object["status"] =
         json!({"conditions": [], "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored});
+}
+
+fn whole_numbers(value: &mut Value) {
+    /// The largest number up to which each whole one is a float of its own: 2^53.
+    const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) => {
+            let whole =
+                number.as_f64().filter(|it| number.is_f64() && it.fract() == 0.0 && it.abs() <= WHOLE_MAX);
+            if let Some(whole) = whole {
+                #[expect(clippy::cast_possible_truncation, reason = "it is whole and small enough")]
+                let whole = whole as i64;
+                *value = whole.into();
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(whole_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
+        _ => {}
+    }
 }
 
 /// What an update leaves out that has a default.

@@ -40,13 +40,15 @@ pub(crate) fn keep(server: &mut ApiServer, name: &str, document: bytes::Bytes) {
 /// Answers a path that is no object.
 pub(crate) fn answer(
     server: &mut ApiServer,
-    _caller: &Caller,
+    caller: &Caller,
     parts: &[String],
     parsed: &Parsed,
 ) -> Result<Outcome> {
     if !matches!(parsed.method, http::Method::GET | http::Method::HEAD) {
         return Err(ApiError::path_not_found());
     }
+    let verb = parsed.method.as_str().to_lowercase();
+    auth::check_path(server, caller, &verb, &format!("/{}", parts.join("/")))?;
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let is_aggregated = parsed.header("accept").split(',').find_map(|one| {
         if one.contains("as=APIGroupDiscoveryList") && one.split(';').any(|part| part.trim() == "v=v2") {

@@ -239,7 +239,17 @@ impl ApiServer {
             return;
         }
         if solid.is_empty() {
-            let policy = if has_finalizer(&version, ORPHAN) {
+            // An owner that is there is one that waits: it waits for the dependents of its dependents, too.
+            let is_awaited = owners.iter().any(|owner| self.owner_of(&version, owner).is_some());
+            let has_dependents = match &version.content {
+                crate::store::Content::Job { row, .. } => {
+                    rows.pods().any(|pod| pod.owner.as_ref().is_some_and(|owner| owner.uid == row.uid))
+                }
+                _ => self.lifecycle.dependents.contains_key(&*version.uid()),
+            };
+            let policy = if is_awaited && has_dependents && !has_finalizer(&version, ORPHAN) {
+                Propagation::Foreground
+            } else if has_finalizer(&version, ORPHAN) {
                 Propagation::Orphan
             } else if has_finalizer(&version, FOREGROUND) {
                 Propagation::Foreground

@@ -158,8 +158,14 @@ impl Managed {
     }
 
     /// Takes what changed from all managers but `own`; without `force` that is refused if somebody loses a field that
-    /// was set anew.
-    pub(crate) fn give_way(&mut self, own: &Identity, found: &Comparison, force: bool) -> Result<()> {
+    /// was set anew, unless it is among those that are `free`.
+    pub(crate) fn give_way(
+        &mut self,
+        own: &Identity,
+        found: &Comparison,
+        force: bool,
+        free: &FieldSet,
+    ) -> Result<()> {
         let written = found.written();
         if written.is_empty() && found.removed.is_empty() {
             return Ok(());
@@ -167,7 +173,9 @@ impl Managed {
         if !force {
             let conflicts = self.entries.iter().filter(|(identity, _)| *identity != own);
             let conflicts: Vec<_> = conflicts
-                .map(|(identity, entry)| (identity, entry, entry.set.intersection(&written).paths()))
+                .map(|(identity, entry)| {
+                    (identity, entry, entry.set.intersection(&written).difference(free).paths())
+                })
                 .filter(|(.., paths)| !paths.is_empty())
                 .collect();
             if !conflicts.is_empty() {
@@ -194,7 +202,7 @@ impl Managed {
             subresource: String::new(),
             applies: false,
         };
-        let _ = self.give_way(&nobody, &found, true);
+        let _ = self.give_way(&nobody, &found, true, &FieldSet::default());
         let written = strip(found.written());
         if !written.is_empty() {
             let entry = self.entries.entry(writer.identity(false)).or_default();

@@ -73,6 +73,13 @@ impl Caller {
     pub fn master(name: &str, actor: Actor) -> Self {
         Self { name: name.to_owned(), groups: vec![auth::MASTERS.to_owned()], actor }
     }
+
+    /// A program in a pod that runs under this ServiceAccount: it may do what roles allow that are bound to it.
+    pub fn service_account(namespace: &str, name: &str, actor: Actor) -> Self {
+        let mut groups = auth::of_service_accounts(namespace);
+        groups.push(auth::AUTHENTICATED.to_owned());
+        Self { name: format!("system:serviceaccount:{namespace}:{name}"), groups, actor }
+    }
 }
 
 /// What comes of a request.
@@ -233,7 +240,7 @@ impl ApiServer {
             return Err(ApiError::path_not_found());
         }
         let verb = verb_of(&parsed, &target, &resource)?;
-        auth::check(self, caller, verb, &target)?;
+        auth::check(self, caller, verb, &target, &parsed)?;
         let is_dry_run = !matches!(verb, Verb::Get | Verb::List | Verb::Watch) && parsed.is_dry_run()?;
         let view = crate::request::view(parsed.header("accept"))?;
         let mut call = Call {

@@ -94,6 +94,7 @@ pub(crate) fn validate(resource: &Resource, object: &Value, before: Option<&Valu
     match (&*resource.group, &*resource.kind) {
         ("", "ConfigMap" | "Secret") => validate_immutable_data(object, before, &mut errors),
         ("", "Pod") => validate_pod_update(object, before, &mut errors),
+        ("batch", "Job") => validate_job_update(object, before, &mut errors),
         ("apiextensions.k8s.io", _) => errors.extend(crate::crd::validate(object, before)),
         _ => {}
     }
@@ -190,6 +191,41 @@ fn validate_pod_update(object: &Value, before: Option<&Value>, errors: &mut Vec<
              `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
              `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
         ));
+    }
+}
+
+/// `validatePodTemplateUpdate`: of what only the document has of a Job's template, nothing changes, but for affinity and resources while the Job is
+/// suspended. The model judges what the row has.
+fn validate_job_update(object: &Value, before: Option<&Value>, errors: &mut Vec<FieldError>) {
+    let Some(before) = before else { return };
+    let is_suspended = before.pointer("/spec/suspend") == Some(&Value::Bool(true));
+    let frozen = |job: &Value| {
+        let mut spec = job.pointer("/spec/template/spec").cloned().unwrap_or_default();
+        let Some(fields) = spec.as_object_mut() else { return spec };
+        for field in ["nodeSelector", "tolerations", "schedulingGates"] {
+            fields.shift_remove(field);
+        }
+        if is_suspended {
+            fields.shift_remove("affinity");
+        }
+        for list in ["containers", "initContainers"] {
+            for container in fields.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+                let Some(container) = container.as_object_mut() else { continue };
+                if is_suspended {
+                    container.shift_remove("resources");
+                }
+                // The row has it, as a number.
+                let requests = container.get_mut("resources").and_then(|it| it.get_mut("requests"));
+                if let Some(requests) = requests.and_then(Value::as_object_mut) {
+                    requests.shift_remove("cpu");
+                }
+            }
+        }
+        spec
+    };
+    if frozen(before) != frozen(object) {
+        let template = object.pointer("/spec/template").cloned().unwrap_or_default();
+        errors.push(FieldError::invalid("spec.template", template, "field is immutable"));
     }
 }
 

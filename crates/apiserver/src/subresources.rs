@@ -25,9 +25,13 @@ impl ApiServer {
             ("finalize", Verb::Update) if &*resource.kind == "Namespace" => self.update(call, "finalize"),
             ("eviction", Verb::Create) if resource.class == Class::Pod => self.evict(call),
             ("binding", Verb::Create) if resource.class == Class::Pod => self.bind(call),
-            ("log", Verb::Get) if resource.class == Class::Pod => {
+            ("log" | "exec" | "attach" | "portforward", _) if resource.class == Class::Pod => {
                 self.stored(&resource, &call.key()).ok_or_else(|| call.not_found())?;
-                Ok(Reply { code: 200, body: bytes::Bytes::new() })
+                // As a real server's for a container that is not there yet.
+                let pod = &call.target.name;
+                Err(ApiError::bad_request(format!(
+                    "pod {pod:?} is simulated: no program runs in its containers that could write a log or be talked to"
+                )))
             }
             ("status" | "scale", _) if resource.has_status => {
                 let action = call.parsed.method.as_str().to_lowercase();

@@ -73,12 +73,7 @@ pub fn build(
     }
     check_go()?;
 
-    let module = target_dir.join("reference").join(version.to_string());
-    at(&module, fs::create_dir_all(&module))?;
-    // Two builds of one version would write over each other's files.
-    let lock_path = module.join("lock");
-    let lock = at(&lock_path, File::create(&lock_path))?;
-    at(&lock_path, lock.lock())?;
+    let (module, _lock) = module(target_dir, version)?;
     if binary.exists() {
         return Ok(binary);
     }
@@ -95,6 +90,47 @@ pub fn build(
     at(&binary, fs::rename(&unfinished, &binary))?;
     remove_older(&binary, version)?;
     Ok(binary)
+}
+
+/// Builds kubectl of a version unless it is there already, and returns where it is: for machines that have none, from the sources that the driver is
+/// built from.
+///
+/// # Errors
+/// See [`BuildError`].
+pub fn build_kubectl(
+    target_dir: &Path,
+    version: KubernetesVersion,
+    say: &mut dyn FnMut(&str),
+) -> Result<PathBuf, BuildError> {
+    let full = version.full();
+    let binary = target_dir.join("reference").join(format!("kubectl-{full}"));
+    if binary.exists() {
+        return Ok(binary);
+    }
+    check_go()?;
+    let (module, _lock) = module(target_dir, version)?;
+    write_go_mod(&module, version, say)?;
+    say(&format!("building kubectl {full} (minutes the first time)"));
+    let unfinished = module.join("kubectl.unfinished");
+    let package = "k8s.io/component-base/version";
+    let mut compile = go(&module, &["build", "-mod=mod", "-ldflags"]);
+    compile.arg(format!(
+        "-s -w -X {package}.gitVersion=v{full} -X {package}.gitMajor=1 -X {package}.gitMinor={}",
+        version.minor()
+    ));
+    succeed(compile.arg("-o").arg(&unfinished).arg("k8s.io/kubernetes/cmd/kubectl"))?;
+    at(&binary, fs::rename(&unfinished, &binary))?;
+    Ok(binary)
+}
+
+/// The directory of a version's module. Two builds in it would write over each other's files, so it is locked until the file is dropped.
+fn module(target_dir: &Path, version: KubernetesVersion) -> Result<(PathBuf, File), BuildError> {
+    let module = target_dir.join("reference").join(version.to_string());
+    at(&module, fs::create_dir_all(&module))?;
+    let path = module.join("lock");
+    let lock = at(&path, File::create(&path))?;
+    at(&path, lock.lock())?;
+    Ok((module, lock))
 }
 
 /// The Go module's path.

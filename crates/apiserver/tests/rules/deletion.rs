@@ -101,6 +101,26 @@ fn in_the_foreground_dependents_go_first() {
 }
 
 #[test]
+fn in_the_foreground_dependents_of_dependents_go_first() {
+    let mut cluster = Cluster::new();
+    let owner = cluster.post(CONFIG_MAPS, config_map("owner", json!({}))).ok();
+    let middle = cluster.post(CONFIG_MAPS, owned("middle", &owner)).ok();
+    let mut held = owned("last", &middle);
+    held["metadata"]["finalizers"] = json!(["example.org/wait"]);
+    cluster.post(CONFIG_MAPS, held).ok();
+    cluster.delete_with(&format!("{CONFIG_MAPS}/owner"), json!({"propagationPolicy": "Foreground"})).ok();
+    cluster.wait(1);
+    let waits = cluster.get(&format!("{CONFIG_MAPS}/middle")).ok();
+    assert_eq!(waits["metadata"]["finalizers"], json!(["foregroundDeletion"]));
+    assert!(exists(&mut cluster, "owner") && exists(&mut cluster, "last"));
+    cluster.merge(&format!("{CONFIG_MAPS}/last"), json!({"metadata": {"finalizers": null}})).ok();
+    cluster.wait(1);
+    for name in ["owner", "middle", "last"] {
+        assert!(!exists(&mut cluster, name), "{name}");
+    }
+}
+
+#[test]
 fn orphans_stay_without_their_owner() {
     let mut cluster = Cluster::new();
     let owner = cluster.post(CONFIG_MAPS, config_map("owner", json!({}))).ok();

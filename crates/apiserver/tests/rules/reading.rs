@@ -1,6 +1,6 @@
 //! Get and list.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{CONFIG_MAPS, Cluster, config_map};
 
@@ -190,4 +190,122 @@ fn callers_that_are_no_masters_need_a_role() {
     assert_eq!((review(&mut cluster, "list"), review(&mut cluster, "delete")), (json!(true), json!(false)));
     cluster.post(CONFIG_MAPS, config_map("a", json!({}))).refused(403, "Forbidden");
     cluster.get("/api/v1/configmaps").refused(403, "Forbidden");
+}
+
+/// A client that runs as a ServiceAccount of a namespace, and everybody else.
+fn as_account(cluster: &mut Cluster) -> towtank_apiserver::Caller {
+    let account =
+        towtank_apiserver::Caller::service_account("robots", "arm", towtank_model::server::Actor::Operator);
+    std::mem::replace(&mut cluster.caller, account)
+}
+
+/// Objects that let the ServiceAccount do what `rules` say: everywhere, or in the namespace `default`.
+fn bind(cluster: &mut Cluster, kind: &str, name: &str, rules: Value) {
+    const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+    let root = if kind == "Role" { format!("{RBAC}/namespaces/default") } else { RBAC.to_owned() };
+    let lower = kind.to_lowercase();
+    let (version, meta) = ("rbac.authorization.k8s.io/v1", json!({"name": name}));
+    let role = json!({"apiVersion": version, "kind": kind, "metadata": meta, "rules": rules});
+    cluster.post(&format!("{root}/{lower}s"), role).ok();
+    let binding = json!({"apiVersion": version, "kind": format!("{kind}Binding"), "metadata": meta,
+        "subjects": [{"kind": "ServiceAccount", "name": "arm", "namespace": "robots"}],
+        "roleRef": {"kind": kind, "name": name, "apiGroup": "rbac.authorization.k8s.io"}});
+    cluster.post(&format!("{root}/{lower}bindings"), binding).ok();
+}
+
+#[test]
+fn rules_are_of_verbs_groups_resources_and_names() {
+    let mut cluster = Cluster::new();
+    for name in ["mine", "other"] {
+        cluster.post(CONFIG_MAPS, config_map(name, json!({}))).ok();
+    }
+    bind(
+        &mut cluster,
+        "Role",
+        "one",
+        json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "patch"], "resourceNames": ["mine"]}]),
+    );
+    bind(
+        &mut cluster,
+        "ClusterRole",
+        "parts",
+        json!([{"apiGroups": ["apps", "batch"], "resources": ["*/scale", "deployments/status"], "verbs": ["*"]}]),
+    );
+    as_account(&mut cluster);
+    // A name: in the path, or the only one that a list is of; never that of a new object.
+    cluster.get(&format!("{CONFIG_MAPS}/mine")).ok();
+    cluster.merge(&format!("{CONFIG_MAPS}/mine"), json!({"data": {"a": "b"}})).ok();
+    cluster.get(&format!("{CONFIG_MAPS}?fieldSelector=metadata.name%3Dmine")).ok();
+    let why = cluster.get(&format!("{CONFIG_MAPS}/other")).refused(403, "Forbidden").to_owned();
+    assert_eq!(
+        why,
+        "configmaps \"other\" is forbidden: User \"system:serviceaccount:robots:arm\" cannot get resource \"configmaps\" in API group \"\" in the namespace \"default\""
+    );
+    cluster.get(CONFIG_MAPS).refused(403, "Forbidden");
+    cluster.delete(&format!("{CONFIG_MAPS}/mine")).refused(403, "Forbidden");
+    cluster.get("/api/v1/namespaces/kube-system/configmaps/mine").refused(403, "Forbidden");
+    // Subresources are apart from what they are of, and one of all resources is `*/scale`.
+    const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments/none";
+    cluster.get(&format!("{DEPLOYMENTS}/scale")).refused(404, "NotFound");
+    cluster.get(&format!("{DEPLOYMENTS}/status")).refused(404, "NotFound");
+    cluster.get(DEPLOYMENTS).refused(403, "Forbidden");
+    cluster.get("/apis/batch/v1/namespaces/default/jobs/none/status").refused(403, "Forbidden");
+}
+
+#[test]
+fn everybody_may_ask_what_is_served_and_who_they_are() {
+    let mut cluster = Cluster::new();
+    bind(
+        &mut cluster,
+        "ClusterRole",
+        "metrics",
+        json!([{"nonResourceURLs": ["/metrics/*"], "verbs": ["get"]}]),
+    );
+    as_account(&mut cluster);
+    for path in ["/api", "/api/v1", "/apis", "/apis/batch/v1", "/version", "/healthz", "/openapi/v3"] {
+        assert_eq!(cluster.get(path).code, 200, "{path}");
+    }
+    let why = cluster.get("/metrics").refused(403, "Forbidden").to_owned();
+    assert_eq!(why, "forbidden: User \"system:serviceaccount:robots:arm\" cannot get path \"/metrics\"");
+    cluster.get("/metrics/of-jobs").refused(404, "NotFound");
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let who = cluster.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", review).ok();
+    assert_eq!(
+        who["status"]["userInfo"],
+        json!({"username": "system:serviceaccount:robots:arm",
+        "groups": ["system:serviceaccounts", "system:serviceaccounts:robots", "system:authenticated"]})
+    );
+    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": "default"}});
+    let rules = cluster.post("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", review).ok();
+    assert_eq!(
+        rules["status"]["nonResourceRules"][0],
+        json!({"nonResourceURLs": ["/metrics/*"], "verbs": ["get"]})
+    );
+    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+        "spec": {"nonResourceAttributes": {"path": "/metrics", "verb": "get"}}});
+    let review = cluster.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review).ok();
+    assert_eq!(review["status"]["allowed"], false);
+}
+
+#[test]
+fn to_act_as_another_is_a_right_for_users_and_groups_alike() {
+    let mut cluster = Cluster::new();
+    bind(
+        &mut cluster,
+        "ClusterRole",
+        "actor",
+        json!([{"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"]}]),
+    );
+    // A master may act as anybody, and is no more than that then.
+    cluster.headers.push(("impersonate-user".to_owned(), "system:serviceaccount:robots:arm".to_owned()));
+    cluster.get(CONFIG_MAPS).refused(403, "Forbidden");
+    cluster.headers[0].1 = "jane".to_owned();
+    cluster.headers.push(("impersonate-group".to_owned(), "system:masters".to_owned()));
+    cluster.get(CONFIG_MAPS).ok();
+    as_account(&mut cluster);
+    let why = cluster.get(CONFIG_MAPS).refused(403, "Forbidden").to_owned();
+    assert!(why.contains("cannot impersonate resource \"groups\""), "{why}");
+    cluster.headers.pop();
+    let why = cluster.get(CONFIG_MAPS).refused(403, "Forbidden").to_owned();
+    assert!(why.contains("User \"jane\" cannot list"), "{why}");
 }

@@ -121,6 +121,38 @@ fn few_fields_of_a_pods_spec_can_change() {
 }
 
 #[test]
+fn nothing_of_a_jobs_template_can_change_but_what_a_suspended_one_may() {
+    let mut cluster = Cluster::new();
+    let template = json!({"spec": {"restartPolicy": "Never", "containers": [
+        {"name": "main", "image": "a", "resources": {"requests": {"cpu": "1", "memory": "1Gi"}}}]}});
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"template": template}});
+    cluster.post(JOBS, job).ok();
+    let path = format!("{JOBS}/j");
+    let container = |part: serde_json::Value| {
+        let mut container = json!({"name": "main"});
+        container.as_object_mut().expect("an object").extend(part.as_object().expect("an object").clone());
+        json!({"spec": {"template": {"spec": {"containers": [container]}}}}).to_string()
+    };
+    let kind = "application/strategic-merge-patch+json";
+    let affinity = json!({"spec": {"template": {"spec": {"affinity": {"nodeAffinity": {}}}}}}).to_string();
+    let memory = container(json!({"resources": {"requests": {"memory": "2Gi"}}}));
+    let always = [container(json!({"image": "b"})), container(json!({"env": [{"name": "A", "value": "1"}]}))];
+    let running = [&always[0], &always[1], &affinity, &memory];
+    for body in running {
+        let got = cluster.call("PATCH", &path, kind, body);
+        assert!(got.refused(422, "Invalid").ends_with("field is immutable"), "{body}: {}", got.body);
+        assert_eq!(got.at("/details/causes/0/field"), "spec.template");
+    }
+    // The same in other words is no change.
+    cluster.call("PATCH", &path, kind, &container(json!({"resources": {"requests": {"cpu": "1000m"}}}))).ok();
+    cluster.call("PATCH", &path, kind, r#"{"spec":{"suspend":true}}"#).ok();
+    for body in always {
+        assert_eq!(cluster.call("PATCH", &path, kind, &body).code, 422, "{body}");
+    }
+    cluster.call("PATCH", &path, kind, &affinity).ok();
+}
+
+#[test]
 fn a_pod_is_bound_once_to_a_node_that_is_there() {
     let mut cluster = Cluster::new();
     cluster.post(PODS, pod("p")).ok();

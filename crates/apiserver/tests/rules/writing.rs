@@ -267,3 +267,25 @@ fn events_are_one_object_in_two_groups() {
     let chosen = cluster.get("/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3Dp").ok();
     assert_eq!(chosen["items"].as_array().map(Vec::len), Some(1));
 }
+
+#[test]
+fn kubectl_takes_over_what_it_has_applied_on_the_clients_side() {
+    const LAST: &str = "kubectl.kubernetes.io/last-applied-configuration";
+    let mut cluster = Cluster::new();
+    let said = |value: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": value, "l": "1"}});
+    let mut object = said("1");
+    object["metadata"]["annotations"] = json!({LAST: said("1").to_string()});
+    cluster.post(&format!("{CONFIG_MAPS}?fieldManager=kubectl-client-side-apply"), object).ok();
+    let path = format!("{CONFIG_MAPS}/a");
+    // Others do not, and neither does kubectl what somebody has changed since.
+    cluster.apply(&path, "other", said("2")).refused(409, "Conflict");
+    cluster.merge(&format!("{path}?fieldManager=editor"), json!({"data": {"l": "2"}})).ok();
+    let why = cluster.apply(&path, "kubectl", said("2")).refused(409, "Conflict").to_owned();
+    assert_eq!(why, "Apply failed with 1 conflict: conflict with \"editor\" using v1: .data.l");
+    cluster.merge(&format!("{path}?fieldManager=editor"), json!({"data": {"l": "1"}})).ok();
+    let applied = cluster.apply(&path, "kubectl", said("2")).ok();
+    assert_eq!(applied["data"], json!({"k": "2", "l": "1"}));
+    let last: serde_json::Value =
+        serde_json::from_str(applied["metadata"]["annotations"][LAST].as_str().expect("text")).expect("JSON");
+    assert_eq!(last["data"]["k"], "2");
+}

@@ -4,6 +4,7 @@
 //! operator has really made, with the configuration that it has really written (`boot`).
 
 mod boot;
+mod deploy;
 mod user;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use towtank_operator::{Election, Settings};
 use towtank_scenario::ast::{Scenario, Stack};
 
 use self::boot::Sources;
+pub use self::deploy::operator_caller;
 use super::engine::Engine;
 use super::{SetupError, VirtualWorld, configuration};
 use crate::world::{WorldError, WorldKind};
@@ -232,11 +234,11 @@ impl EmbeddedWorld {
     }
 }
 
-/// A cluster with an API server, and the definition of MiniClusters in it.
+/// A cluster with an API server, the definition of MiniClusters in it, and the roles of their operator.
 ///
 /// # Errors
 ///
-/// The definition is refused.
+/// A manifest of `deploy/` is refused.
 pub fn simulation(
     config: SimulationConfig,
     version: KubernetesVersion,
@@ -255,14 +257,9 @@ pub fn simulation(
     let mut simulation = Simulation::with_application(config, controller, None, upper);
     simulation.apply_to(|upper, ctx| {
         upper.api = ApiServer::new(api, ctx.server, ctx.now);
-        upper.install_definitions(ctx)
+        upper.deploy(ctx)
     })?;
     Ok(simulation)
-}
-
-/// Who the operator is at the API server.
-pub fn operator_caller() -> Caller {
-    Caller::master("system:serviceaccount:towtank-system:towtank-operator", Actor::Operator)
 }
 
 /// The production operator, as its Deployment would run it.

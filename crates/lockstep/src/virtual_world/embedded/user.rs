@@ -11,14 +11,13 @@ use towtank_model::time::Time;
 use towtank_scenario::ast::{MiniClusterEdit, MiniClusterManifest};
 use towtank_scenario::observation::{MiniClusterSpecView, MiniClusterStatusView, MiniClusterView};
 
-use super::super::SetupError;
 use super::super::upper::{Upper, command_refusal, flux_view};
 use super::{Embedded, MINICLUSTERS};
 use crate::world::{Refusal, RefusedField};
 
 const MERGE: &str = "application/merge-patch+json";
 const APPLY: &str = "application/apply-patch+yaml";
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 
 impl Embedded {
     /// A request of the user's; the body of the answer, or the refusal.
@@ -29,6 +28,16 @@ impl Embedded {
         body: &Value,
     ) -> Result<Value, Refusal> {
         let bytes = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+        self.send(ctx, (method, path, content_type), bytes)
+    }
+
+    /// The same with a body that is written already.
+    pub(super) fn send(
+        &mut self,
+        ctx: &mut Context<'_>,
+        (method, path, content_type): (Method, &str, &str),
+        bytes: Bytes,
+    ) -> Result<Value, Refusal> {
         let request = Request::builder().method(method).uri(path).header("content-type", content_type);
         let request = request.body(bytes).map_err(|error| Refusal::new("BadRequest", error.to_string()))?;
         let answer = self.api.handle(ctx.server, ctx.now, &self.user, request);
@@ -43,16 +52,6 @@ impl Embedded {
     /// An object; `None`: there is none.
     pub(super) fn read(&mut self, ctx: &mut Context<'_>, path: &str) -> Option<Value> {
         self.ask(ctx, (Method::GET, path, JSON), &Value::Null).ok()
-    }
-
-    /// Makes the resource known.
-    pub(super) fn install_definitions(&mut self, ctx: &mut Context<'_>) -> Result<(), SetupError> {
-        let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-        let definition = serde_json::to_value(towtank_api::crd()).unwrap_or_default();
-        let result = self.ask(ctx, (Method::POST, path, JSON), &definition);
-        result
-            .map(drop)
-            .map_err(|refusal| SetupError::Driver(format!("the definition of MiniClusters: {refusal}")))
     }
 
     /// Where the MiniCluster of this name is: steps know it by its name alone.
