@@ -166,16 +166,7 @@ impl ApiServer {
         if !namespace.is_deleting() {
             return Ok(());
         }
-        let why =
-            format!("unable to create new content in namespace {wanted} because it is being terminated");
-        let mut error =
-            ApiError::forbidden(&call.resource.group, &call.resource.plural, &call.target.name, &why);
-        error.details.causes.push(crate::error::Cause {
-            reason: "NamespaceTerminating".to_owned(),
-            message: format!("namespace {wanted} is being terminated"),
-            field: "metadata.namespace".to_owned(),
-        });
-        Err(error)
+        Err(namespace_terminates(&call.resource, &call.target.name, wanted))
     }
 
     pub(crate) fn namespace(&self, name: &str) -> Option<&Arc<Version>> {
@@ -325,6 +316,18 @@ impl ApiServer {
         }
         Ok(())
     }
+}
+
+/// What cannot be created because its namespace is on its way out: clients look for the cause (`HasStatusCause`).
+pub(crate) fn namespace_terminates(resource: &Resource, name: &str, namespace: &str) -> ApiError {
+    let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+    let mut error = ApiError::forbidden(&resource.group, &resource.plural, name, &why);
+    error.details.causes.push(crate::error::Cause {
+        reason: "NamespaceTerminating".to_owned(),
+        message: format!("namespace {namespace} is being terminated"),
+        field: "metadata.namespace".to_owned(),
+    });
+    error
 }
 
 /// What a client cannot write: system fields, and the part of the object that belongs to another subresource.

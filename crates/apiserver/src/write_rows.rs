@@ -13,7 +13,7 @@ use crate::kinds::Resource;
 use crate::overlay;
 use crate::server::{ApiServer, Call};
 use crate::store::{Content, Version, text};
-use crate::write::Written;
+use crate::write::{Written, namespace_terminates};
 
 /// A row that cannot be read from what was sent: the body is at fault.
 pub(crate) fn unreadable(error: wire::WireError) -> ApiError {
@@ -32,12 +32,7 @@ pub(crate) fn refused(resource: &Resource, name: &str, object: &Value, error: Mo
             ApiError::invalid(group, &resource.kind, name, &errors)
         }
         ModelError::Forbidden(why) => ApiError::forbidden(group, plural, name, &why),
-        ModelError::NamespaceTerminating(namespace) => {
-            let why = format!(
-                "unable to create new content in namespace {namespace} because it is being terminated"
-            );
-            ApiError::forbidden(group, plural, name, &why)
-        }
+        ModelError::NamespaceTerminating(namespace) => namespace_terminates(resource, name, &namespace),
         error @ (ModelError::Unreachable | ModelError::AnswerLost) => ApiError::internal(error),
     }
 }

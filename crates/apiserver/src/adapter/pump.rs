@@ -30,6 +30,11 @@ use crate::{Answer, Caller, WatchId, WatchPoll};
 pub trait Site {
     /// The present instant.
     fn now(&self) -> Time;
+    /// Whether all that is going to happen there by itself is known beforehand. If not, asking for it lets time pass there up to the answer, or to
+    /// the limit.
+    fn is_transparent(&self) -> bool {
+        true
+    }
     /// When something is going to happen there by itself, at or before `limit`.
     fn next_time(&mut self, limit: Time) -> Option<Time>;
     /// Lets everything happen that is due at or before `at`; the clock stands there afterwards.
@@ -117,6 +122,10 @@ struct OpenWatch {
 /// Rounds of one instant after which programs and site must be going round in circles.
 const ROUNDS_PER_INSTANT_MAX: u32 = 100_000;
 
+/// Steps of a millisecond after something has happened, and doublings afterwards; see [`Pump::horizon`].
+const STEPS_EXACT: u32 = 5;
+const STEP_DOUBLINGS_MAX: u32 = 6;
+
 /// See the module.
 pub struct Pump<S> {
     site: S,
@@ -137,6 +146,8 @@ pub struct Pump<S> {
     early: Option<Letter>,
     /// Tasks have been woken and have not run since.
     is_restless: bool,
+    /// Steps since anything happened, at a site that cannot say when anything happens next.
+    quiet_steps: u32,
     log: Vec<LoggedRequest>,
 }
 
@@ -179,6 +190,7 @@ impl<S: Site> Pump<S> {
             clock: Clock::default(),
             early: None,
             is_restless: false,
+            quiet_steps: 0,
             log: Vec::new(),
         })
     }
@@ -285,6 +297,7 @@ impl<S: Site> Pump<S> {
                 self.site.now()
             } else {
                 let known = self.steps.first_key_value().map_or(limit, |((at, _), _)| (*at).min(limit));
+                let known = if self.site.is_transparent() { known } else { known.min(self.horizon()) };
                 let next = self.site.next_time(known).unwrap_or(known).max(self.site.now());
                 // Timers of the programs that go off before.
                 if self.runtime.now() < Time::ZERO + whole_millis(next) {
@@ -296,6 +309,7 @@ impl<S: Site> Pump<S> {
             };
             self.collect_ended();
             let has_happened = self.play(next)?;
+            self.quiet_steps = if has_happened { 0 } else { self.quiet_steps.saturating_add(1) };
             if has_happened {
                 return Ok(Some(next));
             }
@@ -303,6 +317,14 @@ impl<S: Site> Pump<S> {
                 return Ok(None);
             }
         }
+    }
+
+    /// How far a site that is not transparent may go before the programs' timers are looked at. Neither side says when its next timer is due without
+    /// letting it go off, so both go step by step. Shortly after something has happened, a step is one of the programs' clock, and nothing is late. When all has
+    /// been quiet for a while, steps grow: of what a program then does by a timer, the site hears as much as a step late.
+    fn horizon(&self) -> Time {
+        let doublings = self.quiet_steps.saturating_sub(STEPS_EXACT).min(STEP_DOUBLINGS_MAX);
+        Time::ZERO + whole_millis(self.site.now()) + Duration::from_millis(1 << doublings)
     }
 
     /// Lets everything happen up to and including `limit`.
@@ -478,7 +500,8 @@ impl<S: Site> Pump<S> {
     /// Sends what a watch has to tell on its way.
     fn drain(&mut self, watch: WatchId) {
         loop {
-            let Some(open) = self.watches.get(&watch) else { return self.site.close_watch(watch) };
+            // Others have watches too, within the site.
+            let Some(open) = self.watches.get(&watch) else { return };
             if !open.sender.is_read() {
                 return self.end_watch(watch);
             }

@@ -23,6 +23,11 @@ impl Server {
         }
     }
 
+    /// How long the trace is.
+    pub fn trace_len(&self) -> usize {
+        self.trace.as_ref().map_or(0, Vec::len)
+    }
+
     /// Whether a trace is kept.
     pub fn keeps_trace(&self) -> bool {
         self.trace.is_some()

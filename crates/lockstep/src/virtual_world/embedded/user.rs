@@ -31,7 +31,7 @@ impl Embedded {
         let bytes = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
         let request = Request::builder().method(method).uri(path).header("content-type", content_type);
         let request = request.body(bytes).map_err(|error| Refusal::new("BadRequest", error.to_string()))?;
-        let answer = self.api.handle(ctx.server, ctx.now, &self.user, request);
+        let answer = self.api.borrow_mut().handle(ctx.server, ctx.now, &self.user, request);
         let Answer::Response(response) = answer else {
             return Err(Refusal::new("BadRequest", "a watch is no answer"));
         };
@@ -70,7 +70,7 @@ impl Embedded {
 
     /// All MiniClusters.
     fn objects(&self) -> Vec<Value> {
-        let found = self.api.objects("flux-framework.org", "miniclusters");
+        let found = self.api.borrow().objects("flux-framework.org", "miniclusters");
         found.iter().filter_map(|object| serde_json::from_slice(object).ok()).collect()
     }
 }
