@@ -214,7 +214,7 @@ impl ApiServer {
                 let written = self.create_object(call, object, Some(&manager))?;
                 return Ok(reply(call, 201, written));
             }
-            return Err(call.not_found());
+            return Err(missed(call, &object));
         };
         let written = self.update_object(call, &old, object, subresource, Some(&manager))?;
         Ok(reply(call, 200, written))
@@ -316,6 +316,22 @@ impl ApiServer {
         }
         Ok(())
     }
+}
+
+/// The answer to an update of what is not there (`Store.Update`): it was compared with nothing once.
+fn missed(call: &Call<'_>, object: &Value) -> ApiError {
+    let (resource, target) = (&call.resource, &call.target);
+    let uid = text(object, "/metadata/uid");
+    if uid.is_empty() || !call.rows.compares_uids_with_nothing() {
+        return call.not_found();
+    }
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: /registry/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: \
+         Precondition failed: UID in precondition: {uid}, UID in object meta: ",
+        resource.plural,
+        call.key(),
+    );
+    ApiError::conflict(&resource.group, &resource.plural, &target.name, &why)
 }
 
 /// What cannot be created because its namespace is on its way out: clients look for the cause (`HasStatusCause`).

@@ -141,7 +141,8 @@ impl ApiServer {
     pub(crate) fn create_pod(&mut self, call: &mut Call<'_>, object: Value) -> Result<Written> {
         let PodContent { labels, annotations, finalizers, owner, spec } =
             wire::pod_content(&object).map_err(unreadable)?;
-        let manifest = PodManifest { labels, annotations, finalizers, spec: Arc::new(spec) };
+        let spec = self.rows.shared_spec(spec);
+        let manifest = PodManifest { labels, annotations, finalizers, spec };
         let key = key_of(call, &object);
         let (now, actor) = (call.now, call.caller.actor);
         let stored = carried(call, |rows| rows.create_owned_pod(now, actor, key.clone(), &manifest, owner));

@@ -207,8 +207,9 @@ impl RemoteController {
             self.hear(ctx);
             if answer.code >= 400
                 && let Some(verb) = verb(method, path)
-                && ctx.server.trace_len() == told
             {
+                // It is told as the caller hears of it, whoever has refused it.
+                ctx.server.shorten_trace(told);
                 let error = wire::api_error(resource, &key, answer.code, &answer.body);
                 ctx.server.note_refusal(ctx.now, actor, verb, key, &error);
             }

@@ -35,6 +35,10 @@ pub trait Site {
     fn is_transparent(&self) -> bool {
         true
     }
+    /// When something is going to happen there that is known beforehand.
+    fn scheduled_time(&self) -> Option<Time> {
+        None
+    }
     /// When something is going to happen there by itself, at or before `limit`.
     fn next_time(&mut self, limit: Time) -> Option<Time>;
     /// Lets everything happen that is due at or before `at`; the clock stands there afterwards.
@@ -148,6 +152,8 @@ pub struct Pump<S> {
     is_restless: bool,
     /// Steps since anything happened, at a site that cannot say when anything happens next.
     quiet_steps: u32,
+    /// How far the programs' clock is ahead of such a site.
+    ahead: Duration,
     log: Vec<LoggedRequest>,
 }
 
@@ -191,6 +197,7 @@ impl<S: Site> Pump<S> {
             early: None,
             is_restless: false,
             quiet_steps: 0,
+            ahead: Duration::ZERO,
             log: Vec::new(),
         })
     }
@@ -297,15 +304,17 @@ impl<S: Site> Pump<S> {
                 self.site.now()
             } else {
                 let known = self.steps.first_key_value().map_or(limit, |((at, _), _)| (*at).min(limit));
-                let known = if self.site.is_transparent() { known } else { known.min(self.horizon()) };
-                let next = self.site.next_time(known).unwrap_or(known).max(self.site.now());
-                // Timers of the programs that go off before.
-                if self.runtime.now() < Time::ZERO + whole_millis(next) {
-                    self.early = self.runtime.pass(next, &mut self.inbox);
-                    // A timer of this very instant may have woken another task too.
-                    self.is_restless = true;
+                if self.site.is_transparent() {
+                    let next = self.site.next_time(known).unwrap_or(known).max(self.site.now());
+                    self.pass(next)
+                } else {
+                    let known = self.site.scheduled_time().map_or(known, |at| at.min(known));
+                    let bound = self.pass(known.min(self.horizon()).max(self.site.now()));
+                    let next = self.site.next_time(bound).unwrap_or(bound).max(self.site.now());
+                    let present = Time::ZERO + whole_millis(next);
+                    self.ahead = self.runtime.now().max(present) - present;
+                    next
                 }
-                if self.early.is_some() { self.runtime.now().max(self.site.now()) } else { next }
             };
             self.collect_ended();
             let has_happened = self.play(next)?;
@@ -319,9 +328,25 @@ impl<S: Site> Pump<S> {
         }
     }
 
-    /// How far a site that is not transparent may go before the programs' timers are looked at. Neither side says when its next timer is due without
-    /// letting it go off, so both go step by step. Shortly after something has happened, a step is one of the programs' clock, and nothing is late. When all has
-    /// been quiet for a while, steps grow: of what a program then does by a timer, the site hears as much as a step late.
+    /// Lets the programs' timers go off up to `to`, or to the first letter that is sent; returns where it is then.
+    fn pass(&mut self, to: Time) -> Time {
+        let is_calm = self.quiet_steps >= STEPS_EXACT;
+        let ahead = if is_calm { Duration::ZERO } else { self.ahead };
+        if self.runtime.now() < Time::ZERO + whole_millis(to + ahead) {
+            self.early = self.runtime.pass(to + ahead, &mut self.inbox);
+            // A timer of this very instant may have woken another task too.
+            self.is_restless = true;
+        }
+        if self.early.is_none() {
+            return to;
+        }
+        self.runtime.now().saturating_sub(ahead).max(self.site.now())
+    }
+
+    /// How far the programs' timers may go off before a site that is not transparent is asked what it does until then. Neither side says when its next timer
+    /// is due without letting it go off, so they go step by step: a millisecond for a while after anything has happened, longer when all is quiet. Where
+    /// the site then does something within a step, the programs' clock is ahead of it: timers that they set now are set from there, and those set before
+    /// are right again when all is quiet.
     fn horizon(&self) -> Time {
         let doublings = self.quiet_steps.saturating_sub(STEPS_EXACT).min(STEP_DOUBLINGS_MAX);
         Time::ZERO + whole_millis(self.site.now()) + Duration::from_millis(1 << doublings)

@@ -30,6 +30,11 @@ impl<C: Controller, A: Serves> Site for Simulation<C, A> {
         self.controller().is_transparent()
     }
 
+    fn scheduled_time(&self) -> Option<Time> {
+        let api = self.application().api().next_time(self.server());
+        [Self::scheduled_time(self), api].into_iter().flatten().min()
+    }
+
     fn next_time(&mut self, limit: Time) -> Option<Time> {
         let api = self.application().api().next_time(self.server()).filter(|at| *at <= limit);
         [Self::next_time(self, api.unwrap_or(limit)), api].into_iter().flatten().min()
