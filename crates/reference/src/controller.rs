@@ -144,7 +144,8 @@ impl RemoteController {
                 call_kind(&call).filter(|kind| client == ClientId::Jobs || *kind == CallKind::DeleteJob);
             let fault = kind.and_then(|kind| self.faults.next(kind));
             let delay = if let Some(Fault::Delay(delay)) = fault { delay } else { Duration::ZERO };
-            self.calls.insert(id, InFlight { call, fault, is_executed: false, answer: None, has_caller: true });
+            self.calls
+                .insert(id, InFlight { call, fault, is_executed: false, answer: None, has_caller: true });
             let due = self.link.now() + drawn(&self.call_latency, ctx) + delay;
             if due == ctx.now {
                 self.handle_call(client, id, ctx);
