@@ -17,6 +17,9 @@ type request struct {
 	QPS          *float64        `json:"qps"`
 	Burst        int             `json:"burst"`
 
+	// Changes that the API server has made since the last request, in mode open.
+	Changes []serverChange `json:"changes"`
+
 	Method      string          `json:"method"`
 	Path        string          `json:"path"`
 	ContentType string          `json:"contentType"`
@@ -28,6 +31,7 @@ type request struct {
 	ToMicros int64             `json:"toMicros"`
 	ID       int               `json:"id"`
 	As       string            `json:"as"`
+	Code     int               `json:"code"`
 
 	admission
 	Items []admission `json:"items"`
@@ -36,6 +40,13 @@ type request struct {
 	Text        string            `json:"text"`
 	Completions int32             `json:"completions"`
 	Pods        []json.RawMessage `json:"pods"`
+}
+
+// serverChange is a change in an API server that is not this driver, as its watches show it.
+type serverChange struct {
+	Resource string          `json:"resource"`
+	Type     string          `json:"type"`
+	Object   json.RawMessage `json:"object"`
 }
 
 // admission is one question of `admit` and `admit-many`. The resource of `admit` is the one of the request.

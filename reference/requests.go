@@ -258,8 +258,14 @@ func (s *server) listDocument(r *resource, namespace string) []byte {
 	})
 }
 
-// listVersion is the resource version of lists: never 0, which has a meaning of its own.
-func (s *server) listVersion() string { return fmt.Sprint(max(s.store.seq(), 1)) }
+// listVersion is the resource version of lists, that of the last change: never 0, which has a meaning of its own.
+func (s *server) listVersion() string {
+	version := s.store.seq()
+	if last := len(s.store.changes) - 1; last >= 0 {
+		version = s.store.changes[last].object.version
+	}
+	return fmt.Sprint(max(version, 1))
+}
 
 func refusal(err error) (int, []byte) {
 	status := responsewriters.ErrorToAPIStatus(err)

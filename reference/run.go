@@ -3,6 +3,7 @@ package reference
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -38,7 +39,7 @@ type run struct {
 
 // run serves the requests of a run, from its `begin` on.
 func (d *driver) run(begin *request) (err error) {
-	if begin.Mode != "closed" {
+	if begin.Mode != "closed" && begin.Mode != "open" {
 		return d.reply(nil, fmt.Errorf("mode %q is not offered", begin.Mode))
 	}
 	if begin.Workers < 1 {
@@ -90,6 +91,12 @@ func (r *run) serve() error {
 }
 
 func (r *run) answer(request *request) (any, error) {
+	if err := r.takeOver(request.Changes); err != nil {
+		return nil, err
+	}
+	if r.isOpen() && slices.Contains(closedOnly, request.Do) {
+		return nil, fmt.Errorf("%s needs a store, which mode open does not have", request.Do)
+	}
 	switch request.Do {
 	case "start":
 		if r.process != nil {
@@ -121,6 +128,11 @@ func (r *run) answer(request *request) (any, error) {
 	case "execute":
 		return r.execute(request.ID)
 	case "reply":
+		if r.isOpen() && request.As == "result" {
+			if c, known := r.calls[request.ID]; known {
+				c.outcome = &outcome{code: request.Code, body: request.Body}
+			}
+		}
 		if err := r.replyToCall(request.ID, request.As); err != nil {
 			return nil, err
 		}

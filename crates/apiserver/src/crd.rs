@@ -1,5 +1,6 @@
 //! CustomResourceDefinitions: from a definition to served resources (`k8s.io/apiextensions-apiserver`).
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,6 +18,33 @@ use crate::write::metadata;
 
 /// The finalizer that keeps a definition until its objects are gone.
 pub(crate) const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+/// Schemas that [`compiled`] remembers.
+const COMPILED_MAX: usize = 8;
+
+thread_local! {
+    static COMPILED: RefCell<Vec<(Value, Arc<Schema>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The tree of a schema that keeps all rules. The last ones are remembered: the same definition is installed into one
+/// simulated cluster after another, and its CEL rules take longer to compile than many a story to play.
+fn compiled(schema: &Value, path: &str) -> Result<Arc<Schema>, Vec<FieldError>> {
+    let is_it = |(known, _): &&(Value, Arc<Schema>)| known == schema;
+    let known = COMPILED.with_borrow(|all| all.iter().find(is_it).map(|(_, tree)| Arc::clone(tree)));
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let wrong = schema::validate_structure(schema, path);
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    let tree = Arc::new(Schema::from_crd(schema, path)?);
+    COMPILED.with_borrow_mut(|all| {
+        all.truncate(COMPILED_MAX - 1);
+        all.insert(0, (schema.clone(), Arc::clone(&tree)));
+    });
+    Ok(tree)
+}
 
 /// Schemas of custom resources, by group, version and plural.
 #[derive(Debug, Default)]
@@ -152,13 +180,7 @@ pub(crate) fn validate(object: &Value, before: Option<&Value>) -> Vec<FieldError
                 "schemas are required",
             )),
             Some(schema) => {
-                let mut wrong = schema::validate_structure(schema, &path);
-                if wrong.is_empty()
-                    && let Err(errors) = Schema::from_crd(schema, &path)
-                {
-                    wrong = errors;
-                }
-                errors.extend(wrong);
+                errors.extend(compiled(schema, &path).err().unwrap_or_default());
             }
         }
     }
@@ -204,10 +226,10 @@ pub(crate) fn established(
         list(&spec, "/versions").filter(|version| version.get("served") == Some(&Value::Bool(true)))
     {
         if let Some(schema) = version.pointer("/schema/openAPIV3Schema")
-            && let Ok(schema) = Schema::from_crd(schema, "spec.validation.openAPIV3Schema")
+            && let Ok(schema) = compiled(schema, "spec.validation.openAPIV3Schema")
         {
             let key = (group.clone(), text(version, "/name").to_owned(), plural.clone());
-            server.custom.schemas.insert(key, Arc::new(schema));
+            server.custom.schemas.insert(key, schema);
         }
         server.registry.insert(resource_of(&spec, version, table));
     }

@@ -3,7 +3,7 @@
 //! The model's components write rows without knowing of JSON. What lies underneath each row (see [`crate::overlay`]) is kept
 //! in its last version; a row that nobody sent as JSON gets a base made of itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -37,7 +37,12 @@ pub(crate) struct Rows {
     pub(crate) job_keys: BTreeMap<Uid, Arc<str>>,
     /// Names of nodes.
     node_names: BTreeMap<u32, Arc<str>>,
+    /// Specs of pods that clients have made lately.
+    specs: VecDeque<Arc<PodSpec>>,
 }
+
+/// Specs that are remembered.
+const SPECS_MAX: usize = 32;
 
 impl Rows {
     pub(crate) fn new(registry: &Registry) -> Self {
@@ -51,7 +56,21 @@ impl Rows {
             job_templates: BTreeMap::new(),
             job_keys: BTreeMap::new(),
             node_names: BTreeMap::new(),
+            specs: VecDeque::new(),
         }
+    }
+
+    /// Pods of one template have one spec, whoever makes them: the scheduler knows them by it.
+    pub(crate) fn shared_spec(&mut self, spec: PodSpec) -> Arc<PodSpec> {
+        if let Some(known) = self.specs.iter().find(|known| ***known == spec) {
+            return Arc::clone(known);
+        }
+        if self.specs.len() == SPECS_MAX {
+            self.specs.pop_front();
+        }
+        let spec = Arc::new(spec);
+        self.specs.push_back(Arc::clone(&spec));
+        spec
     }
 
     /// What lies under the row that is written next.

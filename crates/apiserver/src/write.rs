@@ -166,16 +166,7 @@ impl ApiServer {
         if !namespace.is_deleting() {
             return Ok(());
         }
-        let why =
-            format!("unable to create new content in namespace {wanted} because it is being terminated");
-        let mut error =
-            ApiError::forbidden(&call.resource.group, &call.resource.plural, &call.target.name, &why);
-        error.details.causes.push(crate::error::Cause {
-            reason: "NamespaceTerminating".to_owned(),
-            message: format!("namespace {wanted} is being terminated"),
-            field: "metadata.namespace".to_owned(),
-        });
-        Err(error)
+        Err(namespace_terminates(&call.resource, &call.target.name, wanted))
     }
 
     pub(crate) fn namespace(&self, name: &str) -> Option<&Arc<Version>> {
@@ -223,7 +214,7 @@ impl ApiServer {
                 let written = self.create_object(call, object, Some(&manager))?;
                 return Ok(reply(call, 201, written));
             }
-            return Err(call.not_found());
+            return Err(missed(call, &object));
         };
         let written = self.update_object(call, &old, object, subresource, Some(&manager))?;
         Ok(reply(call, 200, written))
@@ -325,6 +316,34 @@ impl ApiServer {
         }
         Ok(())
     }
+}
+
+/// The answer to an update of what is not there (`Store.Update`): it was compared with nothing once.
+fn missed(call: &Call<'_>, object: &Value) -> ApiError {
+    let (resource, target) = (&call.resource, &call.target);
+    let uid = text(object, "/metadata/uid");
+    if uid.is_empty() || !call.rows.compares_uids_with_nothing() {
+        return call.not_found();
+    }
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: /registry/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: \
+         Precondition failed: UID in precondition: {uid}, UID in object meta: ",
+        resource.plural,
+        call.key(),
+    );
+    ApiError::conflict(&resource.group, &resource.plural, &target.name, &why)
+}
+
+/// What cannot be created because its namespace is on its way out: clients look for the cause (`HasStatusCause`).
+pub(crate) fn namespace_terminates(resource: &Resource, name: &str, namespace: &str) -> ApiError {
+    let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+    let mut error = ApiError::forbidden(&resource.group, &resource.plural, name, &why);
+    error.details.causes.push(crate::error::Cause {
+        reason: "NamespaceTerminating".to_owned(),
+        message: format!("namespace {namespace} is being terminated"),
+        field: "metadata.namespace".to_owned(),
+    });
+    error
 }
 
 /// What a client cannot write: system fields, and the part of the object that belongs to another subresource.

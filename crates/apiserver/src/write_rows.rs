@@ -13,7 +13,7 @@ use crate::kinds::Resource;
 use crate::overlay;
 use crate::server::{ApiServer, Call};
 use crate::store::{Content, Version, text};
-use crate::write::Written;
+use crate::write::{Written, namespace_terminates};
 
 /// A row that cannot be read from what was sent: the body is at fault.
 pub(crate) fn unreadable(error: wire::WireError) -> ApiError {
@@ -32,12 +32,7 @@ pub(crate) fn refused(resource: &Resource, name: &str, object: &Value, error: Mo
             ApiError::invalid(group, &resource.kind, name, &errors)
         }
         ModelError::Forbidden(why) => ApiError::forbidden(group, plural, name, &why),
-        ModelError::NamespaceTerminating(namespace) => {
-            let why = format!(
-                "unable to create new content in namespace {namespace} because it is being terminated"
-            );
-            ApiError::forbidden(group, plural, name, &why)
-        }
+        ModelError::NamespaceTerminating(namespace) => namespace_terminates(resource, name, &namespace),
         error @ (ModelError::Unreachable | ModelError::AnswerLost) => ApiError::internal(error),
     }
 }
@@ -146,7 +141,8 @@ impl ApiServer {
     pub(crate) fn create_pod(&mut self, call: &mut Call<'_>, object: Value) -> Result<Written> {
         let PodContent { labels, annotations, finalizers, owner, spec } =
             wire::pod_content(&object).map_err(unreadable)?;
-        let manifest = PodManifest { labels, annotations, finalizers, spec: Arc::new(spec) };
+        let spec = self.rows.shared_spec(spec);
+        let manifest = PodManifest { labels, annotations, finalizers, spec };
         let key = key_of(call, &object);
         let (now, actor) = (call.now, call.caller.actor);
         let stored = carried(call, |rows| rows.create_owned_pod(now, actor, key.clone(), &manifest, owner));

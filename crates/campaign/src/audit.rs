@@ -89,8 +89,8 @@ struct JobHistory {
 pub(crate) struct Audit {
     clusters: BTreeMap<String, Cluster>,
     jobs: BTreeMap<Uid, JobHistory>,
-    /// Certificates, by the uid of their Secret.
-    keys: BTreeMap<String, Value>,
+    /// Certificates, by the uid of their Secret, and the Secrets as they were last read.
+    keys: (BTreeMap<String, Value>, Vec<Bytes>),
     /// What others have, by path.
     others: Vec<(String, Value)>,
     violations: Vec<Violation>,
@@ -112,7 +112,7 @@ impl Audit {
         Self {
             clusters: BTreeMap::new(),
             jobs: BTreeMap::new(),
-            keys: BTreeMap::new(),
+            keys: Default::default(),
             others,
             violations: Vec::new(),
             is_monotone,
@@ -209,6 +209,8 @@ impl Audit {
         self.jobs.insert(job.uid, history);
         if let Some(cluster) = self.clusters.get_mut(uid) {
             cluster.jobs.insert(job.uid);
+            // What was told of no Job counts no more.
+            cluster.told = (0, 0);
         }
     }
 
@@ -283,20 +285,22 @@ impl Audit {
         if !reports.iter().any(|report| report.0 == size) {
             broken.push(("status-is-true", format!("size {size}: the Job never had it")));
         }
-        match reports.iter().rposition(|report| report.1 == ready && *report.2 == *completed) {
-            Some(position) => told.0 = position,
+        // The earliest that it can be, not to take an old value that came again for the new one.
+        let from = |told: usize| if self.is_monotone { told } else { 0 };
+        let is_it = |report: &(i64, i64, Arc<str>)| report.1 == ready && *report.2 == *completed;
+        match reports[from(told.0)..].iter().position(is_it) {
+            Some(position) => told.0 = from(told.0) + position,
             None => broken.push((
                 "status-is-true",
-                format!("ready {ready}, completedIndexes `{completed}`: the Job never told so"),
+                format!("ready {ready}, completedIndexes `{completed}`: the Job does not tell so, or did before what was told last"),
             )),
         }
         let is_online = |pods: &BTreeSet<u32>| pods.iter().filter(|index| i64::from(**index) < size).count() as i64;
-        match pods.iter().rposition(|pods| is_online(pods) == online) {
-            Some(position) => told.1 = position,
-            None => broken.push(("status-is-true", format!("online {online}: there never were"))),
-        }
-        if self.is_monotone && (told.0 < cluster.told.0 || told.1 < cluster.told.1) {
-            broken.push(("status-is-true", format!("ready {ready}, online {online}: that was before what it told last")));
+        match pods[from(told.1)..].iter().position(|pods| is_online(pods) == online) {
+            Some(position) => told.1 = from(told.1) + position,
+            None => {
+                broken.push(("status-is-true", format!("online {online}: there are not, or were before what was told last")))
+            }
         }
         broken.extend(conditions(object, job.is_some_and(|job| job.is_finished)));
         let maximum = number(&status["maximumSize"]);
@@ -332,7 +336,7 @@ impl Audit {
         }
         let start = Time::from_micros(now.as_micros().saturating_sub(REST.as_micros() as u64));
         let late: Vec<&LoggedRequest> =
-            requests.iter().filter(|request| request.at > start && !request.line.contains("/leases/")).collect();
+            requests.iter().filter(|request| request.at > start && !request.line.contains("/leases")).collect();
         let write = late.iter().find(|request| !request.line.starts_with("GET "));
         if let Some(write) = write {
             self.broken("rest", write.at, write.line.clone());
@@ -345,15 +349,19 @@ impl Audit {
     /// Looks at what is in the Secrets: once they are there, they stay.
     pub(crate) fn look_at_keys(&mut self, world: &EmbeddedWorld) {
         let secrets = world.engine().site().application().api().objects("", "secrets");
-        for secret in secrets {
-            let Ok(secret) = serde_json::from_slice::<Value>(&secret) else { continue };
+        if secrets == self.keys.1 {
+            return;
+        }
+        for secret in &secrets {
+            let Ok(secret) = serde_json::from_slice::<Value>(secret) else { continue };
             let uid = text(&secret["metadata"]["uid"]).to_owned();
             let key = &secret["data"];
-            if self.keys.get(&uid).is_some_and(|known| known != key) {
+            if self.keys.0.get(&uid).is_some_and(|known| known != key) {
                 self.broken("key-stays", world.now(), text(&secret["metadata"]["name"]).to_owned());
             }
-            self.keys.insert(uid, key.clone());
+            self.keys.0.insert(uid, key.clone());
         }
+        self.keys.1 = secrets;
     }
 }
 

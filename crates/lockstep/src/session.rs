@@ -1,17 +1,22 @@
 //! Many runs at once: scenarios times versions, on as many threads as are wanted, in an order that does not depend on
 //! them.
 
+use std::cell::RefCell;
 use std::fmt::Display;
 use std::num::NonZeroUsize;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
+use towtank_reference::driver::Driver;
 use towtank_reference::drivers::Drivers;
 use towtank_scenario::ast::{Scenario, Stack};
 
 use crate::run::Run;
 use crate::runner::{self, Limits, Setting};
-use crate::virtual_world::{EmbeddedWorld, ModelWorld, ReferenceWorld, SetupError};
+use crate::virtual_world::{
+    EmbeddedWorld, Engine, ModelWorld, OpenWorld, ReferenceWorld, SetupError, Upper, VirtualWorld,
+};
 use crate::world::WorldKind;
 
 /// Plays `scenario` once on the model.
@@ -47,7 +52,30 @@ pub fn play_reference(
     seed: u64,
     drivers: &mut Drivers,
 ) -> Result<Run, SetupError> {
-    let stack = stack.into();
+    play_in_driver(scenario, stack.into(), seed, drivers, ReferenceWorld::begin)
+}
+
+/// Plays `scenario` once in the world `reference-open`.
+///
+/// # Errors
+///
+/// As for the reference.
+pub fn play_reference_open(
+    scenario: &Scenario,
+    stack: impl Into<Stack>,
+    seed: u64,
+    drivers: &mut Drivers,
+) -> Result<Run, SetupError> {
+    play_in_driver(scenario, stack.into(), seed, drivers, OpenWorld::begin)
+}
+
+fn play_in_driver<E: Engine<Upper: Upper>>(
+    scenario: &Scenario,
+    stack: Stack,
+    seed: u64,
+    drivers: &mut Drivers,
+    begin: impl FnOnce(&Scenario, Stack, u64, &Rc<RefCell<Driver>>) -> Result<VirtualWorld<E>, SetupError>,
+) -> Result<Run, SetupError> {
     let failed = |why: &dyn Display| {
         let name = &scenario.name;
         SetupError::Driver(format!(
@@ -58,7 +86,7 @@ pub fn play_reference(
         true => SetupError::Driver(error.to_string()),
         false => failed(&error),
     })?;
-    let mut world = ReferenceWorld::begin(scenario, stack, seed, &driver).map_err(|error| match error {
+    let mut world = begin(scenario, stack, seed, &driver).map_err(|error| match error {
         SetupError::Driver(why) => failed(&why),
         error => error,
     })?;
@@ -128,6 +156,7 @@ pub fn play_tasks(
 fn play(task: &Task, drivers: &mut Drivers) -> Result<Run, SetupError> {
     match task.world {
         WorldKind::Reference => play_reference(&task.scenario, task.stack, task.seed, drivers),
+        WorldKind::ReferenceOpen => play_reference_open(&task.scenario, task.stack, task.seed, drivers),
         WorldKind::Embedded => play_embedded(&task.scenario, task.stack, task.seed),
         WorldKind::Model | WorldKind::Cluster => play_model(&task.scenario, task.stack, task.seed),
     }

@@ -19,7 +19,9 @@ pub enum WorldKind {
     Model,
     /// The production crates against the in-process API server.
     Embedded,
-    /// The real Kubernetes controller on virtual time.
+    /// The same with the real Kubernetes controller as a client of that API server.
+    ReferenceOpen,
+    /// The real Kubernetes controller and registry on virtual time.
     Reference,
     /// A real control plane on real time.
     Cluster,
@@ -27,13 +29,15 @@ pub enum WorldKind {
 
 impl WorldKind {
     /// All worlds, in the order of their distance from reality.
-    pub const ALL: [Self; 4] = [Self::Model, Self::Embedded, Self::Reference, Self::Cluster];
+    pub const ALL: [Self; 5] =
+        [Self::Model, Self::Embedded, Self::ReferenceOpen, Self::Reference, Self::Cluster];
 
     /// The name, as `--world` takes it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Model => "model",
             Self::Embedded => "embedded",
+            Self::ReferenceOpen => "reference-open",
             Self::Reference => "reference",
             Self::Cluster => "cluster",
         }
@@ -41,7 +45,7 @@ impl WorldKind {
 
     /// Whether this build can play a scenario in it.
     pub const fn is_available(self) -> bool {
-        matches!(self, Self::Model | Self::Embedded | Self::Reference)
+        !matches!(self, Self::Cluster)
     }
 }
 
@@ -53,7 +57,7 @@ impl fmt::Display for WorldKind {
 
 /// The text names no world.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown world `{0}`: known are model, embedded, reference and cluster")]
+#[error("unknown world `{0}`: known are model, embedded, reference, reference-open and cluster")]
 pub struct UnknownWorld(pub String);
 
 impl FromStr for WorldKind {

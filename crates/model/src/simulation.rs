@@ -354,6 +354,12 @@ impl<C: Controller, A: Application> Simulation<C, A> {
             && self.controller.is_transparent()
     }
 
+    /// When the next thing is due that is known beforehand: all but what a controller that keeps its own time is going to do.
+    pub fn scheduled_time(&self) -> Option<Time> {
+        let times = [self.events.next_time(), self.application.next_time(), self.controller.next_time()];
+        times.into_iter().flatten().min()
+    }
+
     /// When the next thing is due, at or before `limit`. A controller that keeps its own time runs up to there.
     pub fn next_time(&mut self, limit: Time) -> Option<Time> {
         let others = [self.events.next_time(), self.application.next_time()].into_iter().flatten().min();

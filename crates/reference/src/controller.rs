@@ -20,8 +20,9 @@ use towtank_model::simulation::{Context, Controller, Event};
 use towtank_model::time::Time;
 
 use crate::driver::{Driver, DriverError};
+use crate::open::{Answer, Request, Upstream};
 use crate::registry::RemoteRegistry;
-use crate::session::{Link, RemoteCall, RemoteEvent, verb};
+use crate::session::{Link, Mode, RemoteCall, RemoteEvent, resource_of, verb};
 use towtank_wire as wire;
 
 /// The Job controller and the controller of `ttlSecondsAfterFinished` in a driver.
@@ -37,6 +38,8 @@ pub struct RemoteController {
     calls: BTreeMap<u32, InFlight>,
     /// Numbers of Events by their names.
     events: BTreeMap<String, usize>,
+    /// The API server, when it is not the driver's own.
+    upstream: Option<Box<dyn Upstream>>,
 }
 
 /// A call that waits for its effect or its answer.
@@ -44,6 +47,8 @@ struct InFlight {
     call: RemoteCall,
     fault: Option<Fault>,
     is_executed: bool,
+    /// What an API server elsewhere has answered.
+    answer: Option<Answer>,
     /// Its process runs.
     has_caller: bool,
 }
@@ -60,9 +65,29 @@ impl RemoteController {
         seed: u64,
         feature_gates: BTreeMap<String, bool>,
     ) -> Result<(Self, Box<dyn Registry>), DriverError> {
-        let link = Link::begin(driver, config, seed, &feature_gates)?;
-        let controller = Self {
-            link: link.clone(),
+        let link = Link::begin(driver, Mode::Closed, config, seed, &feature_gates)?;
+        Ok((Self::around(link.clone(), config, None), Box::new(RemoteRegistry(link))))
+    }
+
+    /// Begins a run in `driver` with nothing but the controllers in it: `upstream` is their API server.
+    ///
+    /// # Errors
+    ///
+    /// The driver cannot do it.
+    pub fn begin_open(
+        driver: &Rc<RefCell<Driver>>,
+        config: &ControllerConfig,
+        seed: u64,
+        feature_gates: BTreeMap<String, bool>,
+        upstream: Box<dyn Upstream>,
+    ) -> Result<Self, DriverError> {
+        let link = Link::begin(driver, Mode::Open, config, seed, &feature_gates)?;
+        Ok(Self::around(link, config, Some(upstream)))
+    }
+
+    fn around(link: Link, config: &ControllerConfig, upstream: Option<Box<dyn Upstream>>) -> Self {
+        Self {
+            link,
             watch_latency: config.watch_latency,
             call_latency: config.call_latency,
             faults: FaultInjector::new(config.faults.clone()),
@@ -71,8 +96,17 @@ impl RemoteController {
             watches: Default::default(),
             calls: BTreeMap::new(),
             events: BTreeMap::new(),
-        };
-        Ok((controller, Box::new(RemoteRegistry(link))))
+            upstream,
+        }
+    }
+
+    /// Takes note of what the watches of an API server elsewhere have shown.
+    fn hear(&mut self, ctx: &mut Context<'_>) {
+        let Some(upstream) = &mut self.upstream else { return };
+        match upstream.changes(ctx) {
+            Ok(changes) => changes.into_iter().for_each(|shown| self.link.take_over(shown)),
+            Err(error) => self.link.fail(error),
+        }
     }
 
     // ---- watches ----
@@ -80,9 +114,9 @@ impl RemoteController {
     /// Hands the process what is due of both kinds.
     fn deliver(&mut self, ctx: &mut Context<'_>) {
         let mut up_to = Map::new();
-        for (watch, resource) in self.watches.iter_mut().zip(["pods", "jobs"]) {
+        for (watch, kind) in self.watches.iter_mut().zip([WatchKind::Pods, WatchKind::Jobs]) {
             while let Some(last) = watch.next_due(ctx.now) {
-                up_to.insert(resource.to_owned(), last.into());
+                up_to.insert(resource_of(kind).to_owned(), last.into());
             }
         }
         if !up_to.is_empty() {
@@ -110,7 +144,8 @@ impl RemoteController {
                 call_kind(&call).filter(|kind| client == ClientId::Jobs || *kind == CallKind::DeleteJob);
             let fault = kind.and_then(|kind| self.faults.next(kind));
             let delay = if let Some(Fault::Delay(delay)) = fault { delay } else { Duration::ZERO };
-            self.calls.insert(id, InFlight { call, fault, is_executed: false, has_caller: true });
+            self.calls
+                .insert(id, InFlight { call, fault, is_executed: false, answer: None, has_caller: true });
             let due = self.link.now() + drawn(&self.call_latency, ctx) + delay;
             if due == ctx.now {
                 self.handle_call(client, id, ctx);
@@ -128,9 +163,9 @@ impl RemoteController {
             match in_flight.fault {
                 Some(Fault::Conflict | Fault::Unreachable) => {}
                 Some(Fault::Delay(_)) | None if !is_answered_later => {
-                    return self.execute(&in_flight, true, ctx);
+                    return self.execute(&mut in_flight, true, ctx);
                 }
-                _ => self.execute(&in_flight, false, ctx),
+                _ => self.execute(&mut in_flight, false, ctx),
             }
             if is_answered_later {
                 in_flight.is_executed = true;
@@ -147,14 +182,44 @@ impl RemoteController {
             Some(Fault::AnswerLost) => "lost",
             Some(Fault::Delay(_)) | None => "result",
         };
-        self.link.ask(&json!({"do": "reply", "id": id, "as": answer}));
+        self.reply(&mut in_flight, answer);
+    }
+
+    /// The caller hears what became of its call.
+    fn reply(&self, in_flight: &mut InFlight, how: &str) {
+        let mut reply = json!({"do": "reply", "id": in_flight.call.id, "as": how});
+        if let Some(Answer { code, body }) = in_flight.answer.take().filter(|_| how == "result") {
+            reply["code"] = code.into();
+            reply["body"] = body;
+        }
+        self.link.ask(&reply);
     }
 
     /// A call has its effect at the server, and the caller hears of it if it is to be answered at once.
-    fn execute(&self, in_flight: &InFlight, answers: bool, ctx: &mut Context<'_>) {
+    fn execute(&mut self, in_flight: &mut InFlight, answers: bool, ctx: &mut Context<'_>) {
         let call = &in_flight.call;
         let actor = if call.controller == "ttl" { Actor::TtlController } else { Actor::JobController };
         let (resource, key) = object_of(call);
+        if let Some(upstream) = &mut self.upstream {
+            let (method, path, content_type) = (&*call.method, &*call.path, &*call.content_type);
+            let request = Request { actor, method, path, content_type, body: call.body.as_ref() };
+            let told = ctx.server.trace_len();
+            let answer = upstream.handle(request, ctx);
+            self.hear(ctx);
+            if answer.code >= 400
+                && let Some(verb) = verb(method, path)
+            {
+                // It is told as the caller hears of it, whoever has refused it.
+                ctx.server.shorten_trace(told);
+                let error = wire::api_error(resource, &key, answer.code, &answer.body);
+                ctx.server.note_refusal(ctx.now, actor, verb, key, &error);
+            }
+            in_flight.answer = Some(answer);
+            if answers {
+                self.reply(in_flight, "result");
+            }
+            return;
+        }
         let result = self.link.execute((resource, &key), call.id, answers);
         let Some(verb) = verb(&call.method, &call.path) else { return };
         match result {
@@ -171,6 +236,11 @@ impl RemoteController {
 
     fn take_events(&mut self, ctx: &mut Context<'_>) {
         while let Some(event) = self.link.next_event() {
+            // The driver refuses Events in such a namespace itself, if it knows of it.
+            let namespace = event.event.pointer("/metadata/namespace").and_then(Value::as_str);
+            if self.upstream.is_some() && namespace.is_some_and(|name| ctx.server.is_terminating(name)) {
+                continue;
+            }
             if let Some(record) = record_of(&event, self.link.now()) {
                 let known = self.events.get(&event.name).copied();
                 let number = ctx.server.replicate_event(known, record);
@@ -208,6 +278,7 @@ impl Controller for RemoteController {
             Change::Pod(_) => WatchKind::Pods,
             Change::Node(_) => return,
         };
+        self.hear(ctx);
         let Some(seq) = self.link.next_change(kind) else { return };
         if !self.is_up {
             return;

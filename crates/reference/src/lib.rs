@@ -7,6 +7,7 @@
 //! * [`admission`]: random writes, judged by the model and by the original.
 //! * [`text`]: the controller's small languages: lists of indexes, the order of deletion.
 //! * [`controller`]: the real controllers as a part of a simulation; writes of all others go to the driver's store.
+//! * [`open`]: the same without a store in the driver: their calls go to an API server elsewhere.
 
 pub mod admission;
 pub mod build;
@@ -14,6 +15,7 @@ pub mod controller;
 mod draw;
 pub mod driver;
 pub mod drivers;
+pub mod open;
 mod registry;
 mod session;
 pub mod text;

@@ -14,6 +14,7 @@ use towtank_model::server::{ApiError, Replica, Verb};
 use towtank_model::time::Time;
 
 use crate::driver::{Driver, DriverError};
+use crate::open::Shown;
 use towtank_wire as wire;
 
 /// A run in a driver, shared by the two parts of a simulation that live there. It ends with its last owner.
@@ -33,6 +34,19 @@ struct Session {
     events: VecDeque<RemoteEvent>,
     /// Specs of pods that were seen lately.
     specs: VecDeque<Arc<PodSpec>>,
+    /// Changes that an API server elsewhere has shown so far.
+    shown: u64,
+    /// Those of them that the driver has not been told of.
+    untold: Vec<Value>,
+}
+
+/// Whose store it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The driver's.
+    Closed,
+    /// That of an API server elsewhere.
+    Open,
 }
 
 const SPECS_MAX: usize = 32;
@@ -44,6 +58,8 @@ pub(crate) struct RemoteCall {
     pub(crate) controller: String,
     pub(crate) method: String,
     pub(crate) path: String,
+    #[serde(rename = "contentType")]
+    pub(crate) content_type: String,
     pub(crate) body: Option<Value>,
 }
 
@@ -103,13 +119,17 @@ impl Link {
     /// that differ from what the version has.
     pub(crate) fn begin(
         driver: &Rc<RefCell<Driver>>,
+        mode: Mode,
         config: &ControllerConfig,
         seed: u64,
         feature_gates: &BTreeMap<String, bool>,
     ) -> Result<Self, DriverError> {
         let begin = json!({
             "do": "begin",
-            "mode": "closed",
+            "mode": match mode {
+                Mode::Closed => "closed",
+                Mode::Open => "open",
+            },
             "seed": seed,
             "featureGates": feature_gates,
             "workers": config.workers,
@@ -125,6 +145,8 @@ impl Link {
             calls: VecDeque::new(),
             events: VecDeque::new(),
             specs: VecDeque::new(),
+            shown: 0,
+            untold: Vec::new(),
         };
         Ok(Self(Rc::new(RefCell::new(session))))
     }
@@ -178,6 +200,22 @@ impl Link {
         self.0.borrow_mut().unseen[kind as usize].pop_front()
     }
 
+    /// An API server elsewhere has shown a change; the driver hears of it with the next request.
+    pub(crate) fn take_over(&self, shown: Shown) {
+        let mut session = self.0.borrow_mut();
+        let Shown { kind, mut event } = shown;
+        event["resource"] = resource_of(kind).into();
+        session.shown += 1;
+        let number = session.shown;
+        session.unseen[kind as usize].push_back(number);
+        session.untold.push(event);
+    }
+
+    /// The run cannot go on.
+    pub(crate) fn fail(&self, failure: String) {
+        self.0.borrow_mut().fail(failure);
+    }
+
     /// Has a request of somebody else carried out.
     pub(crate) fn request(
         &self,
@@ -209,7 +247,13 @@ impl Session {
         if self.failure.is_some() {
             return None;
         }
-        let answer = self.driver.borrow_mut().ask(request);
+        let answer = if self.untold.is_empty() {
+            self.driver.borrow_mut().ask(request)
+        } else {
+            let mut request = request.clone();
+            request["changes"] = std::mem::take(&mut self.untold).into();
+            self.driver.borrow_mut().ask(&request)
+        };
         answer.map_err(|error| self.fail(error.to_string())).ok()
     }
 
@@ -290,6 +334,14 @@ impl Drop for Session {
             // A driver that fails here fails again at the next run's beginning, where it is heard.
             let _ = self.driver.borrow_mut().ask::<Done>(&json!({"do": "end"}));
         }
+    }
+}
+
+/// What a watch is of.
+pub(crate) const fn resource_of(kind: WatchKind) -> &'static str {
+    match kind {
+        WatchKind::Pods => "pods",
+        WatchKind::Jobs => "jobs",
     }
 }
 

@@ -79,7 +79,7 @@ pub(crate) struct RunArguments {
     /// Only scenarios whose name contains this
     #[arg(long, short = 's', value_name = "NAME")]
     pub(crate) scenario: Option<String>,
-    /// Where to play: model or reference; can be repeated
+    /// Where to play: model, embedded, reference or reference-open; can be repeated
     #[arg(long, value_name = "WORLD", default_value = "model")]
     pub(crate) world: Vec<WorldKind>,
     /// Versions to play, of those that a scenario is true of: 1.36, 1.28..1.37 or all

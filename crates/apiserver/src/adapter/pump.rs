@@ -30,6 +30,15 @@ use crate::{Answer, Caller, WatchId, WatchPoll};
 pub trait Site {
     /// The present instant.
     fn now(&self) -> Time;
+    /// Whether all that is going to happen there by itself is known beforehand. If not, asking for it lets time pass there up to the answer, or to
+    /// the limit.
+    fn is_transparent(&self) -> bool {
+        true
+    }
+    /// When something is going to happen there that is known beforehand.
+    fn scheduled_time(&self) -> Option<Time> {
+        None
+    }
     /// When something is going to happen there by itself, at or before `limit`.
     fn next_time(&mut self, limit: Time) -> Option<Time>;
     /// Lets everything happen that is due at or before `at`; the clock stands there afterwards.
@@ -117,6 +126,10 @@ struct OpenWatch {
 /// Rounds of one instant after which programs and site must be going round in circles.
 const ROUNDS_PER_INSTANT_MAX: u32 = 100_000;
 
+/// Steps of a millisecond after something has happened, and doublings afterwards; see [`Pump::horizon`].
+const STEPS_EXACT: u32 = 5;
+const STEP_DOUBLINGS_MAX: u32 = 6;
+
 /// See the module.
 pub struct Pump<S> {
     site: S,
@@ -137,6 +150,10 @@ pub struct Pump<S> {
     early: Option<Letter>,
     /// Tasks have been woken and have not run since.
     is_restless: bool,
+    /// Steps since anything happened, at a site that cannot say when anything happens next.
+    quiet_steps: u32,
+    /// How far the programs' clock is ahead of such a site.
+    ahead: Duration,
     /// The requests, if anybody wants to know.
     log: Option<Vec<LoggedRequest>>,
 }
@@ -183,6 +200,8 @@ impl<S: Site> Pump<S> {
             clock: Clock::default(),
             early: None,
             is_restless: false,
+            quiet_steps: 0,
+            ahead: Duration::ZERO,
             log: None,
         })
     }
@@ -304,17 +323,21 @@ impl<S: Site> Pump<S> {
                 self.site.now()
             } else {
                 let known = self.steps.first_key_value().map_or(limit, |((at, _), _)| (*at).min(limit));
-                let next = self.site.next_time(known).unwrap_or(known).max(self.site.now());
-                // Timers of the programs that go off before.
-                if self.runtime.now() < Time::ZERO + whole_millis(next) {
-                    self.early = self.runtime.pass(next, &mut self.inbox);
-                    // A timer of this very instant may have woken another task too.
-                    self.is_restless = true;
+                if self.site.is_transparent() {
+                    let next = self.site.next_time(known).unwrap_or(known).max(self.site.now());
+                    self.pass(next)
+                } else {
+                    let known = self.site.scheduled_time().map_or(known, |at| at.min(known));
+                    let bound = self.pass(known.min(self.horizon()).max(self.site.now()));
+                    let next = self.site.next_time(bound).unwrap_or(bound).max(self.site.now());
+                    let present = Time::ZERO + whole_millis(next);
+                    self.ahead = self.runtime.now().max(present) - present;
+                    next
                 }
-                if self.early.is_some() { self.runtime.now().max(self.site.now()) } else { next }
             };
             self.collect_ended();
             let has_happened = self.play(next)?;
+            self.quiet_steps = if has_happened { 0 } else { self.quiet_steps.saturating_add(1) };
             if has_happened {
                 return Ok(Some(next));
             }
@@ -322,6 +345,30 @@ impl<S: Site> Pump<S> {
                 return Ok(None);
             }
         }
+    }
+
+    /// Lets the programs' timers go off up to `to`, or to the first letter that is sent; returns where it is then.
+    fn pass(&mut self, to: Time) -> Time {
+        let is_calm = self.quiet_steps >= STEPS_EXACT;
+        let ahead = if is_calm { Duration::ZERO } else { self.ahead };
+        if self.runtime.now() < Time::ZERO + whole_millis(to + ahead) {
+            self.early = self.runtime.pass(to + ahead, &mut self.inbox);
+            // A timer of this very instant may have woken another task too.
+            self.is_restless = true;
+        }
+        if self.early.is_none() {
+            return to;
+        }
+        self.runtime.now().saturating_sub(ahead).max(self.site.now())
+    }
+
+    /// How far the programs' timers may go off before a site that is not transparent is asked what it does until then. Neither side says when its next timer
+    /// is due without letting it go off, so they go step by step: a millisecond for a while after anything has happened, longer when all is quiet. Where
+    /// the site then does something within a step, the programs' clock is ahead of it: timers that they set now are set from there, and those set before
+    /// are right again when all is quiet.
+    fn horizon(&self) -> Time {
+        let doublings = self.quiet_steps.saturating_sub(STEPS_EXACT).min(STEP_DOUBLINGS_MAX);
+        Time::ZERO + whole_millis(self.site.now()) + Duration::from_millis(1 << doublings)
     }
 
     /// Lets everything happen up to and including `limit`.
@@ -502,7 +549,8 @@ impl<S: Site> Pump<S> {
     /// Sends what a watch has to tell on its way.
     fn drain(&mut self, watch: WatchId) {
         loop {
-            let Some(open) = self.watches.get(&watch) else { return self.site.close_watch(watch) };
+            // Others have watches too, within the site.
+            let Some(open) = self.watches.get(&watch) else { return };
             if !open.sender.is_read() {
                 return self.end_watch(watch);
             }

@@ -1,5 +1,7 @@
 //! A simulation with an API server above it, as what programs talk to.
 
+use std::ops::{Deref, DerefMut};
+
 use bytes::Bytes;
 use http::Request;
 use towtank_model::simulation::{Application, Controller, Simulation};
@@ -11,9 +13,9 @@ use crate::{Answer, ApiServer, Caller, WatchId, WatchPoll};
 /// An application with an API server in it.
 pub trait Serves: Application {
     /// The server.
-    fn api(&self) -> &ApiServer;
+    fn api(&self) -> impl Deref<Target = ApiServer>;
     /// The server.
-    fn api_mut(&mut self) -> &mut ApiServer;
+    fn api_mut(&mut self) -> impl DerefMut<Target = ApiServer>;
 }
 
 /// Rounds of one instant after which server and simulation must be going round in circles.
@@ -22,6 +24,15 @@ const ROUNDS_MAX: u32 = 100_000;
 impl<C: Controller, A: Serves> Site for Simulation<C, A> {
     fn now(&self) -> Time {
         Self::now(self)
+    }
+
+    fn is_transparent(&self) -> bool {
+        self.controller().is_transparent()
+    }
+
+    fn scheduled_time(&self) -> Option<Time> {
+        let api = self.application().api().next_time(self.server());
+        [Self::scheduled_time(self), api].into_iter().flatten().min()
     }
 
     fn next_time(&mut self, limit: Time) -> Option<Time> {

@@ -259,3 +259,38 @@ fn events_of_the_models_controllers_are_objects() {
     assert_eq!((&events[0]["count"], &events[0]["involvedObject"]["name"]), (&json!(2), &json!("j")));
     assert_eq!(events[0]["source"]["component"], "job-controller");
 }
+
+/// What the real Job controller asks for (`IsNotFound`, `HasStatusCause`) before it gives up.
+#[test]
+fn a_namespace_that_ends_is_named_as_the_cause() {
+    let mut cluster = Cluster::new();
+    cluster.rows.terminate_namespace("default");
+    let got = cluster.post(PODS, pod("late"));
+    got.refused(403, "Forbidden");
+    assert_eq!(got.at("/details/causes/0/reason"), "NamespaceTerminating", "{}", got.body);
+}
+
+/// Up to 1.33 the uid was compared before the object was missed.
+#[test]
+fn an_update_of_what_is_gone_is_a_conflict_up_to_1_33() {
+    for (minor, code, reason) in [(33, 409, "Conflict"), (34, 404, "NotFound")] {
+        let mut cluster = Cluster::of(minor);
+        let mut gone = cluster.post(JOBS, job("j", 2)).ok();
+        cluster.delete_with(&format!("{JOBS}/j"), json!({"propagationPolicy": "Background"})).ok();
+        let path = format!("{JOBS}/j/status");
+        cluster.put(&path, gone.clone()).refused(code, reason);
+        gone["metadata"]["uid"].take();
+        cluster.put(&path, gone).refused(404, "NotFound");
+    }
+}
+
+/// The scheduler tries pods of one spec together.
+#[test]
+fn pods_of_one_spec_share_it() {
+    let mut cluster = Cluster::new();
+    for name in ["a", "b"] {
+        cluster.post(PODS, pod(name)).ok();
+    }
+    let rows: Vec<_> = cluster.rows.pods().cloned().collect();
+    assert!(Arc::ptr_eq(&rows[0].spec, &rows[1].spec));
+}

@@ -61,7 +61,16 @@ impl Cluster {
     }
 
     pub fn with(config: Config) -> Self {
-        let features = Features::of(KubernetesVersion::from_minor(36).expect("known"));
+        Self::of_version(config, 36)
+    }
+
+    /// A cluster of this version.
+    pub fn of(minor: u16) -> Self {
+        Self::of_version(Config::default(), minor)
+    }
+
+    fn of_version(config: Config, minor: u16) -> Self {
+        let features = Features::of(KubernetesVersion::from_minor(minor).expect("known"));
         let mut rows = Server::new(features, true);
         let now = Time::from_secs(1_000);
         let server = ApiServer::new(config, &mut rows, now);

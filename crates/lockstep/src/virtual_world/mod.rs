@@ -27,7 +27,7 @@ use towtank_scenario::ast::{Action, ClusterSpec, FluxSpec, Scenario, Stack, Tabl
 use towtank_scenario::observation::Observation;
 
 use crate::world::{PodChanges, Refusal, World, WorldError, WorldKind};
-pub use embedded::{Embedded, EmbeddedWorld};
+pub use embedded::{Embedded, EmbeddedWorld, OpenWorld};
 pub use engine::Engine;
 use identity::Identities;
 pub use upper::Upper;
@@ -158,11 +158,16 @@ fn configuration(
     config.keeps_trace = true;
     config.notes_touched = true;
     config.explains = true;
-    let timing = TimingProfile::by_name(&scenario.cluster.timing)
-        .ok_or_else(|| SetupError::Timing(scenario.cluster.timing.clone()))?;
+    let timing = timing_of(scenario)?;
     config.controller = controller_config(&scenario.cluster, timing);
     config.cluster = cluster_config(scenario, timing);
     Ok(config)
+}
+
+/// How long things take in its cluster.
+fn timing_of(scenario: &Scenario) -> Result<&'static TimingProfile, SetupError> {
+    let name = &scenario.cluster.timing;
+    TimingProfile::by_name(name).ok_or_else(|| SetupError::Timing(name.clone()))
 }
 
 /// No MiniCluster yet.

@@ -199,8 +199,12 @@ impl Server {
     }
 
     /// Up to 1.33 the uid in an update was compared before the object was missed: a Conflict, not a NotFound.
+    pub fn compares_uids_with_nothing(&self) -> bool {
+        self.features.version.minor() < MISSED_FIRST_SINCE
+    }
+
     fn takes_gone_for_changed(&self, write: Write) -> bool {
-        write.verb == Verb::UpdateStatus && self.features.version.minor() < MISSED_FIRST_SINCE
+        write.verb == Verb::UpdateStatus && self.compares_uids_with_nothing()
     }
 
     /// The Job with this uid, for a write: a conflict when another Job has its name by now.

@@ -169,6 +169,11 @@ impl Server {
         }
     }
 
+    /// Whether nothing can be created in this namespace any more.
+    pub fn is_terminating(&self, namespace: &str) -> bool {
+        self.terminating_namespaces.contains(namespace)
+    }
+
     /// Refuses what cannot be created because its namespace is on its way out.
     fn check_namespace(&self, namespace: &Arc<str>) -> Result<(), ApiError> {
         if self.terminating_namespaces.contains(namespace) {

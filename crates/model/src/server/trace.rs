@@ -23,6 +23,18 @@ impl Server {
         }
     }
 
+    /// How long the trace is.
+    pub fn trace_len(&self) -> usize {
+        self.trace.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Takes back what was noted since the trace was this long: somebody tells it better.
+    pub fn shorten_trace(&mut self, len: usize) {
+        if let Some(trace) = &mut self.trace {
+            trace.truncate(len);
+        }
+    }
+
     /// Whether a trace is kept.
     pub fn keeps_trace(&self) -> bool {
         self.trace.is_some()

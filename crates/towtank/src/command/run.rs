@@ -96,7 +96,8 @@ fn tasks(scenarios: &[Arc<Scenario>], arguments: &RunArguments) -> Result<Vec<Ta
     let mut others = Vec::new();
     for scenario in scenarios {
         for &world in &worlds {
-            if world == WorldKind::Embedded && !scenario.is_of_the_production_operator() {
+            let has_operator = matches!(world, WorldKind::Embedded | WorldKind::ReferenceOpen);
+            if has_operator && !scenario.is_of_the_production_operator() {
                 others.push(&*scenario.name);
                 continue;
             }
@@ -107,7 +108,8 @@ fn tasks(scenarios: &[Arc<Scenario>], arguments: &RunArguments) -> Result<Vec<Ta
     }
     if !others.is_empty() {
         let why = "for they are about another operator or entrypoint than the production one";
-        eprintln!("not played in `embedded`, {why}: {}", others.join(", "));
+        others.dedup();
+        eprintln!("not played with the production operator, {why}: {}", others.join(", "));
     }
     if tasks.is_empty() {
         let (kubernetes, flux) = (arguments.kubernetes, arguments.flux);

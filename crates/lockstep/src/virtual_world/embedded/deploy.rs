@@ -17,7 +17,7 @@ use crate::virtual_world::Engine as _;
 use crate::world::Refusal;
 
 /// Who the operator is at the API server: what the bindings are for.
-const NAMESPACE: &str = "towtank-system";
+pub(super) const NAMESPACE: &str = "towtank-system";
 const NAME: &str = "towtank-operator";
 
 const MANIFESTS: [&str; 6] = [

@@ -5,12 +5,17 @@
 
 mod boot;
 mod deploy;
+mod open;
 mod user;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 use towtank_apiserver::adapter::faults::FaultPlan;
@@ -26,23 +31,30 @@ use towtank_model::simulation::{Application, Context, Controller, Simulation, Si
 use towtank_model::time::Time;
 use towtank_model::version::KubernetesVersion;
 use towtank_operator::{Election, Settings};
+use towtank_reference::controller::RemoteController;
+use towtank_reference::driver::Driver;
 use towtank_scenario::ast::{Scenario, Stack};
 
 use self::boot::Sources;
 pub use self::deploy::operator_caller;
 use super::engine::Engine;
-use super::{SetupError, VirtualWorld, configuration};
+use super::{SetupError, VirtualWorld, configuration, timing_of};
 use crate::world::{WorldError, WorldKind};
+
+/// The API server: a real Job controller is a client of it too.
+type SharedApi = Rc<RefCell<ApiServer>>;
 
 /// An API server, and the brokers in the pods.
 pub struct Embedded {
-    api: ApiServer,
+    api: SharedApi,
     brokers: Brokers,
     user: Caller,
     /// The Jobs whose pods run Flux.
     jobs: BTreeMap<Uid, Served>,
     /// What the pods of a MiniCluster found that was wrong.
     faults: BTreeMap<Arc<str>, String>,
+    /// The MiniClusters as they were last read.
+    miniclusters: RefCell<Vec<(Bytes, Rc<Value>)>>,
 }
 
 /// A Job that a MiniCluster owns.
@@ -54,20 +66,18 @@ struct Served {
     read: Option<(String, bool)>,
 }
 
-/// Where the operator lives.
-const OPERATOR_NAMESPACE: &str = "towtank-system";
-
 /// Group, version and plural of the resource.
 const MINICLUSTERS: &str = "/apis/flux-framework.org/v1alpha2";
 
 impl Embedded {
-    fn new(api: ApiServer, settings: brokers::Settings) -> Self {
+    fn new(api: SharedApi, settings: brokers::Settings) -> Self {
         Self {
             api,
             brokers: Brokers::new(settings),
             user: Caller::master("user", Actor::User),
             jobs: BTreeMap::new(),
             faults: BTreeMap::new(),
+            miniclusters: RefCell::default(),
         }
     }
 
@@ -121,18 +131,18 @@ impl Embedded {
 }
 
 impl Serves for Embedded {
-    fn api(&self) -> &ApiServer {
-        &self.api
+    fn api(&self) -> impl Deref<Target = ApiServer> {
+        self.api.borrow()
     }
 
-    fn api_mut(&mut self) -> &mut ApiServer {
-        &mut self.api
+    fn api_mut(&mut self) -> impl DerefMut<Target = ApiServer> {
+        self.api.borrow_mut()
     }
 }
 
 impl Application for Embedded {
     fn observe(&mut self, change: &Change, ctx: &mut Context<'_>) {
-        self.api.follow(ctx.server, ctx.now);
+        self.api.borrow_mut().follow(ctx.server, ctx.now);
         match change {
             Change::Job(Versions { old: None, new: Some(job) }) => self.job_created(job, ctx),
             Change::Job(Versions { old: Some(job), new: None }) => {
@@ -185,6 +195,9 @@ impl Application for Embedded {
 /// The world `embedded`.
 pub type EmbeddedWorld = VirtualWorld<Pump<Simulation<JobController, Embedded>>>;
 
+/// The world `reference-open`: the same with Kubernetes' own controllers of Jobs, which are clients of the API server.
+pub type OpenWorld = VirtualWorld<Pump<Simulation<RemoteController, Embedded>>>;
+
 impl EmbeddedWorld {
     /// A fresh world for `scenario`: the operator has just started.
     ///
@@ -207,10 +220,51 @@ impl EmbeddedWorld {
         replicas: Vec<FaultPlan>,
     ) -> Result<Self, SetupError> {
         let config = configuration(scenario, stack.kubernetes, seed)?;
-        let timing = config.cluster.timing;
-        let flux = stack.flux.unwrap_or(scenario.cluster.flux.versions.first);
-        let settings = brokers::Settings { flux, cores: scenario.cluster.cores_per_node, timing };
+        let settings = settings(scenario, stack, &config);
         let simulation = simulation(config, stack.kubernetes, settings)?;
+        Self::with_operators(WorldKind::Embedded, scenario, stack, seed, simulation, replicas)
+    }
+}
+
+impl OpenWorld {
+    /// A fresh world for `scenario` with the controllers of a driver, which must carry the stack's Kubernetes.
+    ///
+    /// # Errors
+    ///
+    /// As for the model, or the driver cannot begin a run.
+    pub fn begin(
+        scenario: &Scenario,
+        stack: Stack,
+        seed: u64,
+        driver: &Rc<RefCell<Driver>>,
+    ) -> Result<Self, SetupError> {
+        let mut config = configuration(scenario, stack.kubernetes, seed)?;
+        // Decisions are the real controller's own.
+        config.explains = false;
+        let settings = settings(scenario, stack, &config);
+        let gates = scenario.cluster.feature_gates.iter().map(|(name, value)| (name.clone(), *value));
+        let api = api(&config, stack.kubernetes);
+        let upstream = Box::new(open::Client::new(Rc::clone(&api)));
+        let controller =
+            RemoteController::begin_open(driver, &config.controller, seed, gates.collect(), upstream)
+                .map_err(|error| SetupError::Driver(error.to_string()))?;
+        let simulation = with_controller(config, stack.kubernetes, settings, controller, api)?;
+        let replicas = vec![FaultPlan::default()];
+        Self::with_operators(WorldKind::ReferenceOpen, scenario, stack, seed, simulation, replicas)
+    }
+}
+
+impl<C: Controller> VirtualWorld<Pump<Simulation<C, Embedded>>> {
+    /// The operator's replicas start in a fresh cluster.
+    fn with_operators(
+        kind: WorldKind,
+        scenario: &Scenario,
+        stack: Stack,
+        seed: u64,
+        simulation: Simulation<C, Embedded>,
+        replicas: Vec<FaultPlan>,
+    ) -> Result<Self, SetupError> {
+        let timing = timing_of(scenario)?;
         let latencies = Latencies { request: timing.api_call, watch: timing.watch_delivery };
         let mut pump = Pump::new(simulation, latencies, seed)
             .map_err(|error| SetupError::Driver(format!("no runtime for the operator: {error}")))?;
@@ -230,8 +284,13 @@ impl EmbeddedWorld {
                 restart_delay: Duration::from_secs(1),
             });
         }
-        Ok(Self::around(WorldKind::Embedded, scenario, stack.kubernetes, pump))
+        Ok(Self::around(kind, scenario, stack.kubernetes, pump))
     }
+}
+
+fn settings(scenario: &Scenario, stack: Stack, config: &SimulationConfig) -> brokers::Settings {
+    let flux = stack.flux.unwrap_or(scenario.cluster.flux.versions.first);
+    brokers::Settings { flux, cores: scenario.cluster.cores_per_node, timing: config.cluster.timing }
 }
 
 /// A cluster with an API server, the definition of MiniClusters in it, and the roles of their operator.
@@ -244,19 +303,40 @@ pub fn simulation(
     version: KubernetesVersion,
     settings: brokers::Settings,
 ) -> Result<Simulation<JobController, Embedded>, SetupError> {
-    let api = towtank_apiserver::Config {
+    let controller = JobController::new(config.controller.clone(), config.features, config.explains);
+    let api = api(&config, version);
+    with_controller(config, version, settings, controller, api)
+}
+
+/// An API server over no rows.
+fn api(config: &SimulationConfig, version: KubernetesVersion) -> SharedApi {
+    let mut none = Server::new(config.features, false);
+    Rc::new(RefCell::new(ApiServer::new(api_config(config, version), &mut none, config.start)))
+}
+
+fn api_config(config: &SimulationConfig, version: KubernetesVersion) -> towtank_apiserver::Config {
+    towtank_apiserver::Config {
         version,
         seed: config.seed,
         collection_delay: Duration::ZERO,
         ..towtank_apiserver::Config::default()
-    };
-    let controller = JobController::new(config.controller.clone(), config.features, config.explains);
-    // The server is made over the rows of the simulation, which is made around the server.
-    let mut none = Server::new(config.features, false);
-    let upper = Embedded::new(ApiServer::new(api.clone(), &mut none, config.start), settings);
+    }
+}
+
+/// The same with another controller of Jobs, which may know this API server already.
+fn with_controller<C: Controller>(
+    config: SimulationConfig,
+    version: KubernetesVersion,
+    settings: brokers::Settings,
+    controller: C,
+    api: SharedApi,
+) -> Result<Simulation<C, Embedded>, SetupError> {
+    let api_config = api_config(&config, version);
+    let upper = Embedded::new(api, settings);
     let mut simulation = Simulation::with_application(config, controller, None, upper);
     simulation.apply_to(|upper, ctx| {
-        upper.api = ApiServer::new(api, ctx.server, ctx.now);
+        // The server is made over the rows of the simulation, which is made around the server.
+        upper.api.replace(ApiServer::new(api_config, ctx.server, ctx.now));
         upper.deploy(ctx)
     })?;
     Ok(simulation)
@@ -264,16 +344,16 @@ pub fn simulation(
 
 /// The production operator, as its Deployment would run it.
 pub fn operator(client: kube::Client, clock: Clock, seed: u64) -> impl Future<Output = ()> + Send {
-    towtank_operator::run(client, settings(clock, seed))
+    towtank_operator::run(client, operator_settings(clock, seed))
 }
 
 /// The same as one of several replicas.
 async fn candidate(client: kube::Client, clock: Clock, seed: u64, replica: usize) {
-    let election = Election::new(OPERATOR_NAMESPACE, format!("towtank-operator-{replica}"));
-    towtank_operator::run_elected(client, settings(clock, seed), election, std::future::pending()).await;
+    let election = Election::new(deploy::NAMESPACE, format!("towtank-operator-{replica}"));
+    towtank_operator::run_elected(client, operator_settings(clock, seed), election, std::future::pending()).await;
 }
 
-fn settings(clock: Clock, seed: u64) -> Settings {
+fn operator_settings(clock: Clock, seed: u64) -> Settings {
     let now = Arc::new(move || timestamp(&clock));
     let key = seed.to_le_bytes();
     let random = Arc::new(move || std::array::from_fn(|position| key[position % key.len()]));

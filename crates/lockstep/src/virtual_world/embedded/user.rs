@@ -1,5 +1,7 @@
 //! What users do to MiniClusters through the API, and what is to be seen of them there.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use http::{Method, Request};
 use serde_json::{Value, json};
@@ -40,7 +42,7 @@ impl Embedded {
     ) -> Result<Value, Refusal> {
         let request = Request::builder().method(method).uri(path).header("content-type", content_type);
         let request = request.body(bytes).map_err(|error| Refusal::new("BadRequest", error.to_string()))?;
-        let answer = self.api.handle(ctx.server, ctx.now, &self.user, request);
+        let answer = self.api.borrow_mut().handle(ctx.server, ctx.now, &self.user, request);
         let Answer::Response(response) = answer else {
             return Err(Refusal::new("BadRequest", "a watch is no answer"));
         };
@@ -67,10 +69,19 @@ impl Embedded {
         Ok(path(&namespace, name))
     }
 
-    /// All MiniClusters.
-    fn objects(&self) -> Vec<Value> {
-        let found = self.api.objects("flux-framework.org", "miniclusters");
-        found.iter().filter_map(|object| serde_json::from_slice(object).ok()).collect()
+    /// All MiniClusters. Each version is read once: an observation asks for them at every instant.
+    fn objects(&self) -> Vec<Rc<Value>> {
+        let found = self.api.borrow().objects("flux-framework.org", "miniclusters");
+        let mut known = self.miniclusters.borrow_mut();
+        let read = |object: Bytes| {
+            let value = known.iter().find(|(bytes, _)| *bytes == object).map(|(_, value)| Rc::clone(value));
+            let value = value.or_else(|| serde_json::from_slice(&object).ok().map(Rc::new))?;
+            Some((object, value))
+        };
+        let present: Vec<_> = found.into_iter().filter_map(read).collect();
+        let values = present.iter().map(|(_, value)| Rc::clone(value)).collect();
+        *known = present;
+        values
     }
 }
 
