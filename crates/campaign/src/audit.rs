@@ -8,7 +8,7 @@
 //! | `own-objects` | the operator writes no Job and no pod but those of MiniClusters, and deletes none |
 //! | `sizes-asked-for` | a Job is told sizes that somebody asked the MiniCluster for, as completions and parallelism together |
 //! | `inside-the-target` | the Job controller ends no pod whose index is below every size that was wanted since it is there |
-//! | `status-is-true` | `size`, `ready`, `completedIndexes` and `online` of a status were so at some time, and do not go back in time |
+//! | `status-is-true` | `size`, `ready`, `completedIndexes` and `online` of a status were so at some time, and do not go back in time (with one writer, whose requests are carried out in order) |
 //! | `generation` | `observedGeneration` grows, and is not ahead |
 //! | `conditions` | `Ready` is true when all brokers are online only; `ScalingLimited` when the size is above the maximum or the Job has finished; `Degraded` when a name is taken or the Job has failed |
 //! | `maximum-stays` | `maximumSize`, once told, never changes, and no Job is larger |
@@ -83,6 +83,8 @@ struct JobHistory {
     reports: Vec<(i64, i64, Arc<str>)>,
     /// Indexes whose pods were ready, as they have been.
     ready: Vec<BTreeSet<u32>>,
+    /// Sizes that users gave it by hand.
+    by_hand: Vec<(Time, i64)>,
 }
 
 /// See the module.
@@ -94,14 +96,13 @@ pub(crate) struct Audit {
     /// What others have, by path.
     others: Vec<(String, Value)>,
     violations: Vec<Violation>,
-    /// Only one replica: what it tells never goes back in time.
+    /// What the operator tells never goes back in time.
     is_monotone: bool,
 }
 
 impl Audit {
     /// Puts objects of others into a fresh world.
-    pub(crate) fn begin(world: &mut EmbeddedWorld) -> Self {
-        let is_monotone = world.engine().programs().count() == 1;
+    pub(crate) fn begin(world: &mut EmbeddedWorld, is_monotone: bool) -> Self {
         let mut others = Vec::new();
         for (path, object) in bystanders() {
             let (collection, name) = path.rsplit_once('/').unwrap_or_default();
@@ -156,7 +157,8 @@ impl Audit {
         let uid = value["metadata"]["uid"].as_str()?.to_owned();
         let cluster = self.clusters.entry(uid.clone()).or_default();
         cluster.object = object.clone();
-        cluster.key = format!("{}/{}", text(&value["metadata"]["namespace"]), text(&value["metadata"]["name"]));
+        cluster.key =
+            format!("{}/{}", text(&value["metadata"]["namespace"]), text(&value["metadata"]["name"]));
         Some((uid, value))
     }
 
@@ -182,6 +184,9 @@ impl Audit {
         history.is_there = versions.new.is_some();
         history.is_finished = job.is_finished();
         let completions = job.spec.completions.map_or(0, i64::from);
+        if entry.actor == Actor::User {
+            history.by_hand.push((entry.at, completions));
+        }
         let report =
             (completions, job.status.ready.map_or(0, i64::from), Arc::clone(&job.status.completed_indexes));
         if history.reports.last() != Some(&report) {
@@ -195,9 +200,14 @@ impl Audit {
         let owners = object["metadata"]["ownerReferences"].as_array();
         let owner = owners.into_iter().flatten().find(|owner| owner["kind"] == "MiniCluster");
         let Some(uid) = owner.and_then(|owner| owner["uid"].as_str()) else { return };
-        let others: Vec<Uid> = self.jobs.iter().filter(|(_, job)| job.cluster == uid).map(|(uid, _)| *uid).collect();
+        let others: Vec<Uid> =
+            self.jobs.iter().filter(|(_, job)| job.cluster == uid).map(|(uid, _)| *uid).collect();
         if !others.is_empty() {
-            self.broken("one-job", entry.at, format!("Job {} is not the first of its MiniCluster", job.key.name));
+            self.broken(
+                "one-job",
+                entry.at,
+                format!("Job {} is not the first of its MiniCluster", job.key.name),
+            );
         }
         let history = JobHistory {
             cluster: uid.to_owned(),
@@ -205,6 +215,7 @@ impl Audit {
             is_finished: false,
             reports: vec![(0, 0, Arc::from(""))],
             ready: vec![BTreeSet::new()],
+            by_hand: Vec::new(),
         };
         self.jobs.insert(job.uid, history);
         if let Some(cluster) = self.clusters.get_mut(uid) {
@@ -259,9 +270,12 @@ impl Audit {
             .is_some_and(|old| matches!(old.status.phase, PodPhase::Pending | PodPhase::Running));
         if was_told_to_go && lives && entry.actor == Actor::JobController && !history.is_finished {
             let Some(cluster) = self.clusters.get(&history.cluster) else { return };
-            let least = cluster.least_since(pod.creation_time);
+            let by_hand = history.by_hand.iter().filter(|(at, _)| *at >= pod.creation_time);
+            let by_hand = by_hand.map(|(_, size)| *size).min().unwrap_or(i64::MAX);
+            let least = cluster.least_since(pod.creation_time).min(by_hand);
             if i64::from(index) < least {
-                let detail = format!("pod {} was ended, of {least} that were wanted all the time", pod.key.name);
+                let detail =
+                    format!("pod {} was ended, of {least} that were wanted all the time", pod.key.name);
                 self.broken("inside-the-target", entry.at, detail);
             }
         }
@@ -276,7 +290,8 @@ impl Audit {
         }
         let Some(cluster) = self.clusters.get(uid) else { return };
         let mut broken = Vec::new();
-        let (size, ready, online) = (number(&status["size"]), number(&status["ready"]), number(&status["online"]));
+        let (size, ready, online) =
+            (number(&status["size"]), number(&status["ready"]), number(&status["online"]));
         let completed = text(&status["completedIndexes"]);
         let job = cluster.jobs.last().and_then(|uid| self.jobs.get(uid));
         let mut told = cluster.told;
@@ -295,12 +310,14 @@ impl Audit {
                 format!("ready {ready}, completedIndexes `{completed}`: the Job does not tell so, or did before what was told last"),
             )),
         }
-        let is_online = |pods: &BTreeSet<u32>| pods.iter().filter(|index| i64::from(**index) < size).count() as i64;
+        let is_online =
+            |pods: &BTreeSet<u32>| pods.iter().filter(|index| i64::from(**index) < size).count() as i64;
         match pods[from(told.1)..].iter().position(|pods| is_online(pods) == online) {
             Some(position) => told.1 = from(told.1) + position,
-            None => {
-                broken.push(("status-is-true", format!("online {online}: there are not, or were before what was told last")))
-            }
+            None => broken.push((
+                "status-is-true",
+                format!("online {online}: there are not, or were before what was told last"),
+            )),
         }
         broken.extend(conditions(object, job.is_some_and(|job| job.is_finished)));
         let maximum = number(&status["maximumSize"]);
@@ -311,7 +328,10 @@ impl Audit {
             (number(&status["observedGeneration"]), number(&object["metadata"]["generation"]));
         if observed > generation || (self.is_monotone && observed < cluster.observed_generation) {
             let was = cluster.observed_generation;
-            broken.push(("generation", format!("observedGeneration {observed} of {generation}, and was {was}")));
+            broken.push((
+                "generation",
+                format!("observedGeneration {observed} of {generation}, and was {was}"),
+            ));
         }
         if let Some(cluster) = self.clusters.get_mut(uid) {
             cluster.told = told;
@@ -326,7 +346,12 @@ impl Audit {
     // ---- the end ----
 
     /// What was broken, in a run that has ended.
-    pub(crate) fn finish(mut self, world: &mut EmbeddedWorld, requests: &[LoggedRequest]) -> Vec<Violation> {
+    pub(crate) fn finish(
+        mut self,
+        world: &mut EmbeddedWorld,
+        requests: &[LoggedRequest],
+        passed: bool,
+    ) -> Vec<Violation> {
         let now = world.now();
         for (path, before) in std::mem::take(&mut self.others) {
             let after = ask(world, Method::GET, &path, &Value::Null);
@@ -334,9 +359,15 @@ impl Audit {
                 self.broken("others-left-alone", now, path);
             }
         }
+        // A run that has failed ended where it failed.
+        if !passed {
+            return self.violations;
+        }
         let start = Time::from_micros(now.as_micros().saturating_sub(REST.as_micros() as u64));
-        let late: Vec<&LoggedRequest> =
-            requests.iter().filter(|request| request.at > start && !request.line.contains("/leases")).collect();
+        let late: Vec<&LoggedRequest> = requests
+            .iter()
+            .filter(|request| request.at > start && !request.line.contains("/leases"))
+            .collect();
         let write = late.iter().find(|request| !request.line.starts_with("GET "));
         if let Some(write) = write {
             self.broken("rest", write.at, write.line.clone());
@@ -378,7 +409,10 @@ fn conditions(object: &Value, is_finished: bool) -> Vec<(&'static str, String)> 
     let (spec, status) = (&object["spec"], &object["status"]);
     let conditions = status["conditions"].as_array();
     let is_true = |kind: &str| {
-        conditions.into_iter().flatten().any(|condition| condition["type"] == kind && condition["status"] == "True")
+        conditions
+            .into_iter()
+            .flatten()
+            .any(|condition| condition["type"] == kind && condition["status"] == "True")
     };
     let mut broken = Vec::new();
     let size = number(&status["size"]);
@@ -386,7 +420,9 @@ fn conditions(object: &Value, is_finished: bool) -> Vec<(&'static str, String)> 
     if is_true("Ready") && number(&status["online"]) + completed < size {
         broken.push(("conditions", format!("Ready with {} of {size} online", status["online"])));
     }
-    if is_true("ScalingLimited") && !is_finished && number(&spec["size"]) <= number(&status["maximumSize"])
+    if is_true("ScalingLimited")
+        && !is_finished
+        && number(&spec["size"]) <= number(&status["maximumSize"])
         && status["observedGeneration"] == object["metadata"]["generation"]
     {
         broken.push(("conditions", format!("ScalingLimited with size {}", spec["size"])));
@@ -411,7 +447,8 @@ fn indexes(text: &str) -> impl Iterator<Item = i64> + '_ {
 
 /// Objects of others that look much like a MiniCluster's.
 fn bystanders() -> Vec<(String, Value)> {
-    let labels = json!({"app.kubernetes.io/managed-by": "towtank-operator", "app.kubernetes.io/name": "flux-sample"});
+    let labels =
+        json!({"app.kubernetes.io/managed-by": "towtank-operator", "app.kubernetes.io/name": "flux-sample"});
     let object = |kind: &str, plural: &str, name: &str, rest: Value| {
         let mut object =
             json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "labels": labels.clone()}});
@@ -423,7 +460,12 @@ fn bystanders() -> Vec<(String, Value)> {
     vec![
         object("ConfigMap", "configmaps", "other-entrypoint", json!({"data": {"broker.toml": "# mine"}})),
         object("Secret", "secrets", "other-curve", json!({"stringData": {"curve.cert": "mine"}})),
-        object("Service", "services", "other", json!({"spec": {"clusterIP": "None", "selector": {"app": "other"}}})),
+        object(
+            "Service",
+            "services",
+            "other",
+            json!({"spec": {"clusterIP": "None", "selector": {"app": "other"}}}),
+        ),
     ]
 }
 

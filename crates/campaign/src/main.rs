@@ -32,6 +32,14 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         first: u64,
     },
+    /// Prints what the operator asks for and what is written.
+    Trace {
+        #[command(flatten)]
+        stories: Stories,
+        /// Seed of a random plan; without it nothing goes wrong.
+        #[arg(long)]
+        plan: Option<u64>,
+    },
     /// The same random plans twice: both runs must be equal, byte by byte.
     Twice {
         #[command(flatten)]
@@ -69,13 +77,24 @@ fn main() -> ExitCode {
 /// How many findings there are.
 fn run(command: Command) -> Result<usize, Box<dyn std::error::Error>> {
     let mut found = 0;
-    let (Command::Sweep(stories) | Command::Random { stories, .. } | Command::Twice { stories, .. }) = &command;
+    let (Command::Sweep(stories)
+    | Command::Trace { stories, .. }
+    | Command::Random { stories, .. }
+    | Command::Twice { stories, .. }) = &command;
     for path in &stories.paths {
         let scenario = towtank_scenario::load(path).map_err(|error| error.to_string())?;
         let stack = stack(&scenario, stories.kubernetes)?;
+        if let Command::Trace { plan, .. } = &command {
+            let calm = calm(&scenario, stack, stories.seed)?;
+            let plan = plan.map_or_else(Plan::none, |number| Plan::random(number, calm.extent));
+            let outcome = play(&scenario, stack, stories.seed, &plan)?;
+            let fault = outcome.fault(&calm).unwrap_or_else(|| "nothing is wrong".to_owned());
+            print!("{}{plan}\n{fault}\n", outcome.trace);
+            continue;
+        }
         let start = Instant::now();
         let (runs, findings) = match &command {
-            Command::Sweep(_) => sweep(&scenario, stack, stories.seed)?,
+            Command::Sweep(_) | Command::Trace { .. } => sweep(&scenario, stack, stories.seed)?,
             Command::Random { plans, first, .. } => random(&scenario, stack, stories.seed, *first, *plans)?,
             Command::Twice { plans, .. } => twice(&scenario, stack, stories.seed, *plans)?,
         };
@@ -124,5 +143,8 @@ fn twice(scenario: &Scenario, stack: Stack, seed: u64, plans: u64) -> Findings {
 fn stack(scenario: &Scenario, kubernetes: KubernetesVersion) -> Result<Stack, String> {
     let versions = VersionRange { first: kubernetes, last: kubernetes };
     let stacks = scenario.stacks(versions, VersionRange::ALL);
-    stacks.into_iter().next_back().ok_or_else(|| format!("{}: not true of Kubernetes {kubernetes}", scenario.name))
+    stacks
+        .into_iter()
+        .next_back()
+        .ok_or_else(|| format!("{}: not true of Kubernetes {kubernetes}", scenario.name))
 }

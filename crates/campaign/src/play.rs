@@ -42,15 +42,19 @@ pub struct Outcome {
 /// The world cannot be set up.
 pub fn play(scenario: &Scenario, stack: Stack, seed: u64, plan: &Plan) -> Result<Outcome, SetupError> {
     let world = EmbeddedWorld::with_replicas(scenario, stack, seed, plan.replicas.clone())?;
-    let mut world = Audited::new(world, &plan.holds);
+    let mut world = Audited::new(world, plan);
     let limits = Limits { patience: PATIENCE, ..Limits::default() };
     let run = runner::play(scenario, &mut world, Setting { stack, seed }, limits);
     let end = end(&mut world);
     let (requests, events) = world.traffic();
-    let (violations, log) = world.finish();
+    let (violations, log) = world.finish(run.passed());
     let mut trace = String::new();
     for request in &log {
-        let _ = writeln!(trace, "{} {:?} {} {} {}", request.at, request.program, request.number, request.line, request.status);
+        let _ = writeln!(
+            trace,
+            "{} {:?} {} {} {}",
+            request.at, request.program, request.number, request.line, request.status
+        );
     }
     for entry in &run.trace {
         let _ = writeln!(trace, "{entry:?}");
@@ -86,7 +90,11 @@ fn end(world: &mut Audited) -> String {
     let observation = world.observe();
     let mut lines = String::new();
     for pod in &observation.pods {
-        let _ = writeln!(lines, "pod {} {} {} ready={} restarts={}", pod.name, pod.phase, pod.status, pod.ready, pod.restarts);
+        let _ = writeln!(
+            lines,
+            "pod {} {} {} ready={} restarts={}",
+            pod.name, pod.phase, pod.status, pod.ready, pod.restarts
+        );
     }
     for job in &observation.jobs {
         let mut value = serde_json::to_value(job).unwrap_or_default();
@@ -121,7 +129,9 @@ pub fn sweep(scenario: &Scenario, stack: Stack, seed: u64) -> Result<(u64, Vec<F
     let calm = calm(scenario, stack, seed)?;
     let mut findings = Vec::new();
     let moments = [Moment::Before, Moment::After];
-    for (request, moment) in (0..calm.extent.requests).flat_map(|request| moments.map(|moment| (request, moment))) {
+    for (request, moment) in
+        (0..calm.extent.requests).flat_map(|request| moments.map(|moment| (request, moment)))
+    {
         let plan = Plan::crash(request, moment);
         findings.extend(try_out(scenario, stack, seed, plan, &calm)?);
     }

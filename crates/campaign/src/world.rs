@@ -9,7 +9,7 @@ use towtank_scenario::ast::{Action, TableCommand};
 use towtank_scenario::observation::Observation;
 
 use crate::audit::{Audit, Violation};
-use crate::plan::Hold;
+use crate::plan::Plan;
 
 /// See the module.
 pub(crate) struct Audited {
@@ -22,10 +22,10 @@ pub(crate) struct Audited {
 }
 
 impl Audited {
-    pub(crate) fn new(mut world: EmbeddedWorld, holds: &[Hold]) -> Self {
+    pub(crate) fn new(mut world: EmbeddedWorld, plan: &Plan) -> Self {
         let programs: Vec<ProgramId> = world.engine().programs().collect();
         let mut turns = Vec::new();
-        for hold in holds {
+        for hold in &plan.holds {
             if let Some(program) = programs.get(hold.replica) {
                 turns.extend([(hold.from, true, *program), (hold.to, false, *program)]);
             }
@@ -33,7 +33,7 @@ impl Audited {
         // The next is the last.
         turns.sort_unstable_by(|a, b| b.cmp(a));
         world.engine_mut().keep_log();
-        let audit = Audit::begin(&mut world);
+        let audit = Audit::begin(&mut world, plan.is_in_order());
         Self { world, audit, programs, turns, trace: Vec::new() }
     }
 
@@ -43,10 +43,10 @@ impl Audited {
         first.map_or((0, 0), |id| (self.world.engine().requests(*id), self.world.engine().events(*id)))
     }
 
-    /// Ends the audit: what was broken, what the operator has asked for, and what was written.
-    pub(crate) fn finish(mut self) -> (Vec<Violation>, Vec<LoggedRequest>) {
+    /// Ends the audit: what was broken, and what the operator has asked for.
+    pub(crate) fn finish(mut self, passed: bool) -> (Vec<Violation>, Vec<LoggedRequest>) {
         let requests = self.world.engine_mut().take_log();
-        (self.audit.finish(&mut self.world, &requests), requests)
+        (self.audit.finish(&mut self.world, &requests, passed), requests)
     }
 
     fn look(&mut self) {

@@ -2,7 +2,7 @@
 //!
 //! The caches are maps in order, not kube's hashed stores, so that equal histories give equal decisions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kube::ResourceExt;
@@ -25,7 +25,12 @@ struct Rows<T> {
     rows: BTreeMap<Key, Row<T>>,
     /// Keys of a list that is being read.
     listed: Option<BTreeSet<Key>>,
+    /// What the watch has told to be gone, last: key, uid, and the version in which it went.
+    gone: VecDeque<(Key, String, u64)>,
 }
+
+/// Deletions that are remembered: as long as an answer can be under way.
+const GONE_MAX: usize = 1_024;
 
 /// Rows made of the objects of one watch.
 #[derive(Debug)]
@@ -36,8 +41,17 @@ pub(crate) struct Cache<T> {
 
 impl<T> Default for Cache<T> {
     fn default() -> Self {
-        let rows = Rows { rows: BTreeMap::new(), listed: None };
+        let rows = Rows { rows: BTreeMap::new(), listed: None, gone: VecDeque::new() };
         Self { rows: Mutex::new(rows), synced: watch::Sender::new(false) }
+    }
+}
+
+impl<T> Rows<T> {
+    fn note_gone(&mut self, key: &Key, uid: &str, version: u64) {
+        if self.gone.len() == GONE_MAX {
+            self.gone.pop_front();
+        }
+        self.gone.push_back((key.clone(), uid.to_owned(), version));
     }
 }
 
@@ -81,9 +95,15 @@ impl<T: Clone + PartialEq> Cache<T> {
             .collect()
     }
 
-    /// Takes an object over, if it is no older than what is known; whether the row is another now.
+    /// Takes over what a write was answered with, if it is no older than what is known; whether the row is another now.
     pub(crate) fn take<K: ResourceExt>(&self, key: Key, object: &K, value: T) -> bool {
-        Self::put(&mut self.lock(), key, object, value)
+        let mut rows = self.lock();
+        let (uid, version) = (object.uid().unwrap_or_default(), version(object));
+        // It has gone since, and nobody would ever say so again.
+        if rows.gone.iter().any(|(gone, of, at)| *gone == key && *of == uid && version < *at) {
+            return false;
+        }
+        Self::put(&mut rows, key, object, value)
     }
 
     fn put<K: ResourceExt>(rows: &mut Rows<T>, key: Key, object: &K, value: T) -> bool {
@@ -126,8 +146,9 @@ impl<T: Clone + PartialEq> Cache<T> {
             }
             Event::Delete(object) => {
                 let Some((key, _)) = row(&object) else { return Vec::new() };
-                let is_it = rows.rows.get(&key).is_some_and(|row| Some(&row.uid) == object.uid().as_ref());
-                if is_it {
+                let uid = object.uid().unwrap_or_default();
+                rows.note_gone(&key, &uid, version(&object));
+                if rows.rows.get(&key).is_some_and(|row| row.uid == uid) {
                     rows.rows.remove(&key);
                     vec![key]
                 } else {
@@ -139,12 +160,72 @@ impl<T: Clone + PartialEq> Cache<T> {
                 // What is not there any more went while nobody watched.
                 let gone: Vec<Key> = rows.rows.keys().filter(|key| !listed.contains(*key)).cloned().collect();
                 for key in &gone {
-                    rows.rows.remove(key);
+                    if let Some(row) = rows.rows.remove(key) {
+                        rows.note_gone(key, &row.uid, row.version.saturating_add(1));
+                    }
                 }
                 drop(rows);
                 self.synced.send_replace(true);
                 gone
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::api::ObjectMeta;
+
+    use super::*;
+
+    fn object(name: &str, uid: &str, version: u64) -> ConfigMap {
+        let metadata = ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some("default".to_owned()),
+            uid: Some(uid.to_owned()),
+            resource_version: Some(version.to_string()),
+            ..ObjectMeta::default()
+        };
+        ConfigMap { metadata, ..ConfigMap::default() }
+    }
+
+    fn key(name: &str) -> Key {
+        ("default".to_owned(), name.to_owned())
+    }
+
+    fn row(object: &ConfigMap) -> Option<(Key, u64)> {
+        Some((key(&object.name_any()), version(object)))
+    }
+
+    /// Made for a MiniCluster that has just gone, collected at once, and told of before the creation is answered.
+    #[test]
+    fn an_answer_that_comes_after_the_deletion_brings_nothing_back() {
+        let cache = Cache::default();
+        cache.on(Event::Apply(object("a", "1", 5)), row);
+        cache.on(Event::Delete(object("a", "1", 6)), row);
+        assert!(!cache.take(key("a"), &object("a", "1", 5), 5));
+        assert_eq!(cache.get("default", "a"), None);
+        assert!(cache.take(key("a"), &object("a", "2", 7), 7));
+        assert_eq!(cache.get("default", "a"), Some(7));
+    }
+
+    /// Somebody took its label away: the watch calls it deleted, and whoever reads it finds it.
+    #[test]
+    fn what_the_watch_does_not_see_any_more_can_be_read() {
+        let cache = Cache::default();
+        cache.on(Event::Apply(object("a", "1", 5)), row);
+        cache.on(Event::Delete(object("a", "1", 6)), row);
+        assert!(cache.take(key("a"), &object("a", "1", 6), 6));
+    }
+
+    #[test]
+    fn an_answer_is_known_before_the_watch_tells() {
+        let cache = Cache::default();
+        cache.on(Event::Apply(object("a", "1", 5)), row);
+        assert!(cache.take(key("a"), &object("a", "1", 8), 8));
+        assert!(!cache.take(key("a"), &object("a", "1", 7), 7));
+        cache.on(Event::Apply(object("a", "1", 7)), row);
+        assert_eq!(cache.get("default", "a"), Some(8));
     }
 }

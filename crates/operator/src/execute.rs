@@ -111,17 +111,9 @@ impl Executor<'_> {
             Write::Resize { uid, from, to } => {
                 let name = cluster.name_any();
                 info!(%namespace, %name, from, to, "resizing the Job");
-                let answer = self.apply::<Job, _>(&namespace, &name, &objects::resize(&name, uid, *to)).await;
-                match answer {
-                    Ok(made) => take(&caches.jobs, owned(&made), &made),
-                    Err(failure) => {
-                        // It is another Job, or none: the next look shows it.
-                        if matches!(code(&failure.source), Some(404 | 409)) {
-                            caches.jobs.forget(&namespace, &name);
-                        }
-                        return Err(failure);
-                    }
-                }
+                // A conflict says that it is another Job, or none: the watch will tell, and until then it is tried again.
+                let made: Job = self.apply(&namespace, &name, &objects::resize(&name, uid, *to)).await?;
+                take(&caches.jobs, owned(&made), &made);
                 Ok(Outcome::Done)
             }
             Write::Delete => self.delete(cluster).await,

@@ -115,9 +115,8 @@ fn test(name: &str, file: &Path) -> Result<(), Failed> {
 }
 
 /// Stories that the model and the production operator still tell differently: the model's batch ends with its queue, the operator's with
-/// what became of its jobs; and a MiniCluster that is applied again under its name while the first still goes is not always made.
-const NOT_YET_EMBEDDED: [&str; 3] =
-    ["a-batch-is-one-job", "a-batch-of-one-task-has-one-core", "tasks-ask-for-nodes-or-for-cores"];
+/// what became of its jobs.
+const NOT_YET_EMBEDDED: [&str; 2] = ["a-batch-is-one-job", "a-batch-of-one-task-has-one-core"];
 
 /// Whether the production operator has a part in it.
 fn is_embedded(file: &Path) -> bool {

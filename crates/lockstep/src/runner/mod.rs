@@ -40,7 +40,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { tail: Duration::from_mins(10), instants_max: 2_000_000, failure_writes: 8, patience: Duration::ZERO }
+        Self {
+            tail: Duration::from_mins(10),
+            instants_max: 2_000_000,
+            failure_writes: 8,
+            patience: Duration::ZERO,
+        }
     }
 }
 

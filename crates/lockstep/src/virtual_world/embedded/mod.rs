@@ -350,7 +350,8 @@ pub fn operator(client: kube::Client, clock: Clock, seed: u64) -> impl Future<Ou
 /// The same as one of several replicas.
 async fn candidate(client: kube::Client, clock: Clock, seed: u64, replica: usize) {
     let election = Election::new(deploy::NAMESPACE, format!("towtank-operator-{replica}"));
-    towtank_operator::run_elected(client, operator_settings(clock, seed), election, std::future::pending()).await;
+    towtank_operator::run_elected(client, operator_settings(clock, seed), election, std::future::pending())
+        .await;
 }
 
 fn operator_settings(clock: Clock, seed: u64) -> Settings {
