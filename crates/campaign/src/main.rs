@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand};
-use towtank_campaign::{Finding, Plan, calm, play, shrink, sweep, try_out};
+use towtank_campaign::{CampaignError, Finding, Plan, calm, play, shrink, sweep, try_out};
 use towtank_model::version::KubernetesVersion;
 use towtank_scenario::ast::{Scenario, Stack, VersionRange};
 
@@ -26,7 +25,7 @@ enum Command {
         #[command(flatten)]
         stories: Stories,
         /// How many plans.
-        #[arg(long, default_value_t = 1_000)]
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
         plans: u64,
         /// Seed of the first plan; the others follow.
         #[arg(long, default_value_t = 1)]
@@ -45,7 +44,7 @@ enum Command {
         #[command(flatten)]
         stories: Stories,
         /// How many plans.
-        #[arg(long, default_value_t = 1_000)]
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
         plans: u64,
     },
 }
@@ -74,6 +73,11 @@ fn main() -> ExitCode {
     }
 }
 
+#[expect(clippy::disallowed_types, reason = "how many runs a second is a fact about the machine")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
 /// How many findings there are.
 fn run(command: Command) -> Result<usize, Box<dyn std::error::Error>> {
     let mut found = 0;
@@ -82,8 +86,12 @@ fn run(command: Command) -> Result<usize, Box<dyn std::error::Error>> {
     | Command::Random { stories, .. }
     | Command::Twice { stories, .. }) = &command;
     for path in &stories.paths {
-        let scenario = towtank_scenario::load(path).map_err(|error| error.to_string())?;
-        let stack = stack(&scenario, stories.kubernetes)?;
+        let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let scenario = towtank_scenario::load(path).map_err(|error| {
+            let (line, column) = error.position();
+            format!("{}:{line}:{column}: {error}", path.display())
+        })?;
+        let stack = stack(&scenario, stories.kubernetes).map_err(|error| in_file(&error))?;
         if let Command::Trace { plan, .. } = &command {
             let calm = calm(&scenario, stack, stories.seed)?;
             let plan = plan.map_or_else(Plan::none, |number| Plan::random(number, calm.extent));
@@ -92,12 +100,13 @@ fn run(command: Command) -> Result<usize, Box<dyn std::error::Error>> {
             print!("{}{plan}\n{fault}\n", outcome.trace);
             continue;
         }
-        let start = Instant::now();
-        let (runs, findings) = match &command {
-            Command::Sweep(_) | Command::Trace { .. } => sweep(&scenario, stack, stories.seed)?,
-            Command::Random { plans, first, .. } => random(&scenario, stack, stories.seed, *first, *plans)?,
-            Command::Twice { plans, .. } => twice(&scenario, stack, stories.seed, *plans)?,
+        let start = now();
+        let played = match &command {
+            Command::Sweep(_) | Command::Trace { .. } => sweep(&scenario, stack, stories.seed),
+            Command::Random { plans, first, .. } => random(&scenario, stack, stories.seed, *first, *plans),
+            Command::Twice { plans, .. } => twice(&scenario, stack, stories.seed, *plans),
         };
+        let (runs, findings) = played.map_err(|error| in_file(&error))?;
         let seconds = start.elapsed().as_secs_f64();
         let name = &scenario.name;
         println!("{name}: {runs} runs, {} findings, {:.0} runs/s", findings.len(), runs as f64 / seconds);
@@ -109,12 +118,12 @@ fn run(command: Command) -> Result<usize, Box<dyn std::error::Error>> {
     Ok(found)
 }
 
-type Findings = Result<(u64, Vec<Finding>), Box<dyn std::error::Error>>;
+type Findings = Result<(u64, Vec<Finding>), CampaignError>;
 
 fn random(scenario: &Scenario, stack: Stack, seed: u64, first: u64, plans: u64) -> Findings {
     let calm = calm(scenario, stack, seed)?;
     let mut findings = Vec::new();
-    for number in first..first + plans {
+    for number in (0..plans).map(|offset| first.wrapping_add(offset)) {
         let plan = Plan::random(number, calm.extent);
         if let Some(found) = try_out(scenario, stack, seed, plan, &calm)? {
             let mut found = shrink(scenario, stack, seed, found, &calm)?;
@@ -141,10 +150,12 @@ fn twice(scenario: &Scenario, stack: Stack, seed: u64, plans: u64) -> Findings {
 }
 
 fn stack(scenario: &Scenario, kubernetes: KubernetesVersion) -> Result<Stack, String> {
+    if !(scenario.has_miniclusters() && scenario.is_of_the_production_operator()) {
+        return Err(
+            "it has no MiniCluster of the production operator, so nothing could go wrong for that".to_owned()
+        );
+    }
     let versions = VersionRange { first: kubernetes, last: kubernetes };
     let stacks = scenario.stacks(versions, VersionRange::ALL);
-    stacks
-        .into_iter()
-        .next_back()
-        .ok_or_else(|| format!("{}: not true of Kubernetes {kubernetes}", scenario.name))
+    stacks.into_iter().next_back().ok_or_else(|| format!("it is not true of Kubernetes {kubernetes}"))
 }

@@ -23,6 +23,8 @@ struct Row<T> {
 #[derive(Debug)]
 struct Rows<T> {
     rows: BTreeMap<Key, Row<T>>,
+    /// Where the row of an object is, by its uid: an owner or a label that decides can be taken away.
+    keys: BTreeMap<String, Key>,
     /// Keys of a list that is being read.
     listed: Option<BTreeSet<Key>>,
     /// What the watch has told to be gone, last: key, uid, and the version in which it went.
@@ -41,12 +43,18 @@ pub(crate) struct Cache<T> {
 
 impl<T> Default for Cache<T> {
     fn default() -> Self {
-        let rows = Rows { rows: BTreeMap::new(), listed: None, gone: VecDeque::new() };
+        let rows = Rows { rows: BTreeMap::new(), keys: BTreeMap::new(), listed: None, gone: VecDeque::new() };
         Self { rows: Mutex::new(rows), synced: watch::Sender::new(false) }
     }
 }
 
 impl<T> Rows<T> {
+    fn remove(&mut self, key: &Key) -> Option<Row<T>> {
+        let row = self.rows.remove(key)?;
+        self.keys.remove(&row.uid);
+        Some(row)
+    }
+
     fn note_gone(&mut self, key: &Key, uid: &str, version: u64) {
         if self.gone.len() == GONE_MAX {
             self.gone.pop_front();
@@ -115,13 +123,15 @@ impl<T: Clone + PartialEq> Cache<T> {
         {
             return false;
         }
-        let old = rows.rows.insert(key, Row { version, uid, value: value.clone() });
+        let old = rows.remove(&key);
+        rows.keys.insert(uid.clone(), key.clone());
+        rows.rows.insert(key, Row { version, uid, value: value.clone() });
         old.is_none_or(|old| old.value != value)
     }
 
     /// Forgets a row.
     pub(crate) fn forget(&self, scope: &str, name: &str) {
-        self.lock().rows.remove(&(scope.to_owned(), name.to_owned()));
+        self.lock().remove(&(scope.to_owned(), name.to_owned()));
     }
 
     /// Takes an event of the watch over. `row` makes a row of an object, or nothing of one that does not matter. Answers with
@@ -138,29 +148,38 @@ impl<T: Clone + PartialEq> Cache<T> {
                 Vec::new()
             }
             Event::InitApply(object) | Event::Apply(object) => {
-                let Some((key, value)) = row(&object) else { return Vec::new() };
-                if let Some(listed) = &mut rows.listed {
-                    listed.insert(key.clone());
+                let new = row(&object);
+                let uid = object.uid().unwrap_or_default();
+                let key = new.as_ref().map(|(key, _)| key);
+                // It does not matter any more, or matters to another.
+                let left = rows.keys.get(&uid).filter(|known| Some(*known) != key).cloned();
+                let mut changed: Vec<Key> =
+                    left.filter(|left| rows.remove(left).is_some()).into_iter().collect();
+                if let Some((key, value)) = new {
+                    if let Some(listed) = &mut rows.listed {
+                        listed.insert(key.clone());
+                    }
+                    if Self::put(&mut rows, key.clone(), &object, value) {
+                        changed.push(key);
+                    }
                 }
-                if Self::put(&mut rows, key.clone(), &object, value) { vec![key] } else { Vec::new() }
+                changed
             }
             Event::Delete(object) => {
-                let Some((key, _)) = row(&object) else { return Vec::new() };
                 let uid = object.uid().unwrap_or_default();
+                let known = rows.keys.get(&uid).cloned();
+                let Some(key) = known.clone().or_else(|| row(&object).map(|(key, _)| key)) else {
+                    return Vec::new();
+                };
                 rows.note_gone(&key, &uid, version(&object));
-                if rows.rows.get(&key).is_some_and(|row| row.uid == uid) {
-                    rows.rows.remove(&key);
-                    vec![key]
-                } else {
-                    Vec::new()
-                }
+                known.filter(|known| rows.remove(known).is_some()).into_iter().collect()
             }
             Event::InitDone => {
                 let listed = rows.listed.take().unwrap_or_default();
                 // What is not there any more went while nobody watched.
                 let gone: Vec<Key> = rows.rows.keys().filter(|key| !listed.contains(*key)).cloned().collect();
                 for key in &gone {
-                    if let Some(row) = rows.rows.remove(key) {
+                    if let Some(row) = rows.remove(key) {
                         rows.note_gone(key, &row.uid, row.version.saturating_add(1));
                     }
                 }
@@ -217,6 +236,30 @@ mod tests {
         cache.on(Event::Apply(object("a", "1", 5)), row);
         cache.on(Event::Delete(object("a", "1", 6)), row);
         assert!(cache.take(key("a"), &object("a", "1", 6), 6));
+    }
+
+    /// `kubectl delete --cascade=orphan` takes the owner away first.
+    #[test]
+    fn what_has_no_owner_any_more_is_not_known() {
+        let cache = Cache::default();
+        let of_owner = |object: &ConfigMap| object.data.is_none().then(|| row(object)).flatten();
+        cache.on(Event::Apply(object("a", "1", 5)), of_owner);
+        let orphan = ConfigMap { data: Some(BTreeMap::new()), ..object("a", "1", 6) };
+        assert_eq!(cache.on(Event::Apply(orphan.clone()), of_owner), [key("a")]);
+        assert_eq!(cache.get("default", "a"), None);
+        assert!(cache.on(Event::Delete(orphan), of_owner).is_empty());
+        cache.on(Event::Apply(object("a", "2", 7)), of_owner);
+        assert_eq!(cache.get("default", "a"), Some(7));
+    }
+
+    /// A label that says whose it is names another.
+    #[test]
+    fn a_row_that_moves_is_in_one_place() {
+        let cache = Cache::default();
+        let by_version = |object: &ConfigMap| Some((key(&version(object).to_string()), version(object)));
+        cache.on(Event::Apply(object("a", "1", 5)), by_version);
+        assert_eq!(cache.on(Event::Apply(object("a", "1", 6)), by_version), [key("5"), key("6")]);
+        assert_eq!((cache.get("default", "5"), cache.get("default", "6")), (None, Some(6)));
     }
 
     #[test]

@@ -140,8 +140,10 @@ impl Candidate {
             tokio::time::sleep(self.election.retry).await;
             // A call that hangs is a renewal that fails.
             let left = self.election.renew_deadline.saturating_sub(since(last, (self.now)()));
+            // The others count from when it was renewed, which may have been long before the answer.
+            let asked = (self.now)();
             match tokio::time::timeout(left.max(Duration::from_millis(1)), self.try_once()).await {
-                Ok(Ok(true)) => last = (self.now)(),
+                Ok(Ok(true)) => last = asked,
                 Ok(Ok(false)) => {
                     warn!("another holds the Lease");
                     return;
