@@ -29,6 +29,7 @@ use towtank_apiserver::adapter::site::Serves as _;
 use towtank_apiserver::{Answer, Caller};
 use towtank_lockstep::virtual_world::EmbeddedWorld;
 use towtank_lockstep::world::World as _;
+use towtank_model::index_set::IndexSet;
 use towtank_model::objects::{Job, Pod, PodPhase, Uid};
 use towtank_model::server::{Actor, Change, Fact, TraceEntry, Verb, Versions};
 use towtank_model::time::Time;
@@ -61,12 +62,10 @@ impl fmt::Display for Violation {
 /// What is known of a MiniCluster, by its uid.
 #[derive(Debug, Default)]
 struct Cluster {
-    key: String,
     /// As it was last seen.
     object: Bytes,
     /// Sizes that were wanted, and since when.
     sizes: Vec<(Time, i64)>,
-    jobs: BTreeSet<Uid>,
     maximum: i64,
     observed_generation: i64,
     /// How far its status has come in the history of its Job, and of its pods.
@@ -77,7 +76,6 @@ struct Cluster {
 #[derive(Debug)]
 struct JobHistory {
     cluster: String,
-    is_there: bool,
     is_finished: bool,
     /// Completions, ready pods and completed indexes, as they have been.
     reports: Vec<(i64, i64, Arc<str>)>,
@@ -146,6 +144,7 @@ impl Audit {
         for (uid, object) in &changed {
             self.status(uid, object, world.now());
         }
+        self.look_at_keys(world);
     }
 
     /// A MiniCluster that is another than when it was last seen.
@@ -157,8 +156,6 @@ impl Audit {
         let uid = value["metadata"]["uid"].as_str()?.to_owned();
         let cluster = self.clusters.entry(uid.clone()).or_default();
         cluster.object = object.clone();
-        cluster.key =
-            format!("{}/{}", text(&value["metadata"]["namespace"]), text(&value["metadata"]["name"]));
         Some((uid, value))
     }
 
@@ -181,7 +178,6 @@ impl Audit {
             self.written_by_operator(entry, verb, job);
         }
         let Some(history) = self.jobs.get_mut(&job.uid) else { return };
-        history.is_there = versions.new.is_some();
         history.is_finished = job.is_finished();
         let completions = job.spec.completions.map_or(0, i64::from);
         if entry.actor == Actor::User {
@@ -200,9 +196,7 @@ impl Audit {
         let owners = object["metadata"]["ownerReferences"].as_array();
         let owner = owners.into_iter().flatten().find(|owner| owner["kind"] == "MiniCluster");
         let Some(uid) = owner.and_then(|owner| owner["uid"].as_str()) else { return };
-        let others: Vec<Uid> =
-            self.jobs.iter().filter(|(_, job)| job.cluster == uid).map(|(uid, _)| *uid).collect();
-        if !others.is_empty() {
+        if self.job_of(uid).is_some() {
             self.broken(
                 "one-job",
                 entry.at,
@@ -211,7 +205,6 @@ impl Audit {
         }
         let history = JobHistory {
             cluster: uid.to_owned(),
-            is_there: true,
             is_finished: false,
             reports: vec![(0, 0, Arc::from(""))],
             ready: vec![BTreeSet::new()],
@@ -219,10 +212,14 @@ impl Audit {
         };
         self.jobs.insert(job.uid, history);
         if let Some(cluster) = self.clusters.get_mut(uid) {
-            cluster.jobs.insert(job.uid);
             // What was told of no Job counts no more.
             cluster.told = (0, 0);
         }
+    }
+
+    /// The Job of the MiniCluster with this uid; of several, the last.
+    fn job_of(&self, cluster: &str) -> Option<&JobHistory> {
+        self.jobs.values().rev().find(|job| job.cluster == cluster)
     }
 
     fn written_by_operator(&mut self, entry: &TraceEntry, verb: Verb, job: &Job) {
@@ -293,7 +290,7 @@ impl Audit {
         let (size, ready, online) =
             (number(&status["size"]), number(&status["ready"]), number(&status["online"]));
         let completed = text(&status["completedIndexes"]);
-        let job = cluster.jobs.last().and_then(|uid| self.jobs.get(uid));
+        let job = self.job_of(uid);
         let mut told = cluster.told;
         let none = (vec![(0, 0, Arc::<str>::from(""))], vec![BTreeSet::new()]);
         let (reports, pods) = job.map_or((&none.0, &none.1), |job| (&job.reports, &job.ready));
@@ -378,7 +375,7 @@ impl Audit {
     }
 
     /// Looks at what is in the Secrets: once they are there, they stay.
-    pub(crate) fn look_at_keys(&mut self, world: &EmbeddedWorld) {
+    fn look_at_keys(&mut self, world: &EmbeddedWorld) {
         let secrets = world.engine().site().application().api().objects("", "secrets");
         if secrets == self.keys.1 {
             return;
@@ -416,7 +413,8 @@ fn conditions(object: &Value, is_finished: bool) -> Vec<(&'static str, String)> 
     };
     let mut broken = Vec::new();
     let size = number(&status["size"]);
-    let completed = indexes(text(&status["completedIndexes"])).filter(|index| *index < size).count() as i64;
+    let bound = u32::try_from(size).unwrap_or(0);
+    let completed = IndexSet::parse_below(text(&status["completedIndexes"]), bound).len() as i64;
     if is_true("Ready") && number(&status["online"]) + completed < size {
         broken.push(("conditions", format!("Ready with {} of {size} online", status["online"])));
     }
@@ -434,15 +432,6 @@ fn conditions(object: &Value, is_finished: bool) -> Vec<(&'static str, String)> 
         }
     }
     broken
-}
-
-/// The indexes of `0-1,3`.
-fn indexes(text: &str) -> impl Iterator<Item = i64> + '_ {
-    let number = |text: &str| text.parse::<i64>().unwrap_or(-1);
-    text.split(',').filter(|range| !range.is_empty()).flat_map(move |range| match range.split_once('-') {
-        Some((first, last)) => number(first)..number(last) + 1,
-        None => number(range)..number(range) + 1,
-    })
 }
 
 /// Objects of others that look much like a MiniCluster's.

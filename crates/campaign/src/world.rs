@@ -52,7 +52,6 @@ impl Audited {
     fn look(&mut self) {
         let fresh = self.world.take_trace();
         self.audit.look(&mut self.world, &fresh);
-        self.audit.look_at_keys(&self.world);
         self.trace.extend(fresh);
     }
 
