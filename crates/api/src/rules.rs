@@ -60,6 +60,24 @@ pub const RULES: &[Rule] = &[
         field: None,
     },
     Rule {
+        place: ROOT,
+        rule: "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        message: "metadata.name must be a DNS label that begins with a letter (such as flux-sample): pods, hosts and objects are named after it",
+        field: None,
+    },
+    Rule {
+        place: SPEC,
+        rule: "self.size <= 100000",
+        message: "must be no more than 100000, the parallelism that an Indexed Job can have",
+        field: Some(".size"),
+    },
+    Rule {
+        place: SPEC,
+        rule: "!has(self.maxSize) || self.maxSize <= 100000",
+        message: "must be no more than 100000, the parallelism that an Indexed Job can have",
+        field: Some(".maxSize"),
+    },
+    Rule {
         place: SPEC,
         rule: "self.size >= 1",
         message: "must be at least 1: delete the MiniCluster to have no pods",

@@ -292,6 +292,14 @@ fn rules_refuse_what_is_wrong() {
     let table = [
         (json!({"size": 0}), ".spec.size: must be at least 1: delete the MiniCluster to have no pods"),
         (json!({"size": -1}), ".spec.size: must be at least 1: delete the MiniCluster to have no pods"),
+        (
+            json!({"size": 100_001}),
+            ".spec.size: must be no more than 100000, the parallelism that an Indexed Job can have",
+        ),
+        (
+            json!({"maxSize": 100_001}),
+            ".spec.maxSize: must be no more than 100000, the parallelism that an Indexed Job can have",
+        ),
         (json!({"size": 5, "maxSize": 4}), ".spec.size: must be no more than maxSize, 4"),
         (json!({"size": 1, "minSize": 2}), ".spec.size: must be no less than minSize, 2"),
         (json!({"size": 2, "minSize": 3, "maxSize": 2}), ".spec.minSize: must be no more than maxSize, 2"),
@@ -369,9 +377,11 @@ fn rules_refuse_what_is_wrong() {
     for (spec, fault) in table {
         assert_eq!(faults(&cluster(spec.clone()), None), [fault], "{spec}");
     }
-    let mut long = cluster(json!({}));
-    long["metadata"]["name"] = json!("a".repeat(53));
-    assert_eq!(faults(&long, None).len(), 1);
+    for name in ["a".repeat(53).as_str(), "a.b", "1a", "a-"] {
+        let mut named = cluster(json!({}));
+        named["metadata"]["name"] = json!(name);
+        assert_eq!(faults(&named, None).len(), 1, "{name}");
+    }
 }
 
 /// What cannot change, and what can.

@@ -14,7 +14,7 @@
 //! | `maximum-stays` | `maximumSize`, once told, never changes, and no Job is larger |
 //! | `key-stays` | the CURVE certificate, once made, never changes |
 //! | `others-left-alone` | objects of others are as they were |
-//! | `rest` | in the last five minutes of a run nothing is written but Leases |
+//! | `rest` | in the last 90 seconds of a run nothing is written but Leases |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -35,8 +35,9 @@ use towtank_model::server::{Actor, Change, Fact, TraceEntry, Verb, Versions};
 use towtank_model::time::Time;
 
 const GROUP: &str = "flux-framework.org";
-/// How long before the end of a run everything must be at rest.
-const REST: Duration = Duration::from_mins(5);
+/// How long before the end of a run everything must be at rest. Nothing is under way any more after so long: requests time out after a
+/// minute, and the operator waits no more than a minute between two tries.
+pub(crate) const REST: Duration = Duration::from_secs(90);
 /// Requests that programs may make at rest: reads, and watches that are opened again.
 const REQUESTS_AT_REST_MAX: usize = 100;
 /// Violations that are kept.
@@ -323,7 +324,7 @@ impl Audit {
         }
         let (observed, generation) =
             (number(&status["observedGeneration"]), number(&object["metadata"]["generation"]));
-        if observed > generation || (self.is_monotone && observed < cluster.observed_generation) {
+        if observed > generation || observed < cluster.observed_generation {
             let was = cluster.observed_generation;
             broken.push((
                 "generation",

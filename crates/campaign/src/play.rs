@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 use towtank_apiserver::adapter::faults::Moment;
+use towtank_apiserver::adapter::pump::LoggedRequest;
 use towtank_lockstep::run::Run;
 use towtank_lockstep::runner::{self, Limits, Setting};
 use towtank_lockstep::virtual_world::{EmbeddedWorld, SetupError};
 use towtank_lockstep::world::World as _;
 use towtank_model::time::Time;
 use towtank_scenario::ast::{Scenario, Stack};
+use towtank_scenario::observation::Observation;
 
 use crate::audit::Violation;
 use crate::plan::{Extent, Plan};
@@ -29,38 +31,38 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
     /// What is to be seen in the end, without times and generated names.
     pub end: String,
-    /// Requests that the operator has made, a line each, and what was written.
-    pub trace: String,
+    /// Requests that the operator has made.
+    pub requests: Vec<LoggedRequest>,
     /// How much there was that could go wrong.
     pub extent: Extent,
 }
 
-/// Plays a story once.
+/// Plays a story once, and lets the world run on after it.
 ///
 /// # Errors
 ///
 /// The world cannot be set up.
 pub fn play(scenario: &Scenario, stack: Stack, seed: u64, plan: &Plan) -> Result<Outcome, SetupError> {
+    play_until(scenario, stack, seed, plan, None)
+}
+
+/// The same; what is at rest, and as it is when nothing goes wrong, need not run on.
+fn play_until(
+    scenario: &Scenario,
+    stack: Stack,
+    seed: u64,
+    plan: &Plan,
+    goal: Option<&str>,
+) -> Result<Outcome, SetupError> {
     let world = EmbeddedWorld::with_replicas(scenario, stack, seed, plan.replicas.clone())?;
-    let mut world = Audited::new(world, plan);
+    let mut world = Audited::new(world, plan, goal);
     let limits = Limits { patience: PATIENCE, ..Limits::default() };
     let run = runner::play(scenario, &mut world, Setting { stack, seed }, limits);
-    let end = end(&mut world);
+    let end = end(world.observe());
     let (requests, events) = world.traffic();
-    let (violations, log) = world.finish(run.passed());
-    let mut trace = String::new();
-    for request in &log {
-        let _ = writeln!(
-            trace,
-            "{} {:?} {} {} {}",
-            request.at, request.program, request.number, request.line, request.status
-        );
-    }
-    for entry in &run.trace {
-        let _ = writeln!(trace, "{entry:?}");
-    }
     let extent = Extent { requests, events, end: last_step(&run) };
-    Ok(Outcome { run, violations, end, trace, extent })
+    let (violations, requests) = world.finish(run.passed());
+    Ok(Outcome { run, violations, end, requests, extent })
 }
 
 fn last_step(run: &Run) -> Time {
@@ -68,6 +70,18 @@ fn last_step(run: &Run) -> Time {
 }
 
 impl Outcome {
+    /// Requests that the operator has made, a line each, and what was written.
+    pub fn trace(&self) -> String {
+        let mut trace = String::new();
+        for LoggedRequest { at, program, number, line, status } in &self.requests {
+            let _ = writeln!(trace, "{at} {program:?} {number} {line} {status}");
+        }
+        for entry in &self.run.trace {
+            let _ = writeln!(trace, "{entry:?}");
+        }
+        trace
+    }
+
     /// What is wrong with it, compared with how the story ends when nothing goes wrong.
     pub fn fault(&self, calm: &Self) -> Option<String> {
         if let Some(violation) = self.violations.first() {
@@ -86,8 +100,7 @@ impl Outcome {
 }
 
 /// What is to be seen, a line for each thing, without what depends on how long things took.
-fn end(world: &mut Audited) -> String {
-    let observation = world.observe();
+pub(crate) fn end(observation: &Observation) -> String {
     let mut lines = String::new();
     for pod in &observation.pods {
         let _ = writeln!(
@@ -174,7 +187,7 @@ pub fn try_out(
     plan: Plan,
     calm: &Outcome,
 ) -> Result<Option<Finding>, SetupError> {
-    let fault = play(scenario, stack, seed, &plan)?.fault(calm);
+    let fault = play_until(scenario, stack, seed, &plan, Some(&calm.end))?.fault(calm);
     Ok(fault.map(|fault| Finding { plan, fault }))
 }
 

@@ -8,8 +8,9 @@ use towtank_model::time::Time;
 use towtank_scenario::ast::{Action, TableCommand};
 use towtank_scenario::observation::Observation;
 
-use crate::audit::{Audit, Violation};
+use crate::audit::{Audit, REST, Violation};
 use crate::plan::Plan;
+use crate::play::end;
 
 /// See the module.
 pub(crate) struct Audited {
@@ -19,10 +20,16 @@ pub(crate) struct Audited {
     /// When a hold begins (true) or ends, in order.
     turns: Vec<(Time, bool, ProgramId)>,
     trace: Vec<TraceEntry>,
+    /// How the story ends when nothing goes wrong: a world that has come to rest there need not run on.
+    goal: Option<String>,
+    /// It has.
+    is_over: bool,
+    /// When the operator asked for anything last, but for Leases and watches, and how much of its log that was read from.
+    busy: (Time, usize),
 }
 
 impl Audited {
-    pub(crate) fn new(mut world: EmbeddedWorld, plan: &Plan) -> Self {
+    pub(crate) fn new(mut world: EmbeddedWorld, plan: &Plan, goal: Option<&str>) -> Self {
         let programs: Vec<ProgramId> = world.engine().programs().collect();
         let mut turns = Vec::new();
         for hold in &plan.holds {
@@ -34,7 +41,8 @@ impl Audited {
         turns.sort_unstable_by(|a, b| b.cmp(a));
         world.engine_mut().keep_log();
         let audit = Audit::begin(&mut world, plan.is_in_order());
-        Self { world, audit, programs, turns, trace: Vec::new() }
+        let goal = goal.map(str::to_owned);
+        Self { world, audit, programs, turns, trace: Vec::new(), goal, is_over: false, busy: (Time::ZERO, 0) }
     }
 
     /// Requests and events of the first replica so far.
@@ -53,6 +61,20 @@ impl Audited {
         let fresh = self.world.take_trace();
         self.audit.look(&mut self.world, &fresh);
         self.trace.extend(fresh);
+        self.rest();
+    }
+
+    /// Looks whether all has come to rest.
+    fn rest(&mut self) {
+        let has_rested = self.world.now() >= self.busy.0 + REST;
+        let log = self.world.engine().log();
+        let fresh = log.get(self.busy.1..).unwrap_or_default();
+        let is_work = |line: &str| !line.contains("/leases") && !line.contains("watch=true");
+        let last = fresh.iter().rfind(|request| is_work(&request.line));
+        let at = last.map_or(self.busy.0, |request| request.at);
+        self.busy = (at, log.len());
+        let goal = self.goal.as_ref().filter(|_| has_rested && last.is_none());
+        self.is_over = goal.is_some_and(|goal| end(self.world.observe()) == *goal);
     }
 
     /// Begins and ends the holds that are due.
@@ -91,7 +113,7 @@ impl World for Audited {
     }
 
     fn is_quiescent(&self) -> bool {
-        self.world.is_quiescent()
+        self.is_over
     }
 
     fn observe(&mut self) -> &Observation {

@@ -75,7 +75,7 @@ fn the_same_plan_gives_the_same_bytes() {
     let calm = calm(&scenario, stack, SEED).expect("it can be played");
     for number in 1..=TWICE {
         let plan = Plan::random(number, calm.extent);
-        let trace = || play(&scenario, stack, number, &plan).expect("it can be played").trace;
+        let trace = || play(&scenario, stack, number, &plan).expect("it can be played").trace();
         let first = trace();
         assert!(first.lines().count() > 50, "{first}");
         assert!(first == trace(), "two runs of plan {number} are not equal");

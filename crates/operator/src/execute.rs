@@ -1,5 +1,6 @@
 //! Carries a plan out, call by call. Nothing here decides; nothing here deletes anything but what the plan says.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use serde_json::json;
 use towtank_api::{MiniCluster, MiniClusterStatus};
 use tracing::{info, warn};
 
-use crate::failure::{Failure, code, is_already_there};
+use crate::failure::{Failure, code, is_already_there, is_conflict};
 use crate::objects::{self, curve};
 use crate::observe::{Caches, Others, owned, owned_metadata, pod, standing};
 use crate::plan::{Found, Note, Observed, Plan, Write};
@@ -28,6 +29,8 @@ pub(crate) enum Outcome {
     Done,
     /// Something was there that the caches did not show: look again.
     Stale,
+    /// What was looked at has changed since: the watch is going to tell.
+    Conflict,
     /// The MiniCluster is gone.
     Gone,
 }
@@ -47,8 +50,9 @@ impl Executor<'_> {
         let (status, objects): (Vec<&Write>, Vec<&Write>) =
             plan.writes.iter().partition(|write| matches!(write, Write::Status(_)));
         for write in objects {
-            if self.object(cluster, write).await? == Outcome::Stale {
-                return Ok(Outcome::Stale);
+            let outcome = self.object(cluster, write).await?;
+            if outcome != Outcome::Done {
+                return Ok(outcome);
             }
         }
         // A crash after this tells it twice, which is better than not at all.
@@ -56,10 +60,11 @@ impl Executor<'_> {
             self.tell(cluster, note).await;
         }
         for write in status {
-            if let Write::Status(status) = write
-                && self.status(cluster, status).await? == Outcome::Gone
-            {
-                return Ok(Outcome::Gone);
+            if let Write::Status(status) = write {
+                let outcome = self.status(cluster, status).await?;
+                if outcome != Outcome::Done {
+                    return Ok(outcome);
+                }
             }
         }
         Ok(Outcome::Done)
@@ -108,11 +113,14 @@ impl Executor<'_> {
                 take(&caches.services, owned(&made), &made);
                 Ok(Outcome::Done)
             }
-            Write::Resize { uid, from, to } => {
+            Write::Resize { uid, version, from, to } => {
                 let name = cluster.name_any();
                 info!(%namespace, %name, from, to, "resizing the Job");
-                // A conflict says that it is another Job, or none: the watch will tell, and until then it is tried again.
-                let made: Job = self.apply(&namespace, &name, &objects::resize(&name, uid, *to)).await?;
+                let resize = objects::resize(&name, uid, version, *to);
+                let made: Job = match self.apply(&namespace, &name, &resize).await {
+                    Err(failure) if is_conflict(&failure.source) => return Ok(Outcome::Conflict),
+                    made => made?,
+                };
                 take(&caches.jobs, owned(&made), &made);
                 Ok(Outcome::Done)
             }
@@ -153,7 +161,10 @@ impl Executor<'_> {
                     .map_err(Failure::of(format!("get {} {namespace}/{name}", K::kind(&()))))?;
                 let Some(there) = there else { return Ok(Outcome::Stale) };
                 match standing(&there, cluster) {
-                    Found::Own(_) => take(&there),
+                    Found::Own(_) => {
+                        take(&there);
+                        self.label(&api, &there, object.labels()).await?;
+                    }
                     other => {
                         self.others.insert((kind::<K>(), name), other);
                     }
@@ -162,6 +173,28 @@ impl Executor<'_> {
             }
             Err(error) => Err(Failure::of(call)(error)),
         }
+    }
+
+    /// Puts back the labels by which the watches find an own object: somebody has taken them away.
+    async fn label<K>(
+        &self,
+        api: &Api<K>,
+        there: &K,
+        wanted: &BTreeMap<String, String>,
+    ) -> Result<(), Failure>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        if wanted.iter().all(|(key, value)| there.labels().get(key) == Some(value)) {
+            return Ok(());
+        }
+        let name = there.name_any();
+        let patch = json!({ "metadata": { "uid": there.uid(), "labels": wanted } });
+        let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        self.settings.metrics.writes.inc();
+        info!(%name, kind = %K::kind(&()), "putting labels back");
+        let labelled = api.patch(&name, &parameters, &Patch::Merge(&patch)).await;
+        labelled.map(drop).map_err(Failure::of(format!("label {} {name}", K::kind(&()))))
     }
 
     async fn apply<K, B>(&self, namespace: &str, name: &str, body: &B) -> Result<K, Failure>
@@ -183,7 +216,8 @@ impl Executor<'_> {
         let body = json!({
             "apiVersion": MiniCluster::api_version(&()),
             "kind": MiniCluster::kind(&()),
-            "metadata": { "name": name, "uid": cluster.uid() },
+            // What is said of an older version, and carried out late, must not undo what is said of a newer one.
+            "metadata": { "name": name, "uid": cluster.uid(), "resourceVersion": cluster.resource_version() },
             "status": status,
         });
         self.settings.metrics.writes.inc();
@@ -194,6 +228,7 @@ impl Executor<'_> {
                 Ok(Outcome::Done)
             }
             Err(error) if code(&error) == Some(404) => Ok(Outcome::Gone),
+            Err(error) if is_conflict(&error) => Ok(Outcome::Conflict),
             Err(error) => Err(Failure::of(format!("apply status of MiniCluster {namespace}/{name}"))(error)),
         }
     }

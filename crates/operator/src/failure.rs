@@ -27,6 +27,18 @@ pub(crate) fn code(error: &Error) -> Option<u16> {
     }
 }
 
+impl Failure {
+    /// The API server understands the call and refuses it, and will as long as nobody changes anything.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(code(&self.source), Some(403 | 422))
+    }
+}
+
+/// The write was about an older version of the object, or about another object of its name.
+pub(crate) fn is_conflict(error: &Error) -> bool {
+    matches!(error, Error::Api(status) if status.code == 409 && status.reason == "Conflict")
+}
+
 /// An object of this name is there already.
 pub(crate) fn is_already_there(error: &Error) -> bool {
     matches!(error, Error::Api(status) if status.code == 409 && status.reason == "AlreadyExists")

@@ -170,13 +170,14 @@ impl Candidate {
                 },
                 spec: Some(self.spec(None, now)),
             };
-            return taken(self.api.create(&parameters, &lease).await);
+            return self.api.create(&parameters, &lease).await.map(|_| true);
         };
         if self.is_held_by_another(&lease, now) {
             return Ok(false);
         }
         lease.spec = Some(self.spec(lease.spec.as_ref(), now));
-        taken(self.api.replace(&self.election.name, &parameters, &lease).await)
+        // A conflict is a try that failed: who holds it is read with the next.
+        self.api.replace(&self.election.name, &parameters, &lease).await.map(|_| true)
     }
 
     fn is_held_by_another(&mut self, lease: &Lease, now: Timestamp) -> bool {
@@ -229,15 +230,6 @@ impl Candidate {
             Ok(Err(error)) => warn!(%error, "could not release the Lease: another takes over when it ends"),
             Err(_) => warn!("releasing the Lease takes too long: another takes over when it ends"),
         }
-    }
-}
-
-/// Another that was faster is no error.
-fn taken(answer: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
-    match answer {
-        Ok(_) => Ok(true),
-        Err(error) if crate::failure::code(&error) == Some(409) => Ok(false),
-        Err(error) => Err(error),
     }
 }
 

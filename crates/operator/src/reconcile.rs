@@ -25,7 +25,7 @@ use crate::execute::{Executor, Outcome};
 use crate::failure::Failure;
 use crate::objects::MANAGED_BY;
 use crate::observe::{Caches, Others, cluster_of, cluster_of_pod, owned, owned_metadata, pod};
-use crate::plan::{Observed, Plan, Write, plan};
+use crate::plan::{Observed, Plan, Write, plan, plan_refused};
 
 /// Looks within one reconcile, when something was there that the caches did not show.
 const LOOKS_MAX: usize = 8;
@@ -199,8 +199,17 @@ impl Context {
                 caches: &self.caches,
                 others: &mut others,
             };
-            match executor.execute(&observed, &plan).await? {
+            let outcome = match executor.execute(&observed, &plan).await {
+                Err(failure) if failure.is_refused() => {
+                    let told = executor.execute(&observed, &plan_refused(&observed, failure.to_string())).await;
+                    told?;
+                    return Err(failure);
+                }
+                outcome => outcome?,
+            };
+            match outcome {
                 Outcome::Stale => {}
+                Outcome::Conflict => return Ok(Action::requeue(STALE_RETRY)),
                 Outcome::Gone => return Ok(Action::await_change()),
                 Outcome::Done => {
                     self.measure(&observed, &plan);

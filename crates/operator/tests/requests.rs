@@ -30,6 +30,8 @@ struct Server {
     asked: BTreeSet<Asked>,
     /// Method and path of what changed something.
     writes: Vec<String>,
+    /// Nothing of this resource is let in.
+    refused: &'static str,
 }
 
 impl Server {
@@ -89,6 +91,7 @@ impl Server {
                 let kind = json!({"resourceVersion": self.version.to_string()});
                 (200, json!({"kind": "List", "apiVersion": "v1", "metadata": kind, "items": items}))
             }
+            ("create", None) if resource == self.refused => (422, failure(422, "Invalid")),
             ("create", None) => {
                 let mut body = body;
                 body["metadata"]["namespace"] = json!(namespace);
@@ -104,9 +107,11 @@ impl Server {
             }
             ("update", Some(_)) => (200, self.put(resource, body)),
             ("patch", Some(mut there)) => {
-                let uid = &body["metadata"]["uid"];
-                if !uid.is_null() && *uid != there["metadata"]["uid"] {
-                    return (409, failure(409, "Conflict"));
+                for precondition in ["uid", "resourceVersion"] {
+                    let wanted = &body["metadata"][precondition];
+                    if !wanted.is_null() && *wanted != there["metadata"][precondition] {
+                        return (409, failure(409, "Conflict"));
+                    }
                 }
                 merge(&mut there, &body);
                 (200, self.put(resource, there))
@@ -233,6 +238,12 @@ impl Service {
         self.apply(resource, object);
     }
 
+    fn condition(&self, type_: &str) -> Value {
+        let status = self.get("miniclusters", "sample")["status"].clone();
+        let conditions = status["conditions"].as_array().into_iter().flatten();
+        conditions.filter(|condition| condition["type"] == type_).next_back().cloned().unwrap_or_default()
+    }
+
     fn events(&self) -> Vec<(String, u64)> {
         let server = self.0.lock().unwrap();
         let events = server.objects.iter().filter(|((kind, ..), _)| kind == "events");
@@ -341,15 +352,62 @@ fn objects_of_others_stay_as_they_are() {
             server.operate(20).await;
             assert_eq!(server.get(resource, name), before);
             assert_eq!(server.get("jobs", "sample").is_null(), resource != "jobs");
-            let status = server.get("miniclusters", "sample")["status"].clone();
-            let degraded =
-                status["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Degraded").unwrap();
+            let degraded = server.condition("Degraded");
             assert_eq!((&degraded["status"], &degraded["reason"]), (&json!("True"), &json!("NameTaken")));
             assert_eq!(server.events(), [("NameTaken".to_owned(), 1)]);
             let writes = server.operate(100).await;
             assert!(writes.len() <= 24 && !writes.contains(&CREATED[4].to_owned()), "{resource}: {writes:?}");
         });
     }
+}
+
+/// The watches find own objects by their labels: who takes them away hides the object, and it is found again under its name.
+#[test]
+fn labels_are_put_back() {
+    paused().block_on(async {
+        let server = Service::default();
+        let services = json!([{"name": "db", "image": "db", "ports": [5432]}]);
+        server.apply("miniclusters", minicluster(json!({"services": services})));
+        server.operate(10).await;
+        for (resource, name) in [
+            ("configmaps", "sample-entrypoint"),
+            ("secrets", "sample-curve"),
+            ("services", "sample"),
+            ("pods", "sample-services"),
+        ] {
+            let before = server.get(resource, name);
+            server.change(resource, name, &json!({"metadata": {"labels": null}}));
+            let writes = server.operate(10).await;
+            assert_eq!(writes.len(), 2, "{writes:?}");
+            assert!(writes[1].starts_with("PATCH") && writes[1].ends_with(name), "{writes:?}");
+            let after = server.get(resource, name);
+            assert_eq!(after["metadata"]["labels"], before["metadata"]["labels"], "{resource}");
+            assert_eq!(after["data"], before["data"]);
+            assert_eq!(server.operate(10).await, [] as [&str; 0]);
+        }
+    });
+}
+
+/// What the API server refuses is tried again, and told once.
+#[test]
+fn a_write_that_is_refused_is_told() {
+    paused().block_on(async {
+        let server = Service::default();
+        server.0.lock().unwrap().refused = "jobs";
+        server.apply("miniclusters", minicluster(json!({})));
+        let writes = server.operate(60).await;
+        let jobs = writes.iter().filter(|write| **write == CREATED[3]).count();
+        assert!((2..20).contains(&jobs), "{writes:?}");
+        assert_eq!(writes.iter().filter(|write| **write == CREATED[5]).count(), 1, "{writes:?}");
+        assert_eq!(server.events(), [("WriteRefused".to_owned(), 1)]);
+        let degraded = server.condition("Degraded");
+        assert_eq!((&degraded["status"], &degraded["reason"]), (&json!("True"), &json!("WriteRefused")));
+        assert_eq!(degraded["message"], "create Job default/sample: Invalid: Invalid");
+        server.0.lock().unwrap().refused = "";
+        server.operate(60).await;
+        assert_eq!(server.condition("Degraded")["status"], "False");
+        assert!(!server.get("jobs", "sample").is_null());
+    });
 }
 
 /// Of two replicas one works; the other takes over when the first is no more.
@@ -389,6 +447,10 @@ fn the_roles_allow_what_is_asked_for_and_nothing_else() {
         server.change("services", "db", &json!({"spec": {"selector": {"app.kubernetes.io/name": "other"}}}));
         server.change("services", "sample", &json!({"spec": {"publishNotReadyAddresses": false}}));
         server.change("miniclusters", "sample", &json!({"spec": {"size": 3}}));
+        server.operate(10).await;
+        // Labels that are gone.
+        server.change("secrets", "sample-curve", &json!({"metadata": {"labels": null}}));
+        server.change("pods", "sample-services", &json!({"metadata": {"labels": null}}));
         server.operate(10).await;
         let finished = json!({"status": {"conditions": [{"type": "Complete", "status": "True"}]}});
         // An Event that is told a second time.

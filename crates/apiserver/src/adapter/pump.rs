@@ -231,6 +231,11 @@ impl<S: Site> Pump<S> {
         self.log.get_or_insert_default();
     }
 
+    /// The requests that are kept.
+    pub fn log(&self) -> &[LoggedRequest] {
+        self.log.as_deref().unwrap_or_default()
+    }
+
     /// The requests since the last call, as far as they have been kept.
     pub fn take_log(&mut self) -> Vec<LoggedRequest> {
         self.log.as_mut().map(std::mem::take).unwrap_or_default()

@@ -41,11 +41,11 @@ pub fn job(cluster: &MiniCluster, created: Created) -> Job {
 
 /// What is applied to have another size: completions and parallelism together (KEP-3715), of this Job and no other, and nothing
 /// of the template, which nobody can change.
-pub fn resize(name: &str, uid: &str, size: i32) -> Value {
+pub fn resize(name: &str, uid: &str, version: &str, size: i32) -> Value {
     json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": { "name": name, "uid": uid },
+        "metadata": { "name": name, "uid": uid, "resourceVersion": version },
         "spec": { "completions": size, "parallelism": size },
     })
 }

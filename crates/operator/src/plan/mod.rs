@@ -102,6 +102,8 @@ pub enum Write {
     Resize {
         /// uid of the Job: no other of its name.
         uid: String,
+        /// The version that was looked at: a decision about an older one, carried out late, must not undo a newer one.
+        version: String,
         /// Its size before.
         from: i32,
         /// Completions and parallelism.
@@ -148,6 +150,8 @@ pub(crate) enum Problem {
     Invalid(String),
     /// A Job that has finished cannot have another size.
     Finished { size: i32, has: i32 },
+    /// The API server does not let something be written.
+    Refused(String),
 }
 
 /// What must be done.
@@ -167,7 +171,7 @@ pub fn plan(observed: &Observed) -> Plan {
     let problem = problem(observed, created);
     match &problem {
         Some(Problem::Taken(_) | Problem::Former) => plan.requeue = Some(TAKEN_RETRY),
-        Some(Problem::Invalid(_)) => {}
+        Some(Problem::Invalid(_) | Problem::Refused(_)) => {}
         // The size stays what it is; everything else is kept in order.
         Some(Problem::OverAsk { .. } | Problem::Finished { .. }) | None => {
             let size = match (&problem, job) {
@@ -181,6 +185,13 @@ pub fn plan(observed: &Observed) -> Plan {
         }
     }
     status::write(observed, created, problem.as_ref(), &mut plan);
+    plan
+}
+
+/// What to tell when the API server refuses what [`plan`] wants written: nothing else can be done about it.
+pub fn plan_refused(observed: &Observed, why: String) -> Plan {
+    let mut plan = Plan::default();
+    status::write(observed, created(observed), Some(&Problem::Refused(why)), &mut plan);
     plan
 }
 
@@ -284,9 +295,9 @@ fn write_objects(observed: &Observed, created: Created, size: i32, plan: &mut Pl
             plan.note(false, "Created", format!("created a cluster of {size}"));
         }
         Some(job) if !has_size(job, size) && job.metadata.deletion_timestamp.is_none() => {
-            let uid = job.uid().unwrap_or_default();
+            let (uid, version) = (job.uid().unwrap_or_default(), job.resource_version().unwrap_or_default());
             let from = size_of(job);
-            plan.writes.push(Write::Resize { uid, from, to: size });
+            plan.writes.push(Write::Resize { uid, version, from, to: size });
             plan.note(false, "Resized", format!("from {from} to {size}"));
         }
         Some(_) => {}

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | Ready | AllOnline | BrokersMissing, NotCreated, Completed, Failed, Degraded's reason |
 //! | Progressing | Starting, Shrinking, WaitingForDeletion | AsWanted, NotCreated, Completed, Failed, Degraded's reason |
-//! | Degraded | NameTaken, InvalidSpec, JobFailed | AsWanted |
+//! | Degraded | NameTaken, InvalidSpec, WriteRefused, JobFailed | AsWanted |
 //! | ScalingLimited | MaximumExceeded, JobFinished | WithinLimits |
 //!
 //! It is what is true once the plan's other writes are done, so that a second look at the same finds nothing to say.
@@ -46,7 +46,7 @@ pub(super) fn write(observed: &Observed, created: Created, problem: Option<&Prob
         observed_generation: cluster.metadata.generation,
         conditions: Vec::new(),
     };
-    if job.is_none() && matches!(problem, Some(Problem::Invalid(_))) {
+    if job.is_none() && matches!(problem, Some(Problem::Invalid(_) | Problem::Refused(_))) {
         // Nothing is fixed yet.
         new.maximum_size = old.maximum_size;
     }
@@ -132,6 +132,7 @@ fn degraded(problem: Option<&Problem>, finished: Option<(&str, &str)>) -> Said {
             Said(true, "NameTaken", format!("{} {one}", names.join(", ")))
         }
         (Some(Problem::Invalid(why)), _) => Said(true, "InvalidSpec", why.clone()),
+        (Some(Problem::Refused(why)), _) => Said(true, "WriteRefused", why.clone()),
         (_, Some(("Failed", message))) => Said(true, "JobFailed", message.to_owned()),
         _ => Said(false, "AsWanted", String::new()),
     }

@@ -52,7 +52,7 @@ fn after(observed: &Observed, plan: &Plan) -> Observed {
                 job.metadata.uid = Some("job-1".to_owned());
                 next.job = Found::Own(Arc::new(*job));
             }
-            Write::Resize { uid, to, from } => {
+            Write::Resize { uid, to, from, .. } => {
                 let mut job = next.job.own().expect("a Job to resize").clone();
                 assert_eq!((job.uid(), size_of(&job)), (Some(uid), from));
                 let spec = job.spec.as_mut().unwrap();
