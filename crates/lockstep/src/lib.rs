@@ -7,6 +7,7 @@
 mod changes;
 pub mod claim;
 pub mod explain;
+mod history;
 pub mod kubectl;
 pub mod observation_trace;
 pub mod recording;

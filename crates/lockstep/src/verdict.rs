@@ -6,6 +6,7 @@
 use towtank_model::time::Time;
 use towtank_scenario::ast::Stack;
 
+use crate::history;
 use crate::run::Run;
 use crate::trace_text::{self, TraceLine};
 use crate::world::WorldKind;
@@ -62,7 +63,7 @@ pub enum Judgement {
         /// Writes compared.
         writes: usize,
     },
-    /// But for an order that the original leaves open.
+    /// But for an order, or for times, that are left open.
     Explained {
         /// Writes compared.
         writes: usize,
@@ -92,6 +93,9 @@ impl Judgement {
 const EVENTS_ARE_FREE: &str = "a recorder posts Events beside the writes of an instant, in no order";
 /// Writes of one instant about different Jobs.
 const JOBS_ARE_FREE: &str = "workers sync different Jobs of one instant in no order";
+/// The model's operator beside the production operator.
+const OPERATORS_HAVE_TIMES_OF_THEIR_OWN: &str =
+    "another operator writes at other times: what became of each Job and pod is compared, not when";
 
 /// The first write that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,9 +115,37 @@ pub struct Divergence {
 /// in any order: they are compared after the writes, by their text. And Jobs are synced by workers that know nothing of
 /// each other, so writes of an instant about different Jobs may come in any order: they are sorted by the name of the Job;
 /// those about one Job keep their order.
+///
+/// Where one world has the production operator and the other a model of it, what became of each object is compared
+/// ([`crate::history`]).
 pub fn compare(left: &Run, right: &Run) -> PairVerdict {
-    let judgement = compare_lines(trace_text::lines(&left.trace), trace_text::lines(&right.trace));
+    let judgement = if has_other_operator(left, right) {
+        compare_histories(history::lines(&left.trace), history::lines(&right.trace))
+    } else {
+        compare_lines(trace_text::lines(&left.trace), trace_text::lines(&right.trace))
+    };
     PairVerdict { left: Party::of(left), right: Party::of(right), judgement }
+}
+
+fn has_other_operator(left: &Run, right: &Run) -> bool {
+    let has_operator =
+        |run: &Run| run.trace.iter().any(|entry| entry.actor == towtank_model::server::Actor::Operator);
+    left.world.has_production_operator() != right.world.has_production_operator()
+        && (has_operator(left) || has_operator(right))
+}
+
+fn compare_histories(left: Vec<TraceLine>, right: Vec<TraceLine>) -> Judgement {
+    let tells_the_same = |(one, other): &(&TraceLine, &TraceLine)| one.text == other.text;
+    let same = left.iter().zip(&right).take_while(tells_the_same).count();
+    if same == left.len() && same == right.len() && same > 0 {
+        return Judgement::Explained { writes: same, rule: OPERATORS_HAVE_TIMES_OF_THEIR_OWN };
+    }
+    diverges(left, right, same)
+}
+
+fn diverges(left: Vec<TraceLine>, right: Vec<TraceLine>, same: usize) -> Judgement {
+    let (left, right) = (left.into_iter().nth(same), right.into_iter().nth(same));
+    Judgement::Diverges(Box::new(Divergence { writes_before: same, left, right }))
 }
 
 /// The lines of a run that are compared, in the order in which they are.
@@ -144,12 +176,7 @@ pub fn compare_lines(left: Vec<TraceLine>, right: Vec<TraceLine>) -> Judgement {
     if same == left.len() && same == right.len() && same > 0 {
         return Judgement::Explained { writes: same, rule };
     }
-    let divergence = Divergence {
-        writes_before: same,
-        left: left.into_iter().nth(same),
-        right: right.into_iter().nth(same),
-    };
-    Judgement::Diverges(Box::new(divergence))
+    diverges(left, right, same)
 }
 
 #[cfg(test)]
@@ -179,6 +206,23 @@ mod tests {
         assert!(!both([&a, &other, &event], [&other, &a, &event]).is_agreement(), "one Job has one order");
         let later = line(2, "write", Some("b"), false);
         assert!(!both([&a, &b, &event], [&a, &later, &event]).is_agreement(), "times are compared");
+    }
+
+    #[test]
+    fn histories_have_no_times() {
+        let (early, late) = (line(1, "pod a: created", None, false), line(2, "pod a: created", None, false));
+        let gone = line(3, "pod a: gone", None, false);
+        let rule = OPERATORS_HAVE_TIMES_OF_THEIR_OWN;
+        let both = |one: &[&TraceLine], other: &[&TraceLine]| {
+            let owned = |lines: &[&TraceLine]| lines.iter().copied().cloned().collect();
+            compare_histories(owned(one), owned(other))
+        };
+        assert_eq!(both(&[&early, &gone], &[&late, &gone]), Judgement::Explained { writes: 2, rule });
+        let Judgement::Diverges(divergence) = both(&[&early, &gone], &[&late]) else {
+            panic!("one is never gone");
+        };
+        assert_eq!((divergence.writes_before, divergence.left, divergence.right), (1, Some(gone), None));
+        assert!(!both(&[], &[]).is_agreement(), "nobody agrees with one that shows nothing");
     }
 
     #[test]

@@ -43,6 +43,11 @@ impl WorldKind {
         }
     }
 
+    /// Whether MiniClusters are looked after by the production operator; in the others by a model of it.
+    pub const fn has_production_operator(self) -> bool {
+        !matches!(self, Self::Model | Self::Reference)
+    }
+
     /// Whether this build can play a scenario in it.
     pub const fn is_available(self) -> bool {
         !matches!(self, Self::Cluster)

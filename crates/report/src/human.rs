@@ -257,7 +257,7 @@ pub(crate) fn verdicts(pairs: &[&PairVerdict]) -> String {
             let (least, most) = (writes().min().unwrap_or(0), writes().max().unwrap_or(0));
             let range = if least == most { least.to_string() } else { format!("{least} to {most}") };
             let but = match first.judgement {
-                Judgement::Explained { rule, .. } => format!(" but for an order that means nothing: {rule}"),
+                Judgement::Explained { rule, .. } => format!(" but for what is left open: {rule}"),
                 _ => String::new(),
             };
             line(out, &format!("       {parties} agree ({range} writes){but}"));

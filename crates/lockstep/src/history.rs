@@ -1,0 +1,102 @@
+//! What became of each object, without times: how runs are compared whose operators are not the same program.
+//!
+//! The model of the operator and the production operator come to the same decisions, but the one writes at once what the other writes request by
+//! request, so nothing happens at the same time, and what is counted in between (ready pods of a Job, writes of a status) is counted otherwise. What must be
+//! the same all the same is the history of every object: each Job with its sizes and how it finished, each pod of each index with the
+//! phases it went through, who told it to go, and whether it is gone. When a pod is ready is a matter of time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use towtank_model::objects::{ConditionStatus, Job, Pod, Uid};
+use towtank_model::server::{Actor, Change, Fact, TraceEntry, Versions};
+
+use crate::changes::phase;
+use crate::trace_text::{Names, TraceLine, actor_name};
+
+/// The histories of all Jobs and pods, one after another; lines of one object in order.
+pub(crate) fn lines(trace: &[TraceEntry]) -> Vec<TraceLine> {
+    let mut names = Names::default();
+    // The Jobs of each name: a later one may have the name of one that has gone.
+    let mut jobs: BTreeMap<Option<Arc<str>>, Vec<Uid>> = BTreeMap::new();
+    let mut histories = Vec::new();
+    for entry in trace {
+        let Fact::Changed(_, change) = &entry.fact else { continue };
+        let (owner, object, job, events) = match change {
+            Change::Job(versions) => {
+                let Some(job) = versions.new.as_ref().or(versions.old.as_ref()) else { continue };
+                (
+                    Some(job.uid),
+                    format!("job {}", job.key.name),
+                    Some(job.key.name.clone()),
+                    job_events(versions),
+                )
+            }
+            Change::Pod(versions) => {
+                let Some(pod) = versions.new.as_ref().or(versions.old.as_ref()) else { continue };
+                let owner = pod.owner.as_ref();
+                let job = owner.map(|owner| owner.name.clone());
+                let events = pod_events(versions, entry.actor);
+                (owner.map(|owner| owner.uid), format!("pod {}", names.pod(pod)), job, events)
+            }
+            Change::Node(_) => continue,
+        };
+        let number = owner.map_or(0, |uid| {
+            let of_name = jobs.entry(job.clone()).or_default();
+            of_name.iter().position(|known| *known == uid).unwrap_or_else(|| {
+                of_name.push(uid);
+                of_name.len() - 1
+            })
+        });
+        for event in events {
+            let line = TraceLine {
+                at: entry.at,
+                actor: actor_name(entry.actor),
+                text: format!("{object}: {event}"),
+                job: job.clone(),
+                is_refused: false,
+                is_event: false,
+            };
+            histories.push(((job.clone(), number, object.clone()), line));
+        }
+    }
+    histories.sort_by(|one, other| one.0.cmp(&other.0));
+    histories.into_iter().map(|(_, line)| line).collect()
+}
+
+fn job_events(Versions { old, new }: &Versions<Job>) -> Vec<String> {
+    let Some(new) = new else { return vec!["gone".to_owned()] };
+    let size = |job: &Job| {
+        let completions = job.spec.completions.map_or_else(|| "-".to_owned(), |number| number.to_string());
+        format!("parallelism {}, completions {completions}", job.spec.parallelism)
+    };
+    let mut events = Vec::new();
+    match old {
+        None => events.push(format!("created with {}", size(new))),
+        Some(old) if size(old) != size(new) => events.push(size(new)),
+        Some(_) => {}
+    }
+    for condition in &new.status.conditions {
+        let was_true = old.as_ref().is_some_and(|old| old.status.true_condition(condition.kind).is_some());
+        if condition.status == ConditionStatus::True && !was_true {
+            events.push(format!("{} {}", condition.kind.as_str(), condition.reason));
+        }
+    }
+    if new.deletion_time.is_some() && old.as_ref().is_none_or(|old| old.deletion_time.is_none()) {
+        events.push("told to go".to_owned());
+    }
+    events
+}
+
+fn pod_events(Versions { old, new }: &Versions<Pod>, actor: Actor) -> Vec<String> {
+    let Some(new) = new else { return vec!["gone".to_owned()] };
+    let Some(old) = old else { return vec!["created".to_owned()] };
+    let mut events = Vec::new();
+    if new.deletion.is_some() && old.deletion.is_none() {
+        events.push(format!("told to go by {}", actor_name(actor)));
+    }
+    if new.status.phase != old.status.phase {
+        events.push(phase(new.status.phase).to_owned());
+    }
+    events
+}
