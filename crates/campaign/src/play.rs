@@ -42,7 +42,7 @@ pub struct Outcome {
 /// The world cannot be set up.
 pub fn play(scenario: &Scenario, stack: Stack, seed: u64, plan: &Plan) -> Result<Outcome, SetupError> {
     let world = EmbeddedWorld::with_replicas(scenario, stack, seed, plan.replicas.clone())?;
-    let mut world = Audited::new(world, plan);
+    let mut world = Audited::new(world, scenario, plan);
     let limits = Limits { patience: PATIENCE, ..Limits::default() };
     let run = runner::play(scenario, &mut world, Setting { stack, seed }, limits);
     let end = end(&mut world);

@@ -5,7 +5,7 @@ use towtank_lockstep::virtual_world::EmbeddedWorld;
 use towtank_lockstep::world::{PodChanges, Refusal, World, WorldError, WorldKind};
 use towtank_model::server::TraceEntry;
 use towtank_model::time::Time;
-use towtank_scenario::ast::{Action, TableCommand};
+use towtank_scenario::ast::{Action, Scenario, TableCommand};
 use towtank_scenario::observation::Observation;
 
 use crate::audit::{Audit, Violation};
@@ -22,7 +22,7 @@ pub(crate) struct Audited {
 }
 
 impl Audited {
-    pub(crate) fn new(mut world: EmbeddedWorld, plan: &Plan) -> Self {
+    pub(crate) fn new(mut world: EmbeddedWorld, scenario: &Scenario, plan: &Plan) -> Self {
         let programs: Vec<ProgramId> = world.engine().programs().collect();
         let mut turns = Vec::new();
         for hold in &plan.holds {
@@ -33,7 +33,7 @@ impl Audited {
         // The next is the last.
         turns.sort_unstable_by(|a, b| b.cmp(a));
         world.engine_mut().keep_log();
-        let audit = Audit::begin(&mut world, plan.is_in_order());
+        let audit = Audit::begin(&mut world, scenario, plan);
         Self { world, audit, programs, turns, trace: Vec::new() }
     }
 
