@@ -17,7 +17,7 @@ use crate::kinds::{Registry, Resource};
 use crate::lifecycle::Lifecycle;
 use crate::request::{Parsed, Path, Target, Verb, View};
 use crate::rows::Rows;
-use crate::store::{Content, Table, Version, to_bytes};
+use crate::store::{self, Content, Table, Version, to_bytes};
 use crate::watch::{Watch, WatchId, WatchPoll};
 use crate::{auth, discovery};
 
@@ -293,14 +293,20 @@ impl ApiServer {
         Ok(id)
     }
 
-    /// The JSON of all objects of a resource, for whoever lives in the same process.
-    pub fn objects(&self, group: &str, plural: &str) -> Vec<Bytes> {
-        let table = self.registry.any(group, plural).and_then(|resource| self.tables.get(resource.table));
-        table
-            .into_iter()
-            .flat_map(|table| table.range("", None))
-            .map(|version| version.json().clone())
-            .collect()
+    /// All objects of a resource, for whoever lives in the same process; a document that has not changed is the same `Arc`.
+    pub fn objects(&self, group: &str, plural: &str) -> Vec<Arc<Value>> {
+        let table = self.table(group, plural);
+        table.into_iter().flat_map(|table| table.range("", None)).map(|version| version.value()).collect()
+    }
+
+    /// One of them.
+    pub fn object(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        let version = self.table(group, plural)?.get(&store::key(namespace, name))?;
+        Some(version.value())
+    }
+
+    fn table(&self, group: &str, plural: &str) -> Option<&Table> {
+        self.registry.any(group, plural).and_then(|resource| self.tables.get(resource.table))
     }
 
     /// The next event of a watch.

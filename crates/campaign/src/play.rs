@@ -55,7 +55,7 @@ fn play_until(
     goal: Option<&str>,
 ) -> Result<Outcome, SetupError> {
     let world = EmbeddedWorld::with_replicas(scenario, stack, seed, plan.replicas.clone())?;
-    let mut world = Audited::new(world, plan, goal);
+    let mut world = Audited::new(world, scenario, plan, goal);
     let limits = Limits { patience: PATIENCE, ..Limits::default() };
     let run = runner::play(scenario, &mut world, Setting { stack, seed }, limits);
     let end = end(world.observe());

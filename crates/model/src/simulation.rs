@@ -303,22 +303,22 @@ impl<C: Controller, A: Application> Simulation<C, A> {
 
     /// Has the application do something now.
     pub fn apply_to<T>(&mut self, action: impl FnOnce(&mut A, &mut Context<'_>) -> T) -> T {
-        let mut ctx = Context {
-            now: self.events.now(),
-            events: &mut self.events,
-            server: &mut self.server,
-            random: &mut self.random,
-        };
-        let result = action(&mut self.application, &mut ctx);
+        let result = self.quietly(action);
         // What it shows may be another, though nothing is stored.
         self.generation += 1;
         self.spread();
         result
     }
 
-    /// The same for what changes nothing that anybody can see.
-    pub fn quietly<T>(&mut self, action: impl FnOnce(&mut A, &Server) -> T) -> T {
-        action(&mut self.application, &self.server)
+    /// The same for what changes nothing that anybody can see, and stores nothing.
+    pub fn quietly<T>(&mut self, action: impl FnOnce(&mut A, &mut Context<'_>) -> T) -> T {
+        let mut ctx = Context {
+            now: self.events.now(),
+            events: &mut self.events,
+            server: &mut self.server,
+            random: &mut self.random,
+        };
+        action(&mut self.application, &mut ctx)
     }
 
     /// Scheduler, kubelets, and the controllers of nodes and pods.

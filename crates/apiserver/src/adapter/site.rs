@@ -3,8 +3,8 @@
 use std::ops::{Deref, DerefMut};
 
 use bytes::Bytes;
-use http::Request;
-use towtank_model::simulation::{Application, Controller, Simulation};
+use http::{Method, Request};
+use towtank_model::simulation::{Application, Context, Controller, Simulation};
 use towtank_model::time::Time;
 
 use super::pump::Site;
@@ -56,7 +56,11 @@ impl<C: Controller, A: Serves> Site for Simulation<C, A> {
     }
 
     fn handle(&mut self, caller: &Caller, request: Request<Bytes>) -> Answer {
-        self.apply_to(|application, ctx| application.api_mut().handle(ctx.server, ctx.now, caller, request))
+        let is_read = request.method() == Method::GET;
+        let ask = |application: &mut A, ctx: &mut Context<'_>| {
+            application.api_mut().handle(ctx.server, ctx.now, caller, request)
+        };
+        if is_read { self.quietly(ask) } else { self.apply_to(ask) }
     }
 
     fn ready_watches(&mut self) -> Vec<WatchId> {

@@ -251,11 +251,15 @@ impl<E: Engine<Upper: Upper>> World for VirtualWorld<E> {
 
     fn observe(&mut self) -> &Observation {
         let present = (self.generation(), self.now());
-        // Ages and the clock are shown too, so that an observation is of one instant only.
-        if self.observed != Some(present) {
-            let simulation = self.engine.simulation();
-            let (server, upper) = (simulation.server(), simulation.application());
-            self.viewer.fill(&mut self.observation, server, upper, &self.identities, present.1);
+        let simulation = self.engine.simulation();
+        let (server, upper) = (simulation.server(), simulation.application());
+        match self.observed {
+            Some(observed) if observed == present => {}
+            // Ages and the clock are shown too, so that an observation is of one instant only.
+            Some((generation, _)) if generation == present.0 => {
+                self.viewer.pass(&mut self.observation, server, upper, present.1);
+            }
+            _ => self.viewer.fill(&mut self.observation, server, upper, &self.identities, present.1),
         }
         self.observed = Some(present);
         &self.observation

@@ -108,9 +108,7 @@ impl Viewer {
         identities: &Identities,
         now: Time,
     ) {
-        self.fill_miniclusters(observation, server, upper, now);
-        observation.now = seconds(now - Time::ZERO);
-        self.fill_jobs(observation, server, now);
+        self.fill_miniclusters(observation, server, upper);
         if std::mem::take(&mut self.touched.nodes) {
             observation.nodes.clear();
             observation.nodes.extend(server.nodes().map(|node| node_view(node)));
@@ -120,11 +118,7 @@ impl Viewer {
         for uid in std::mem::take(&mut self.touched.pods) {
             self.fill_pod(uid, &mut observation.pods, server, identities, now);
         }
-        if self.shows_age {
-            for pod in &mut observation.pods {
-                pod.age = age(now, pod.created);
-            }
-        }
+        self.pass(observation, server, upper, now);
         // Events are only ever added to, or counted up.
         observation.events.truncate(server.events().len());
         for (view, record) in observation.events.iter_mut().zip(server.events()) {
@@ -135,15 +129,31 @@ impl Viewer {
         }
     }
 
-    fn fill_miniclusters(
-        &self,
+    /// Shows the same state at another time.
+    pub(super) fn pass(
+        &mut self,
         observation: &mut Observation,
         server: &Server,
         upper: &impl Upper,
         now: Time,
     ) {
-        observation.miniclusters.clear();
+        observation.now = seconds(now - Time::ZERO);
+        self.fill_jobs(observation, server, now);
+        if self.shows_age {
+            for pod in &mut observation.pods {
+                pod.age = age(now, pod.created);
+            }
+        }
         observation.printed.clear();
+        for (name, command) in &self.printed {
+            if let Some(text) = upper.print(name, command.as_str(), now) {
+                observation.printed.push((name.clone(), *command, text));
+            }
+        }
+    }
+
+    fn fill_miniclusters(&self, observation: &mut Observation, server: &Server, upper: &impl Upper) {
+        observation.miniclusters.clear();
         observation.miniclusters.extend(upper.views(server));
         for name in &self.miniclusters {
             if !observation.miniclusters.iter().any(|known| known.name == *name) {
@@ -152,11 +162,6 @@ impl Viewer {
             }
         }
         observation.miniclusters.sort_by(|one, other| one.name.cmp(&other.name));
-        for (name, command) in &self.printed {
-            if let Some(text) = upper.print(name, command.as_str(), now) {
-                observation.printed.push((name.clone(), *command, text));
-            }
-        }
     }
 
     fn fill_jobs(&mut self, observation: &mut Observation, server: &Server, now: Time) {

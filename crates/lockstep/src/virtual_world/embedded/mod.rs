@@ -15,7 +15,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 use towtank_apiserver::adapter::faults::FaultPlan;
@@ -53,8 +52,6 @@ pub struct Embedded {
     jobs: BTreeMap<Uid, Served>,
     /// What the pods of a MiniCluster found that was wrong.
     faults: BTreeMap<Arc<str>, String>,
-    /// The MiniClusters as they were last read.
-    miniclusters: RefCell<Vec<(Bytes, Rc<Value>)>>,
 }
 
 /// A Job that a MiniCluster owns.
@@ -62,8 +59,8 @@ struct Served {
     key: ObjectKey,
     minicluster: Arc<str>,
     sources: Sources,
-    /// The version of the ConfigMap that was read last, and whether there were names of hosts.
-    read: Option<(String, bool)>,
+    /// The ConfigMap that was read last, and whether there were names of hosts.
+    read: Option<(Arc<Value>, bool)>,
 }
 
 /// Group, version and plural of the resource.
@@ -77,14 +74,13 @@ impl Embedded {
             user: Caller::master("user", Actor::User),
             jobs: BTreeMap::new(),
             faults: BTreeMap::new(),
-            miniclusters: RefCell::default(),
         }
     }
 
     /// A Job has been made: its pods run Flux if a MiniCluster owns it.
     fn job_created(&mut self, job: &Job, ctx: &mut Context<'_>) {
-        let path = format!("/apis/batch/v1/namespaces/{}/jobs/{}", job.key.namespace, job.key.name);
-        let Some(object) = self.read(ctx, &path) else { return };
+        let object = self.api.borrow().object("batch", "jobs", &job.key.namespace, &job.key.name);
+        let Some(object) = object else { return };
         let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
         let owner = owners.into_iter().flatten().find(|owner| owner["kind"] == "MiniCluster");
         let name = owner.and_then(|owner| owner["name"].as_str()).map(Arc::<str>::from);
@@ -99,18 +95,16 @@ impl Embedded {
     /// Reads what the pods of a Job have mounted, as it is now.
     fn look_into(&mut self, job: Uid, ctx: &mut Context<'_>) {
         let Some(served) = self.jobs.get(&job) else { return };
-        let in_namespace =
-            |plural: &str, name: &str| format!("/api/v1/namespaces/{}/{plural}/{name}", served.key.namespace);
-        let config_map = in_namespace("configmaps", &served.sources.config_map);
-        let service = in_namespace("services", &served.sources.service);
-        let service = self.read(ctx, &service);
-        let config_map = self.read(ctx, &config_map);
+        let stored =
+            |plural: &str, name: &str| self.api.borrow().object("", plural, &served.key.namespace, name);
+        let service = stored("services", &served.sources.service);
+        let config_map = stored("configmaps", &served.sources.config_map);
         let Some(served) = self.jobs.get_mut(&job) else { return };
         let has_dns = service.is_some_and(|service| served.sources.are_found_by(&service));
         // A pod that mounts a ConfigMap which is not there does not start.
         let Some(config_map) = config_map else { return };
-        let version = config_map["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
-        if served.read.replace((version.clone(), has_dns)) == Some((version, has_dns)) {
+        let found = Some((Arc::clone(&config_map), has_dns));
+        if std::mem::replace(&mut served.read, found.clone()) == found {
             return;
         }
         let name = Arc::clone(&served.minicluster);

@@ -1,6 +1,6 @@
 //! What users do to MiniClusters through the API, and what is to be seen of them there.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Request};
@@ -51,14 +51,9 @@ impl Embedded {
         if is_refused { Err(refusal(&body)) } else { Ok(body) }
     }
 
-    /// An object; `None`: there is none.
-    pub(super) fn read(&mut self, ctx: &mut Context<'_>, path: &str) -> Option<Value> {
-        self.ask(ctx, (Method::GET, path, JSON), &Value::Null).ok()
-    }
-
     /// Where the MiniCluster of this name is: steps know it by its name alone.
     fn path_of(&self, name: &str) -> Result<String, Refusal> {
-        let known = self.objects().into_iter().find(|object| object["metadata"]["name"] == *name);
+        let known = self.miniclusters().into_iter().find(|object| object["metadata"]["name"] == *name);
         let Some(known) = known else {
             return Err(Refusal::new(
                 "NotFound",
@@ -69,19 +64,8 @@ impl Embedded {
         Ok(path(&namespace, name))
     }
 
-    /// All MiniClusters. Each version is read once: an observation asks for them at every instant.
-    fn objects(&self) -> Vec<Rc<Value>> {
-        let found = self.api.borrow().objects("flux-framework.org", "miniclusters");
-        let mut known = self.miniclusters.borrow_mut();
-        let read = |object: Bytes| {
-            let value = known.iter().find(|(bytes, _)| *bytes == object).map(|(_, value)| Rc::clone(value));
-            let value = value.or_else(|| serde_json::from_slice(&object).ok().map(Rc::new))?;
-            Some((object, value))
-        };
-        let present: Vec<_> = found.into_iter().filter_map(read).collect();
-        let values = present.iter().map(|(_, value)| Rc::clone(value)).collect();
-        *known = present;
-        values
+    fn miniclusters(&self) -> Vec<Arc<Value>> {
+        self.api.borrow().objects("flux-framework.org", "miniclusters")
     }
 }
 
@@ -134,7 +118,7 @@ impl Upper for Embedded {
     }
 
     fn views(&self, _server: &Server) -> Vec<MiniClusterView> {
-        self.objects().iter().map(|object| self.view(object)).collect()
+        self.miniclusters().iter().map(|object| self.view(object)).collect()
     }
 }
 
