@@ -5,10 +5,12 @@
 
 use crate::error::{ApiError, Result};
 use crate::fields::FieldSet;
-use crate::managed_fields::{Managed, Writer, bare, blank, strip};
+use crate::managed_fields::{Managed, Writer, blank, strip};
 use crate::schema::Schema;
+use crate::store::At as _;
 use crate::typed;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 /// Applies `config` to `live` (`None` creates). Gives the new object with its `managedFields`; defaults, validation and
 /// comparison with the stored object are up to the caller. When nothing changes, the result equals `live`.
@@ -19,7 +21,7 @@ pub fn apply(
     force: bool,
     writer: &Writer<'_>,
 ) -> Result<Value> {
-    if config.pointer("/metadata/managedFields").is_some_and(|list| !list.is_null()) {
+    if config.at("/metadata/managedFields").is_some_and(|list| !list.is_null()) {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
     if config["apiVersion"] != writer.api_version {
@@ -30,7 +32,7 @@ pub fn apply(
         )));
     }
     if let Some(why) = typed::mistake(schema, config) {
-        let text = |path: &str| config.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |path: &str| config.at(path).and_then(Value::as_str).unwrap_or_default().to_owned();
         return Err(ApiError::internal(format!(
             "failed to create typed patch object ({}/{}; {}, Kind={}): {why}",
             text("/metadata/namespace"),
@@ -39,12 +41,13 @@ pub fn apply(
             text("/kind")
         )));
     }
-    let before = live.map_or_else(|| blank_object(schema, config), bare);
+    let before = live.map_or_else(|| Cow::Owned(blank_object(schema, config)), Cow::Borrowed);
+    let before: &Value = &before;
     let mut managed = live.map(Managed::of).unwrap_or_default();
     if let (true, Some(_)) = (managed.entries.is_empty(), live) {
         // What is there already belongs to nobody in particular.
         let first = Writer { manager: "before-first-apply", ..*writer };
-        managed.update(schema, &blank(schema), &before, &first);
+        managed.update(schema, &blank(schema), before, &first);
         for entry in managed.entries.values_mut() {
             entry.time = String::new();
         }
@@ -54,13 +57,13 @@ pub fn apply(
     let entry = managed.entries.entry(identity.clone()).or_default();
     entry.version = writer.api_version.to_owned();
     entry.set = writer.writable(typed::to_set(schema, config));
-    let merged = typed::merge(Some(schema), Some(&before), config);
+    let merged = typed::merge(Some(schema), Some(before), config);
     let mut object = match &last {
         // The usual case has nothing to take away: all that was said is said again.
         Some(last) if !last.set.is_within(&entry.set) => prune(schema, merged, &last.set, &managed),
         _ => merged,
     };
-    let mut found = typed::compare(schema, &before, &object);
+    let mut found = typed::compare(schema, before, &object);
     for set in [&mut found.removed, &mut found.modified, &mut found.added] {
         *set = writer.writable(std::mem::take(set));
     }
@@ -69,7 +72,7 @@ pub fn apply(
     if let Some(entry) = managed.entries.get_mut(&identity) {
         entry.set = strip(std::mem::take(&mut entry.set));
         // An apply that changes neither the object nor the ownership keeps its time.
-        let same = last.filter(|last| before == object && last.set == entry.set);
+        let same = last.filter(|last| *before == object && last.set == entry.set);
         entry.time = same.map_or_else(|| writer.now.to_owned(), |last| last.time);
     }
     managed.entries.retain(|_, entry| !entry.set.is_empty());
@@ -107,7 +110,7 @@ fn client_applied(schema: &Schema, live: &Value, writer: &Writer<'_>) -> Option<
     if last["apiVersion"] != writer.api_version {
         return None;
     }
-    let found = typed::compare(schema, &last, &bare(live));
+    let found = typed::compare(schema, &last, live);
     let changed = [found.modified, found.added, found.removed];
     Some(changed.iter().fold(typed::to_set(schema, &last), |set, changed| set.difference(changed)))
 }

@@ -13,7 +13,7 @@ use crate::error::FieldError;
 use crate::kinds::{Class, PrinterColumn, Resource, ScalePaths};
 use crate::schema::{self, Schema};
 use crate::server::ApiServer;
-use crate::store::{Table, Version, text};
+use crate::store::{At as _, Table, Version, text};
 use crate::write::metadata;
 
 /// The finalizer that keeps a definition until its objects are gone.
@@ -68,7 +68,7 @@ impl Custom {
 }
 
 fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
-    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+    value.at(pointer).and_then(Value::as_array).into_iter().flatten()
 }
 
 /// Fills a new definition in (`SetDefaults_CustomResourceDefinitionSpec`).
@@ -161,7 +161,7 @@ pub(crate) fn validate(object: &Value, before: Option<&Value>) -> Vec<FieldError
     let versions: Vec<&Value> = list(object, "/spec/versions").collect();
     let stored = versions.iter().filter(|version| version.get("storage") == Some(&Value::Bool(true))).count();
     if stored != 1 {
-        let value = object.pointer("/spec/versions").cloned().unwrap_or_default();
+        let value = object.at("/spec/versions").cloned().unwrap_or_default();
         errors.push(FieldError::invalid(
             "spec.versions",
             value,
@@ -174,7 +174,7 @@ pub(crate) fn validate(object: &Value, before: Option<&Value>) -> Vec<FieldError
         } else {
             format!("spec.versions[{position}].schema.openAPIV3Schema")
         };
-        match version.pointer("/schema/openAPIV3Schema") {
+        match version.at("/schema/openAPIV3Schema") {
             None => errors.push(FieldError::required(
                 &format!("spec.versions[{position}].schema.openAPIV3Schema"),
                 "schemas are required",
@@ -186,8 +186,8 @@ pub(crate) fn validate(object: &Value, before: Option<&Value>) -> Vec<FieldError
     }
     if let Some(before) = before {
         for (field, pointer) in [("spec.scope", "/spec/scope"), ("spec.group", "/spec/group")] {
-            if before.pointer(pointer) != object.pointer(pointer) {
-                let value = object.pointer(pointer).cloned().unwrap_or_default();
+            if before.at(pointer) != object.at(pointer) {
+                let value = object.at(pointer).cloned().unwrap_or_default();
                 errors.push(FieldError::invalid(field, value, "field is immutable"));
             }
         }
@@ -225,7 +225,7 @@ pub(crate) fn established(
     for version in
         list(&spec, "/versions").filter(|version| version.get("served") == Some(&Value::Bool(true)))
     {
-        if let Some(schema) = version.pointer("/schema/openAPIV3Schema")
+        if let Some(schema) = version.at("/schema/openAPIV3Schema")
             && let Ok(schema) = compiled(schema, "spec.validation.openAPIV3Schema")
         {
             let key = (group.clone(), text(version, "/name").to_owned(), plural.clone());
@@ -246,7 +246,7 @@ pub(crate) fn established(
 
 fn status_of(spec: &Value, definition: &Value, now: Time) -> Value {
     let at = definition
-        .pointer("/status/conditions/0/lastTransitionTime")
+        .at("/status/conditions/0/lastTransitionTime")
         .cloned()
         .unwrap_or_else(|| wire::time_text(now).into());
     let condition = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": at});
@@ -269,7 +269,7 @@ fn resource_of(spec: &Value, version: &Value, table: usize) -> Resource {
     let names = |field: &str| -> Vec<Arc<str>> {
         list(spec, &format!("/names/{field}")).filter_map(Value::as_str).map(Arc::from).collect()
     };
-    let scale = version.pointer("/subresources/scale").map(|scale| ScalePaths {
+    let scale = version.at("/subresources/scale").map(|scale| ScalePaths {
         spec: pointer_of(text(scale, "/specReplicasPath")),
         status: pointer_of(text(scale, "/statusReplicasPath")),
         selector: scale.get("labelSelectorPath").and_then(Value::as_str).map(pointer_of),
@@ -296,7 +296,7 @@ fn resource_of(spec: &Value, version: &Value, table: usize) -> Resource {
         categories: names("categories"),
         class: Class::Document,
         table,
-        has_status: version.pointer("/subresources/status").is_some(),
+        has_status: version.at("/subresources/status").is_some(),
         has_generation: true,
         returns_deleted: false,
         creates_on_update: false,

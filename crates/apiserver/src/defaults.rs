@@ -3,6 +3,7 @@
 //! Defaults depend on each other and on the kind (a pod template gets fewer than a pod), so they are code, not schema.
 //! Calling [`apply`] twice changes nothing more.
 
+use crate::store::At as _;
 use serde_json::{Map, Value, json};
 
 type Fields = Map<String, Value>;
@@ -311,7 +312,7 @@ fn job(root: &mut Fields) {
         }
     }
     pod_template(spec);
-    let labels = spec.get("template").and_then(|template| template.pointer("/metadata/labels")).cloned();
+    let labels = spec.get("template").and_then(|template| template.at("/metadata/labels")).cloned();
     let empty = |labels: Option<&Value>| labels.and_then(Value::as_object).is_none_or(Map::is_empty);
     if let Some(labels) = labels {
         let meta = ensure(root, "metadata");

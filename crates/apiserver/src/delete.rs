@@ -11,7 +11,7 @@ use crate::kinds::Class;
 use crate::present;
 use crate::request::json_body;
 use crate::server::{ApiServer, Call, Reply};
-use crate::store::{Content, Version, text};
+use crate::store::{At as _, Content, Version, text};
 use crate::write::metadata;
 use crate::write_rows::refused;
 
@@ -50,7 +50,7 @@ impl DeleteOptions {
             }
             orphans = body.get("orphanDependents").and_then(Value::as_bool).or(orphans);
             let precondition = |field: &str| {
-                body.pointer(&format!("/preconditions/{field}")).and_then(Value::as_str).map(str::to_owned)
+                body.at(&format!("/preconditions/{field}")).and_then(Value::as_str).map(str::to_owned)
             };
             options.uid = precondition("uid");
             options.rv = precondition("resourceVersion");
@@ -269,8 +269,7 @@ impl ApiServer {
 
 /// Finalizers that a deletion leaves (`deletionFinalizersForGarbageCollection`).
 fn deletion_finalizers(value: &Value, propagation: Option<Propagation>) -> Vec<Value> {
-    let present =
-        value.pointer("/metadata/finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
+    let present = value.at("/metadata/finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
     let Some(propagation) = propagation else { return present };
     let mut finalizers: Vec<Value> =
         present.into_iter().filter(|one| *one != FOREGROUND && *one != ORPHAN).collect();

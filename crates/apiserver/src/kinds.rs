@@ -1,6 +1,6 @@
 //! Which resources there are, under which paths, and how each is treated (`pkg/registry/*/storage` of each kind).
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -238,13 +238,11 @@ fn fields(group: &str, plural: &str) -> &'static [&'static str] {
     }
 }
 
-/// Group, version and plural.
-type ResourceName = (Arc<str>, Arc<str>, Arc<str>);
-
-/// All resources, by group, version and plural.
+/// All resources.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    resources: BTreeMap<ResourceName, Arc<Resource>>,
+    /// In order of group, version and plural.
+    resources: Vec<Arc<Resource>>,
     /// Counts changes, so that what is made of all resources can be kept until there is one.
     pub(crate) revision: u64,
     tables: usize,
@@ -308,32 +306,40 @@ impl Registry {
     /// Adds or replaces a resource.
     pub(crate) fn insert(&mut self, resource: Resource) {
         self.revision += 1;
-        let key = (Arc::clone(&resource.group), Arc::clone(&resource.version), Arc::clone(&resource.plural));
-        self.resources.insert(key, Arc::new(resource));
+        let resource = Arc::new(resource);
+        match self.place(&resource.group, &resource.version, &resource.plural) {
+            Ok(place) => self.resources[place] = resource,
+            Err(place) => self.resources.insert(place, resource),
+        }
+    }
+
+    /// Where a resource is, or would be.
+    fn place(&self, group: &str, version: &str, plural: &str) -> std::result::Result<usize, usize> {
+        let order =
+            |one: &Arc<Resource>| (&*one.group, &*one.version, &*one.plural).cmp(&(group, version, plural));
+        self.resources.binary_search_by(order)
     }
 
     /// Takes away all versions of a custom resource.
     pub(crate) fn remove(&mut self, group: &str, plural: &str) {
         self.revision += 1;
-        self.resources.retain(|(its_group, _, its_plural), resource| {
-            !(resource.is_custom && **its_group == *group && **its_plural == *plural)
-        });
+        self.resources.retain(|one| !(one.is_custom && *one.group == *group && *one.plural == *plural));
     }
 
     /// The resource under a path.
     pub(crate) fn get(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
-        self.resources.get(&(group.into(), version.into(), plural.into()))
+        self.place(group, version, plural).ok().map(|place| &self.resources[place])
     }
 
     /// Any version of a resource.
     pub(crate) fn any(&self, group: &str, plural: &str) -> Option<&Arc<Resource>> {
-        self.resources.values().find(|one| *one.group == *group && *one.plural == *plural)
+        self.resources.iter().find(|one| *one.group == *group && *one.plural == *plural)
     }
 
     /// The resource of a kind.
     pub(crate) fn of_kind(&self, api_version: &str, kind: &str) -> Option<&Arc<Resource>> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        self.resources.values().find(|one| {
+        self.resources.iter().find(|one| {
             *one.kind == *kind
                 && *one.group == *group
                 && *one.version == *version
@@ -343,13 +349,13 @@ impl Registry {
 
     /// All resources.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.resources.values()
+        self.resources.iter()
     }
 
     /// One resource for each table, the first under which it is served.
     pub(crate) fn storages(&self) -> Vec<Arc<Resource>> {
         let mut seen = std::collections::BTreeSet::new();
-        let stored = self.resources.values().filter(|one| one.class != Class::Review);
+        let stored = self.resources.iter().filter(|one| one.class != Class::Review);
         stored.filter(|one| seen.insert(one.table)).cloned().collect()
     }
 }
@@ -383,6 +389,16 @@ pub(crate) fn to_served(resource: &Resource, object: &mut Value) {
             object["apiVersion"] = api_version.into();
         }
     }
+}
+
+/// The same of one that is only looked at.
+pub(crate) fn served<'a>(resource: &Resource, object: &'a Value) -> Cow<'a, Value> {
+    if is_stored_form(resource, object) {
+        return Cow::Borrowed(object);
+    }
+    let mut object = object.clone();
+    to_served(resource, &mut object);
+    Cow::Owned(object)
 }
 
 /// Whether objects are shown under this resource as they are stored.

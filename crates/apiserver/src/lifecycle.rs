@@ -15,7 +15,7 @@ use crate::delete::{DeleteOptions, FOREGROUND, ORPHAN};
 use crate::kinds::{Class, Resource};
 use crate::request::{Parsed, Path, Query, Target, View};
 use crate::server::{ApiServer, Call, Caller};
-use crate::store::{Version, text};
+use crate::store::{At as _, Version, text};
 use crate::watch::WatchId;
 use crate::write::metadata;
 
@@ -118,7 +118,8 @@ impl ApiServer {
         };
         let has_owners =
             |version: Option<&Version>| version.is_some_and(|version| !version.owners().is_empty());
-        if !has_owners(old) && !has_owners(new) {
+        let is_same = old.map(Version::owners) == new.map(Version::owners);
+        if is_same || !has_owners(old) && !has_owners(new) {
             return;
         }
         let (before, after) = (old.map(uids).unwrap_or_default(), new.map(uids).unwrap_or_default());
@@ -274,14 +275,15 @@ impl ApiServer {
         version: &Arc<Version>,
         owners: Vec<Value>,
     ) {
-        let mut object = Value::clone(&version.value());
+        let before = version.value();
+        let mut object = Value::clone(&before);
         if owners.is_empty() {
             metadata(&mut object).shift_remove("ownerReferences");
         } else {
             metadata(&mut object).insert("ownerReferences".to_owned(), owners.into());
         }
         self.as_itself(rows, now, table, version, |server, call| {
-            let _ = server.update_object(call, version, object, "", None);
+            let _ = server.update_object(call, version, &before, object, "", None);
         });
     }
 
@@ -331,7 +333,8 @@ impl ApiServer {
         let Some(version) = self.tables.get(place.0).and_then(|table| table.get(&place.1)).cloned() else {
             return;
         };
-        let mut object = Value::clone(&version.value());
+        let before = version.value();
+        let mut object = Value::clone(&before);
         if let Some(list) = metadata(&mut object).get_mut("finalizers").and_then(Value::as_array_mut) {
             list.retain(|one| *one != finalizer);
             if list.is_empty() {
@@ -339,7 +342,7 @@ impl ApiServer {
             }
         }
         self.as_itself(rows, now, place.0, &version, |server, call| {
-            let _ = server.update_object(call, &version, object, "", None);
+            let _ = server.update_object(call, &version, &before, object, "", None);
         });
     }
 
@@ -369,10 +372,11 @@ impl ApiServer {
             return;
         }
         let Some(resource) = self.registry.get("", "v1", "namespaces").cloned() else { return };
-        let mut object = Value::clone(&namespace.value());
+        let before = namespace.value();
+        let mut object = Value::clone(&before);
         object["spec"] = json!({});
         self.as_itself(rows, now, resource.table, &namespace, |server, call| {
-            let _ = server.update_object(call, &namespace, object, "finalize", None);
+            let _ = server.update_object(call, &namespace, &before, object, "finalize", None);
         });
         if self.namespace(name).is_none() {
             rows.forget_namespace(name);
@@ -443,7 +447,7 @@ impl ApiServer {
             now,
             caller: &caller,
             parsed: &parsed,
-            target,
+            target: &target,
             resource,
             view: View::Object,
             is_dry_run: false,
@@ -483,7 +487,7 @@ fn has_finalizer(version: &Version, finalizer: &str) -> bool {
     match &version.content {
         crate::store::Content::Job { row, .. } => row.finalizers.iter().any(|one| **one == *finalizer),
         _ => {
-            let list = version.base().pointer("/metadata/finalizers").and_then(Value::as_array);
+            let list = version.base().at("/metadata/finalizers").and_then(Value::as_array);
             list.is_some_and(|list| list.iter().any(|one| *one == finalizer))
         }
     }

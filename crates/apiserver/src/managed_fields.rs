@@ -6,6 +6,7 @@
 use crate::error::{ApiError, Result};
 use crate::fields::{FieldSet, path_text};
 use crate::schema::Schema;
+use crate::store::At as _;
 use crate::typed::{self, Comparison};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -80,6 +81,9 @@ impl Writer<'_> {
 
     /// The set without what this resource does not write.
     pub(crate) fn writable(&self, set: FieldSet) -> FieldSet {
+        if set.is_empty() {
+            return set;
+        }
         self.reset.iter().fold(set, |set, path| set.without(path))
     }
 
@@ -101,7 +105,7 @@ pub(crate) fn strip(set: FieldSet) -> FieldSet {
 impl Managed {
     /// Reads the entries of an object. What cannot be read is forgotten, as on a real server.
     pub(crate) fn of(object: &Value) -> Self {
-        let list = object.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
+        let list = object.at("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
         let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
         let one = |entry: &Value| {
             let applies = entry["operation"] == "Apply";
@@ -152,7 +156,11 @@ impl Managed {
         if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
             match self.entries.values().all(|entry| entry.set.is_empty()) {
                 true => _ = meta.shift_remove("managedFields"),
-                false => _ = meta.insert("managedFields".into(), self.to_json()),
+                false => {
+                    // Last, wherever it was.
+                    meta.shift_remove("managedFields");
+                    meta.insert("managedFields".into(), self.to_json());
+                }
             }
         }
     }
@@ -268,15 +276,6 @@ fn conflict(conflicts: &[(&Identity, &Entry, Vec<Vec<String>>)]) -> ApiError {
     ApiError::apply_conflict(causes, message)
 }
 
-/// The object without `managedFields`.
-pub(crate) fn bare(object: &Value) -> Value {
-    let mut object = object.clone();
-    if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        meta.shift_remove("managedFields");
-    }
-    object
-}
-
 /// What a new object of the kind holds before anything is set: the structs that are always written. They have no
 /// owner, so `f:spec` of a Job is not a field of its creator while `f:spec` of a custom resource is.
 pub(crate) fn blank(schema: &Schema) -> Value {
@@ -314,21 +313,21 @@ pub(crate) fn blank(schema: &Schema) -> Value {
 /// Brings `managedFields` of `new` up to date for a create (`old` is `None`), update or patch. Clients may send the
 /// list along or not; sending `[]` forgets it (`FieldManager.Update`).
 pub fn update(schema: &Schema, old: Option<&Value>, new: &mut Value, writer: &Writer<'_>) {
-    let sent = new.pointer("/metadata/managedFields").cloned();
-    let reset =
-        sent.as_ref().and_then(Value::as_array).is_some_and(|list| list.is_empty() || *list == [json!({})]);
-    let mut managed = match (reset, writer.subresource.is_empty()) {
+    let sent = new.at("/metadata/managedFields").and_then(Value::as_array);
+    let is_reset = sent.is_some_and(|list| list.is_empty() || *list == [json!({})]);
+    let of_old = || old.map(Managed::of).unwrap_or_default();
+    let mut managed = match (writer.subresource.is_empty(), is_reset) {
         (true, true) => Managed::default(),
-        (_, true) if !Managed::of(new).entries.is_empty() => Managed::of(new),
-        _ => old.map(Managed::of).unwrap_or_default(),
+        (true, false) => {
+            Some(Managed::of(new)).filter(|sent| !sent.entries.is_empty()).unwrap_or_else(of_old)
+        }
+        (false, _) => of_old(),
     };
-    if let Some(meta) = new.get_mut("metadata").and_then(Value::as_object_mut) {
-        meta.shift_remove("managedFields");
-    }
     // An object that nobody tracks is not tracked until somebody applies (`skipnonapplied.go`).
-    if old.is_none() || !managed.entries.is_empty() {
-        let before = old.map_or_else(|| blank(schema), bare);
-        managed.update(schema, &before, new, writer);
+    match old {
+        None => managed.update(schema, &blank(schema), new, writer),
+        Some(_) if managed.entries.is_empty() => {}
+        Some(old) => managed.update(schema, old, new, writer),
     }
     managed.put(new);
 }

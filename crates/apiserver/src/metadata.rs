@@ -46,6 +46,14 @@ fn text<'a>(meta: &'a Value, name: &str) -> &'a str {
     meta[name].as_str().unwrap_or_default()
 }
 
+/// Keys of annotations are compared without case.
+fn annotation_key(key: &str) -> Vec<String> {
+    if key.bytes().any(|c| c.is_ascii_uppercase()) || !key.is_ascii() {
+        return names::label_key(&key.to_lowercase());
+    }
+    names::label_key(key)
+}
+
 /// Checks the metadata of a new object (`ValidateObjectMeta`), whose name has been generated if it is to be.
 pub fn validate(meta: &Value, namespaced: bool, rule: NameRule) -> Vec<FieldError> {
     let mut errors = Vec::new();
@@ -144,10 +152,10 @@ fn validate_parts(meta: &Value, errors: &mut Vec<FieldError>) {
     }
     let mut bytes = 0;
     for (key, value) in meta["annotations"].as_object().into_iter().flatten() {
-        // Keys of annotations are compared without case.
-        let complaints = names::label_key(&key.to_lowercase());
         errors.extend(
-            complaints.iter().map(|why| FieldError::invalid("metadata.annotations", key.as_str(), why)),
+            annotation_key(key)
+                .iter()
+                .map(|why| FieldError::invalid("metadata.annotations", key.as_str(), why)),
         );
         bytes += key.len() + value.as_str().map_or(0, str::len);
     }

@@ -56,12 +56,15 @@ pub fn dns_subdomain(text: &str) -> Vec<String> {
 /// A label key (a qualified name): an optional subdomain, a slash, a name of at most 63 characters.
 pub fn label_key(text: &str) -> Vec<String> {
     let mut complaints = Vec::new();
-    let words = format!(
-        "{KEY_WORDS} (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{KEY}')"
-    );
-    let name = match text.split('/').collect::<Vec<_>>()[..] {
-        [name] => name,
-        [prefix, name] => {
+    let words = || {
+        format!(
+            "{KEY_WORDS} (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{KEY}')"
+        )
+    };
+    let mut parts = text.split('/');
+    let name = match (parts.next().unwrap_or_default(), parts.next(), parts.next()) {
+        (name, None, _) => name,
+        (prefix, Some(name), None) => {
             if prefix.is_empty() {
                 complaints.push("prefix part must be non-empty".to_owned());
             } else {
@@ -72,7 +75,7 @@ pub fn label_key(text: &str) -> Vec<String> {
         }
         _ => {
             let tail = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
-            return vec![format!("a valid label key {words} {tail}")];
+            return vec![format!("a valid label key {} {tail}", words())];
         }
     };
     if name.is_empty() {
@@ -81,7 +84,7 @@ pub fn label_key(text: &str) -> Vec<String> {
         complaints.push(format!("name part {}", too_long(63)));
     }
     if !is_key(name) {
-        complaints.push(format!("name part {words}"));
+        complaints.push(format!("name part {}", words()));
     }
     complaints
 }

@@ -3,6 +3,7 @@
 //! What is underneath (the *base*) is an object as a client wrote it, or what a Job's template makes of its pods, which all
 //! pods of one Job share. What a row holds always comes from the row.
 
+use crate::store::At as _;
 use serde_json::{Map, Value, json};
 use towtank_model::objects::{
     COMPLETION_INDEX, ContainerState, ContainerStatus, INDEX_FAILURE_COUNT, INDEX_IGNORED_FAILURE_COUNT, Job,
@@ -94,7 +95,7 @@ pub(crate) fn pod(row: &Pod, base: &Value, node: Option<&str>, rv: u64) -> Value
     identity.write(&mut metadata);
     if let Some(owner) = row.owner.as_ref().filter(|owner| owner.is_job)
         && !metadata.contains_key("generateName")
-        && base.pointer("/metadata/name").is_none()
+        && base.at("/metadata/name").is_none()
     {
         let index = row.index.get().map(|index| format!("{index}-")).unwrap_or_default();
         metadata.insert("generateName".to_owned(), format!("{}-{index}", owner.name).into());
@@ -338,7 +339,7 @@ fn keep_container(container: &mut Value, before: Option<&Value>) {
     let mut before = before.and_then(Value::as_array).into_iter().flatten();
     let Some(old) = before.find(|old| old["name"] == container["name"]) else { return };
     let mut merged = old.clone();
-    match container.pointer("/resources/requests/cpu") {
+    match container.at("/resources/requests/cpu") {
         Some(cpu) => merged["resources"]["requests"]["cpu"] = cpu.clone(),
         None => {
             if let Some(requests) = merged.pointer_mut("/resources/requests").and_then(Value::as_object_mut) {

@@ -1,8 +1,6 @@
 //! Patches: what is there, with a change of it, is written like a whole object
 //! (`k8s.io/apiserver/pkg/endpoints/handlers/patch.go`).
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
 use crate::error::{ApiError, Result};
@@ -40,7 +38,8 @@ impl ApiServer {
         let Some(old) = self.stored(&call.resource, &call.key()).cloned() else {
             return Err(call.not_found());
         };
-        let mut object = Value::clone(&old.value());
+        let before = old.value();
+        let mut object = Value::clone(&before);
         kinds::to_served(&call.resource, &mut object);
         match kind.as_str() {
             JSON => patch::json_patch(&mut object, body)?,
@@ -55,7 +54,7 @@ impl ApiServer {
         shape::check_fields(self, call, &mut object)?;
         kinds::to_stored(&call.resource, &mut object);
         let manager = call.parsed.manager();
-        let written = self.update_object(call, &old, object, subresource, Some(&manager))?;
+        let written = self.update_object(call, &old, &before, object, subresource, Some(&manager))?;
         Ok(reply(call, 200, written))
     }
 
@@ -83,11 +82,8 @@ impl ApiServer {
         shape::check_fields(self, call, &mut config)?;
         let force = call.parsed.query.flag("force") == Some(true);
         let old = self.stored(&call.resource, &call.key()).cloned();
-        let live = old.as_ref().map(|old| {
-            let mut live = Value::clone(&old.value());
-            kinds::to_served(&call.resource, &mut live);
-            live
-        });
+        let before = old.as_ref().map(|old| old.value());
+        let live = before.as_deref().map(|before| kinds::served(&call.resource, before));
         if live.is_none() && !subresource.is_empty() {
             return Err(call.not_found());
         }
@@ -103,12 +99,11 @@ impl ApiServer {
                 &why,
             ));
         }
-        let mut object = shape::apply(self, call, live.as_ref(), &config, &manager, force, subresource)?;
+        let mut object = shape::apply(self, call, live.as_deref(), &config, &manager, force, subresource)?;
         kinds::to_stored(&call.resource, &mut object);
-        match old {
-            Some(old) => {
-                let old = Arc::clone(&old);
-                let written = self.update_object(call, &old, object, subresource, None)?;
+        match old.zip(before) {
+            Some((old, before)) => {
+                let written = self.update_object(call, &old, &before, object, subresource, None)?;
                 Ok(reply(call, 200, written))
             }
             None => {

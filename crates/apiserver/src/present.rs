@@ -14,7 +14,7 @@ use towtank_wire::printers::PrinterFeatures;
 use crate::kinds::{self, Resource};
 use crate::request::View;
 use crate::selector::{FieldSelector, LabelSelector};
-use crate::store::{Content, Version, to_bytes};
+use crate::store::{At as _, Content, Version, to_bytes};
 use crate::table;
 
 /// Which objects are wanted.
@@ -75,9 +75,7 @@ impl Filter {
 
 fn labels_match(selector: &LabelSelector, version: &Version) -> bool {
     match &version.content {
-        Content::Document(value) => {
-            selector.matches(value.pointer("/metadata/labels").unwrap_or(&Value::Null))
-        }
+        Content::Document(value) => selector.matches(value.at("/metadata/labels").unwrap_or(&Value::Null)),
         Content::Pod { row, .. } => {
             let index = row.index.get().map(|index| index.to_string());
             row_labels_match(selector, &row.labels, index.as_deref())
@@ -118,7 +116,7 @@ fn field_of<'a>(version: &'a Version, field: &str) -> Cow<'a, str> {
                 Content::Document(value) => value,
                 Content::Pod { base, .. } | Content::Job { base, .. } | Content::Node { base, .. } => base,
             };
-            match base.pointer(&pointer) {
+            match base.at(&pointer) {
                 Some(Value::String(text)) => text.as_str().into(),
                 Some(Value::Bool(value)) => if *value { "true" } else { "false" }.into(),
                 Some(Value::Number(number)) => number.to_string().into(),

@@ -1,5 +1,7 @@
 //! What a request asks for: its path, parameters and headers (`k8s.io/apiserver/pkg/endpoints/request/requestinfo.go`).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::Value;
@@ -48,6 +50,9 @@ impl Query {
 
 /// Undoes percent-encoding; what is no encoding stays as it is.
 pub(crate) fn decoded(text: &str, plus_is_blank: bool) -> String {
+    if !text.contains(['%', '+']) {
+        return text.to_owned();
+    }
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut position = 0;
@@ -126,13 +131,19 @@ const NAMESPACE_SUBRESOURCES: [&str; 2] = ["status", "finalize"];
 
 /// Reads a path.
 pub(crate) fn parse_path(path: &str) -> Path {
-    let segments: Vec<String> =
-        path.split('/').filter(|part| !part.is_empty()).map(|part| decoded(part, false)).collect();
-    let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let mut segments: Vec<Cow<'_, str>> =
+        path.split('/').filter(|part| !part.is_empty()).map(Cow::Borrowed).collect();
+    if path.contains('%') {
+        for segment in &mut segments {
+            *segment = decoded(segment, false).into();
+        }
+    }
+    let parts: Vec<&str> = segments.iter().map(|one| &**one).collect();
+    let other = || Path::Other(parts.iter().map(|&part| part.to_owned()).collect());
     let (group, version, rest) = match parts.as_slice() {
         ["api", version, rest @ ..] if !rest.is_empty() => ("", *version, rest),
         ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
-        _ => return Path::Other(segments),
+        _ => return other(),
     };
     let (namespace, rest) = match rest {
         ["namespaces", namespace, sub, more @ ..]
@@ -144,7 +155,7 @@ pub(crate) fn parse_path(path: &str) -> Path {
     };
     let part = |index: usize| rest.get(index).map(|part| (*part).to_owned()).unwrap_or_default();
     if rest.len() > 3 {
-        return Path::Other(segments);
+        return other();
     }
     Path::Resource(Target {
         group: group.to_owned(),

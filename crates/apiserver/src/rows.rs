@@ -16,7 +16,7 @@ use crate::kinds::{Class, Registry};
 use crate::overlay;
 use crate::server::ApiServer;
 use crate::shape;
-use crate::store::{Content, Version, key};
+use crate::store::{At as _, Content, Version, key};
 
 /// A template's spec, and what it makes of pods.
 type TemplateBase = (Arc<PodSpec>, Arc<Value>);
@@ -234,7 +234,7 @@ impl ApiServer {
         let job = self.tables.get(self.rows.jobs).and_then(|table| table.get(&job_key));
         let template = job.and_then(|version| match &version.content {
             Content::Job { row: job, base } if job.uid == owner.uid => {
-                Some((base.pointer("/spec/template")?.clone(), Arc::clone(&job.spec.template)))
+                Some((base.at("/spec/template")?.clone(), Arc::clone(&job.spec.template)))
             }
             _ => None,
         });
@@ -355,7 +355,7 @@ fn pod_base(template: Option<(Value, Arc<PodTemplate>)>, row: &Pod, has_index_la
         spec = overlay::rebased_spec(Some(&spec), &row.spec);
     }
     let mut metadata = Map::new();
-    if let Some(annotations) = template.pointer("/metadata/annotations") {
+    if let Some(annotations) = template.at("/metadata/annotations") {
         metadata.insert("annotations".to_owned(), annotations.clone());
     }
     if row.index.get().is_some() {

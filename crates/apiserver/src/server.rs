@@ -118,7 +118,7 @@ pub(crate) struct Call<'a> {
     pub(crate) now: Time,
     pub(crate) caller: &'a Caller,
     pub(crate) parsed: &'a Parsed,
-    pub(crate) target: Target,
+    pub(crate) target: &'a Target,
     pub(crate) resource: Arc<Resource>,
     pub(crate) view: View,
     pub(crate) is_dry_run: bool,
@@ -225,10 +225,11 @@ impl ApiServer {
         warnings: &mut Vec<String>,
     ) -> Result<Outcome> {
         let parsed = Parsed::read(request)?;
-        let caller = &auth::impersonated(self, caller, &parsed)?;
+        let caller = auth::impersonated(self, caller, &parsed)?;
+        let caller: &Caller = &caller;
         let target = match &parsed.path {
             Path::Other(parts) => return discovery::answer(self, caller, parts, &parsed),
-            Path::Resource(target) => target.clone(),
+            Path::Resource(target) => target,
         };
         let Some(resource) = self.registry.get(&target.group, &target.version, &target.plural) else {
             return Err(ApiError::path_not_found());
@@ -239,8 +240,8 @@ impl ApiServer {
         {
             return Err(ApiError::path_not_found());
         }
-        let verb = verb_of(&parsed, &target, &resource)?;
-        auth::check(self, caller, verb, &target, &parsed)?;
+        let verb = verb_of(&parsed, target, &resource)?;
+        auth::check(self, caller, verb, target, &parsed)?;
         let is_dry_run = !matches!(verb, Verb::Get | Verb::List | Verb::Watch) && parsed.is_dry_run()?;
         let view = crate::request::view(parsed.header("accept"))?;
         let mut call = Call {
@@ -260,9 +261,9 @@ impl ApiServer {
     }
 
     fn dispatch(&mut self, call: &mut Call<'_>, verb: Verb) -> Result<Outcome> {
-        let subresource = call.target.subresource.clone();
-        if !subresource.is_empty() {
-            return self.subresource(call, verb, &subresource).map(Outcome::Reply);
+        let target = call.target;
+        if !target.subresource.is_empty() {
+            return self.subresource(call, verb, &target.subresource).map(Outcome::Reply);
         }
         match verb {
             Verb::Get => self.get(call).map(Outcome::Reply),

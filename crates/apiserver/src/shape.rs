@@ -13,7 +13,7 @@ use crate::protobuf;
 use crate::request::{Parsed, json_body};
 use crate::schema::{Schema, builtin};
 use crate::server::{ApiServer, Call};
-use crate::store::text;
+use crate::store::{At as _, text};
 
 /// The object in the body of a request.
 pub(crate) fn decode(parsed: &Parsed) -> Result<Value> {
@@ -139,13 +139,13 @@ pub(crate) fn manage(
 /// The plain case of an update: one manager owns everything, and writes other values into the same fields. Then nothing
 /// about the account changes but its time. Returns whether this was it.
 fn keeps_account(call: &Call<'_>, old: &Value, object: &mut Value, manager: &str, subresource: &str) -> bool {
-    let Some(account) = old.pointer("/metadata/managedFields") else { return false };
+    let Some(account) = old.at("/metadata/managedFields") else { return false };
     let Some([entry]) = account.as_array().map(Vec::as_slice) else { return false };
     let is_whole = subresource.is_empty() && text(entry, "/subresource").is_empty();
     let is_ours = text(entry, "/manager") == manager
         && text(entry, "/operation") == "Update"
         && text(entry, "/apiVersion") == group_version(stored_group(&call.resource), &call.resource.version);
-    let sent = object.pointer("/metadata/managedFields");
+    let sent = object.at("/metadata/managedFields");
     if !is_whole
         || !is_ours
         || sent.is_some_and(|sent| sent != account)

@@ -113,7 +113,7 @@ impl Version {
     pub(crate) fn has_finalizers(&self) -> bool {
         match &self.content {
             Content::Document(value) => value
-                .pointer("/metadata/finalizers")
+                .at("/metadata/finalizers")
                 .and_then(Value::as_array)
                 .is_some_and(|finalizers| !finalizers.is_empty()),
             Content::Pod { row, .. } => row.has_finalizers(),
@@ -125,7 +125,7 @@ impl Version {
     /// `metadata.deletionTimestamp` is set.
     pub(crate) fn is_deleting(&self) -> bool {
         match &self.content {
-            Content::Document(value) => value.pointer("/metadata/deletionTimestamp").is_some(),
+            Content::Document(value) => value.at("/metadata/deletionTimestamp").is_some(),
             Content::Pod { row, .. } => row.is_deleting(),
             Content::Job { row, .. } => row.deletion_time.is_some(),
             Content::Node { .. } => false,
@@ -134,14 +134,30 @@ impl Version {
 
     /// `metadata.ownerReferences`, in what a row does not hold too.
     pub(crate) fn owners(&self) -> &[Value] {
-        let owners = self.base().pointer("/metadata/ownerReferences");
+        let owners = self.base().at("/metadata/ownerReferences");
         owners.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What lies at a place of an object.
+pub(crate) trait At {
+    /// The value at a JSON pointer. Unlike `Value::pointer` it knows no escapes, which no pointer in this crate has, and so needs no copies.
+    fn at(&self, pointer: &str) -> Option<&Value>;
+}
+
+impl At for Value {
+    fn at(&self, pointer: &str) -> Option<&Value> {
+        pointer.split('/').skip(1).try_fold(self, |value, part| match value {
+            Value::Object(fields) => fields.get(part),
+            Value::Array(items) => items.get(part.parse::<usize>().ok()?),
+            _ => None,
+        })
     }
 }
 
 /// The text at a JSON pointer; empty if there is none.
 pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    value.at(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// JSON of a value.

@@ -9,7 +9,7 @@ use crate::error::{ApiError, FieldError, Result};
 use crate::kinds::{Class, Resource};
 use crate::metadata::{self, NameRule};
 use crate::server::{ApiServer, Call};
-use crate::store::{Version, text};
+use crate::store::{At as _, Version, text};
 use crate::write::metadata as metadata_of;
 
 /// Completes a new object.
@@ -69,9 +69,9 @@ pub(crate) fn validate(resource: &Resource, object: &Value, before: Option<&Valu
     let mut immutable = |field: &str| {
         let pointer = format!("/{}", field.replace('.', "/"));
         if let Some(before) = before
-            && before.pointer(&pointer) != object.pointer(&pointer)
+            && before.at(&pointer) != object.at(&pointer)
         {
-            let value = object.pointer(&pointer).cloned().unwrap_or_default();
+            let value = object.at(&pointer).cloned().unwrap_or_default();
             errors.push(FieldError::invalid(field, value, "field is immutable"));
         }
     };
@@ -108,13 +108,11 @@ fn validate_metadata(
     before: Option<&Value>,
     errors: &mut Vec<FieldError>,
 ) {
-    let empty = Value::Null;
-    let of = |object: &Value| object.get("metadata").cloned().unwrap_or_default();
     let found = match before {
-        Some(before) => metadata::validate_update(&of(object), before.get("metadata").unwrap_or(&empty)),
+        Some(before) => metadata::validate_update(&object["metadata"], &before["metadata"]),
         None => {
             let rule = NameRule::of(&resource.group, &resource.kind);
-            metadata::validate(&of(object), resource.is_namespaced, rule)
+            metadata::validate(&object["metadata"], resource.is_namespaced, rule)
         }
     };
     let is_row = matches!(resource.class, Class::Pod | Class::Job);
@@ -198,9 +196,12 @@ fn validate_pod_update(object: &Value, before: Option<&Value>, errors: &mut Vec<
 /// suspended. The model judges what the row has.
 fn validate_job_update(object: &Value, before: Option<&Value>, errors: &mut Vec<FieldError>) {
     let Some(before) = before else { return };
-    let is_suspended = before.pointer("/spec/suspend") == Some(&Value::Bool(true));
+    if before.at("/spec/template/spec") == object.at("/spec/template/spec") {
+        return;
+    }
+    let is_suspended = before.at("/spec/suspend") == Some(&Value::Bool(true));
     let frozen = |job: &Value| {
-        let mut spec = job.pointer("/spec/template/spec").cloned().unwrap_or_default();
+        let mut spec = job.at("/spec/template/spec").cloned().unwrap_or_default();
         let Some(fields) = spec.as_object_mut() else { return spec };
         for field in ["nodeSelector", "tolerations", "schedulingGates"] {
             fields.shift_remove(field);
@@ -224,7 +225,7 @@ fn validate_job_update(object: &Value, before: Option<&Value>, errors: &mut Vec<
         spec
     };
     if frozen(before) != frozen(object) {
-        let template = object.pointer("/spec/template").cloned().unwrap_or_default();
+        let template = object.at("/spec/template").cloned().unwrap_or_default();
         errors.push(FieldError::invalid("spec.template", template, "field is immutable"));
     }
 }
@@ -299,9 +300,8 @@ fn allocate_cluster_ip(server: &mut ApiServer, object: &mut Value) {
 
 /// An object that waits for nothing any more is let go.
 pub(crate) fn is_ready_to_go(resource: &Resource, object: &Value) -> bool {
-    let is_empty =
-        |pointer: &str| object.pointer(pointer).and_then(Value::as_array).is_none_or(Vec::is_empty);
-    object.pointer("/metadata/deletionTimestamp").is_some()
+    let is_empty = |pointer: &str| object.at(pointer).and_then(Value::as_array).is_none_or(Vec::is_empty);
+    object.at("/metadata/deletionTimestamp").is_some()
         && is_empty("/metadata/finalizers")
         && (&*resource.kind != "Namespace" || !resource.group.is_empty() || is_empty("/spec/finalizers"))
 }

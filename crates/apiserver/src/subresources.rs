@@ -11,7 +11,7 @@ use crate::patch;
 use crate::request::{Verb, json_body};
 use crate::selector::LabelSelector;
 use crate::server::{ApiServer, Call, Reply};
-use crate::store::{Content, Version, text};
+use crate::store::{At as _, Content, Version, text};
 use crate::write_rows::refused;
 
 impl ApiServer {
@@ -85,7 +85,7 @@ impl ApiServer {
             let why = crate::error::OBJECT_MODIFIED;
             return Err(ApiError::conflict(&call.resource.group, &call.resource.plural, old.name(), why));
         }
-        let replicas = match wanted.pointer("/spec/replicas") {
+        let replicas = match wanted.at("/spec/replicas") {
             None => 0,
             Some(value) => value.as_i64().ok_or_else(|| {
                 ApiError::bad_request(
@@ -100,7 +100,7 @@ impl ApiServer {
         let mut object = Value::clone(&before);
         set_at(&mut object, &paths.spec, replicas.into());
         let manager = call.parsed.manager();
-        let written = self.update_object(call, &old, object, "", Some(&manager))?;
+        let written = self.update_object(call, &old, &before, object, "", Some(&manager))?;
         let value = match written {
             crate::write::Written::Version(version) => version.value(),
             crate::write::Written::Rehearsed(value) => Arc::new(value),
@@ -126,7 +126,7 @@ impl ApiServer {
                 return Err(ApiError::conflict("", "pods", old.name(), &why));
             }
         }
-        if body.pointer("/deleteOptions/dryRun").is_some_and(|list| list[0] == "All") {
+        if body.at("/deleteOptions/dryRun").is_some_and(|list| list[0] == "All") {
             call.is_dry_run = true;
         }
         let is_counted = !row.status.phase.is_terminal() && row.deletion.is_none();
@@ -134,7 +134,7 @@ impl ApiServer {
             self.check_budget(call, &old)?;
         }
         let (now, actor, uid) = (call.now, call.caller.actor, row.uid);
-        let grace = body.pointer("/deleteOptions/gracePeriodSeconds").and_then(Value::as_u64);
+        let grace = body.at("/deleteOptions/gracePeriodSeconds").and_then(Value::as_u64);
         let evict =
             |rows: &mut towtank_model::server::Server| match grace.and_then(|it| u32::try_from(it).ok()) {
                 // A grace period of the request's own: the condition comes with the deletion all the same.
@@ -156,9 +156,9 @@ impl ApiServer {
         };
         let prefix = format!("{}/", pod.namespace());
         let Some(table) = self.tables.get(budgets.table) else { return Ok(()) };
-        let labels = pod.value().pointer("/metadata/labels").cloned().unwrap_or_default();
+        let labels = pod.value().at("/metadata/labels").cloned().unwrap_or_default();
         let selects = |budget: &Arc<Version>| {
-            let selector = budget.value().pointer("/spec/selector").cloned().unwrap_or_default();
+            let selector = budget.value().at("/spec/selector").cloned().unwrap_or_default();
             LabelSelector::from_object(&selector).is_ok_and(|selector| selector.matches(&labels))
         };
         let found: Vec<Arc<Version>> =
@@ -191,7 +191,7 @@ impl ApiServer {
 
     /// Pods that are ready now, and how many have to be: worked out from the pods, as the disruption controller does.
     pub(crate) fn budget_state(&self, budget: &Value, namespace: &str) -> (i64, i64) {
-        let selector = budget.pointer("/spec/selector").cloned().unwrap_or_default();
+        let selector = budget.at("/spec/selector").cloned().unwrap_or_default();
         let Ok(labels) = LabelSelector::from_object(&selector) else { return (0, 0) };
         let filter =
             crate::present::Filter { labels, ..crate::present::Filter::everything(self.config.version) };
@@ -219,7 +219,7 @@ impl ApiServer {
                 None => value.as_i64().unwrap_or(0),
             }
         };
-        let wanted = match (budget.pointer("/spec/minAvailable"), budget.pointer("/spec/maxUnavailable")) {
+        let wanted = match (budget.at("/spec/minAvailable"), budget.at("/spec/maxUnavailable")) {
             (Some(least), _) if !least.is_null() => amount(least, true),
             (_, Some(most)) if !most.is_null() => all - amount(most, true),
             _ => all,
@@ -280,7 +280,7 @@ fn scale_of(object: &Value, paths: &ScalePaths) -> Value {
     let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64).unwrap_or(0);
     let mut metadata = json!({});
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
-        if let Some(value) = object.pointer(&format!("/metadata/{field}")) {
+        if let Some(value) = object.at(&format!("/metadata/{field}")) {
             metadata[field] = value.clone();
         }
     }

@@ -4,7 +4,7 @@
 //! Lists and maps that are one value (atomic) are leaves. What the schema does not describe is granular for objects and
 //! atomic for lists.
 
-use crate::fields::{FieldSet, field, key_element};
+use crate::fields::{FieldSet, Node, field, key_element, value_element};
 use crate::schema::{ListType, Schema, Type};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -42,16 +42,15 @@ fn common_shape(schema: Option<&Schema>, old: Option<&Value>, new: Option<&Value
 fn element(schema: &Schema, item: &Value) -> Option<String> {
     match &schema.list {
         ListType::Atomic => None,
-        ListType::Set => Some(format!("v:{item}")),
+        ListType::Set => Some(value_element(item)),
         ListType::Map(keys) => {
-            let default = |key: &str| schema.items.as_ref()?.properties.get(key)?.default.clone();
+            let default = |key: &str| schema.items.as_ref()?.properties.get(key)?.default.as_ref();
             let found = keys.iter().filter_map(|key| {
-                let value =
-                    item.get(key).filter(|value| !value.is_null()).cloned().or_else(|| default(key))?;
-                Some((key.clone(), value))
+                let value = item.get(key).filter(|value| !value.is_null()).or_else(|| default(key))?;
+                Some((key.as_str(), value))
             });
             let found: BTreeMap<_, _> = found.collect();
-            (!found.is_empty()).then(|| key_element(&found))
+            (!found.is_empty()).then(|| key_element(found))
         }
     }
 }
@@ -78,34 +77,28 @@ fn member<'a>(schema: Option<&'a Schema>, name: &str) -> Option<&'a Schema> {
 
 /// The fields that an object sets, as an applied configuration owns them (`ToFieldSet`).
 pub(crate) fn to_set(schema: &Schema, value: &Value) -> FieldSet {
-    let mut set = FieldSet::default();
-    collect(Some(schema), value, &mut Vec::new(), &mut set);
-    set
+    collect(Some(schema), value).below
 }
 
-fn collect(schema: Option<&Schema>, value: &Value, path: &mut Vec<String>, set: &mut FieldSet) {
+fn collect(schema: Option<&Schema>, value: &Value) -> Node {
+    let mut below = FieldSet::default();
     match (shape(schema, value), value) {
         (Shape::Map, Value::Object(fields)) => {
-            for (name, below) in fields {
-                path.push(field(name));
-                collect(member(schema, name), below, path, set);
+            for (name, value) in fields {
+                let mut node = collect(member(schema, name), value);
                 let declared = schema.is_some_and(|schema| schema.properties.contains_key(name.as_str()));
-                if !declared || below.is_null() || below.as_object().is_some_and(Map::is_empty) {
-                    set.insert(path);
-                }
-                path.pop();
+                node.member |= !declared || value.is_null() || value.as_object().is_some_and(Map::is_empty);
+                below.put(field(name), node);
             }
         }
         (Shape::List, _) => {
             for (element, item) in elements(schema, Some(value)) {
-                path.push(element);
-                collect(items(schema), item, path, set);
-                set.insert(path);
-                path.pop();
+                below.put(element, Node { member: true, ..collect(items(schema), item) });
             }
         }
-        _ => set.insert(path),
+        _ => return Node { member: true, below },
     }
+    Node { member: false, below }
 }
 
 /// What differs between two objects.
@@ -123,85 +116,98 @@ impl Comparison {
     }
 }
 
-/// Compares two objects (`TypedValue.Compare`).
+/// Compares two objects (`TypedValue.Compare`), but for the account of who owns what.
 pub(crate) fn compare(schema: &Schema, old: &Value, new: &Value) -> Comparison {
-    let mut found = Comparison::default();
-    differ(Some(schema), Some(old), Some(new), &mut Vec::new(), &mut found);
-    found
+    let found = differ(Some(schema), Some(old), Some(new), &["metadata", "managedFields"]);
+    Comparison { removed: found.removed.below, modified: found.modified.below, added: found.added.below }
 }
 
-fn differ(
-    schema: Option<&Schema>,
-    old: Option<&Value>,
-    new: Option<&Value>,
-    path: &mut Vec<String>,
-    found: &mut Comparison,
-) {
-    if old == new {
-        return;
+/// What differs at a place and below it.
+#[derive(Default)]
+struct Difference {
+    removed: Node,
+    modified: Node,
+    added: Node,
+}
+
+impl Difference {
+    /// Takes over what differs at an element.
+    fn put(&mut self, element: &str, found: Self) {
+        self.removed.below.put(element, found.removed);
+        self.modified.below.put(element, found.modified);
+        self.added.below.put(element, found.added);
     }
+
+    /// Takes over what differs at a field.
+    fn put_field(&mut self, name: &str, found: Self) {
+        if !found.is_empty() {
+            self.put(&field(name), found);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        [&self.removed, &self.modified, &self.added].iter().all(|node| !node.member && node.below.is_empty())
+    }
+}
+
+/// `skip` is a path of fields from here that is not looked at.
+fn differ(schema: Option<&Schema>, old: Option<&Value>, new: Option<&Value>, skip: &[&str]) -> Difference {
     let is_empty = |value: Option<&Value>| match value {
         None | Some(Value::Null) => true,
         Some(Value::Object(fields)) => fields.is_empty(),
         Some(Value::Array(items)) => items.is_empty(),
         Some(_) => false,
     };
-    let shape = common_shape(schema, old, new);
+    let mut found = Difference::default();
     // Two empty values are leaves, so that empty and absent stay apart.
-    if shape != Shape::Leaf && !(is_empty(old) && is_empty(new)) {
-        match shape {
-            Shape::Map => {
-                let (old, new) = (old.and_then(Value::as_object), new.and_then(Value::as_object));
-                for (name, before) in old.into_iter().flatten() {
-                    path.push(field(name));
-                    differ(
-                        member(schema, name),
-                        Some(before),
-                        new.and_then(|new| new.get(name)),
-                        path,
-                        found,
-                    );
-                    path.pop();
-                }
-                for (name, after) in new.into_iter().flatten() {
-                    if old.is_none_or(|old| !old.contains_key(name)) {
-                        path.push(field(name));
-                        differ(member(schema, name), None, Some(after), path, found);
-                        path.pop();
-                    }
-                }
+    let shape = match common_shape(schema, old, new) {
+        _ if is_empty(old) && is_empty(new) => Shape::Leaf,
+        shape => shape,
+    };
+    // Objects are walked through anyway.
+    if shape != Shape::Map && old == new {
+        return found;
+    }
+    match shape {
+        Shape::Map => {
+            let (old, new) = (old.and_then(Value::as_object), new.and_then(Value::as_object));
+            let skip_below = |name: &str| match skip {
+                [first, rest @ ..] if *first == name => rest,
+                _ => &[],
+            };
+            let is_skipped = |name: &str| *skip == [name];
+            for (name, before) in old.into_iter().flatten().filter(|(name, _)| !is_skipped(name)) {
+                let after = new.and_then(|new| new.get(name));
+                found.put_field(name, differ(member(schema, name), Some(before), after, skip_below(name)));
             }
-            _ => {
-                let (old, new) = (elements(schema, old), elements(schema, new));
-                for (at, (element, before)) in old.iter().enumerate() {
-                    if find(&old, element) == Some(at) {
-                        path.push(element.clone());
-                        let after = find(&new, element).map(|at| new[at].1);
-                        differ(items(schema), Some(before), after, path, found);
-                        path.pop();
-                    }
-                }
-                for (at, (element, after)) in new.iter().enumerate() {
-                    if find(&old, element).is_none() && find(&new, element) == Some(at) {
-                        path.push(element.clone());
-                        differ(items(schema), None, Some(after), path, found);
-                        path.pop();
-                    }
+            for (name, after) in new.into_iter().flatten().filter(|(name, _)| !is_skipped(name)) {
+                if old.is_none_or(|old| !old.contains_key(name)) {
+                    found.put_field(name, differ(member(schema, name), None, Some(after), skip_below(name)));
                 }
             }
         }
-        match (old, new) {
-            (None, _) => found.added.insert(path),
-            (_, None) => found.removed.insert(path),
-            _ => {}
+        Shape::List => {
+            let (old, new) = (elements(schema, old), elements(schema, new));
+            for (at, (element, before)) in old.iter().enumerate() {
+                if find(&old, element) == Some(at) {
+                    let after = find(&new, element).map(|at| new[at].1);
+                    found.put(element, differ(items(schema), Some(before), after, &[]));
+                }
+            }
+            for (at, (element, after)) in new.iter().enumerate() {
+                if find(&old, element).is_none() && find(&new, element) == Some(at) {
+                    found.put(element, differ(items(schema), None, Some(after), &[]));
+                }
+            }
         }
-        return;
+        Shape::Leaf => {}
     }
     match (old, new) {
-        (None, _) => found.added.insert(path),
-        (_, None) => found.removed.insert(path),
-        _ => found.modified.insert(path),
+        (None, _) => found.added.member = true,
+        (_, None) => found.removed.member = true,
+        _ => found.modified.member |= shape == Shape::Leaf,
     }
+    found
 }
 
 /// Merges an applied configuration into an object (`TypedValue.Merge`): what it says wins, the rest stays.
@@ -209,12 +215,13 @@ pub(crate) fn merge(schema: Option<&Schema>, old: Option<&Value>, new: &Value) -
     let Some(old) = old.filter(|old| shape(schema, old) == shape(schema, new)) else { return new.clone() };
     match (shape(schema, new), old, new) {
         (Shape::Map, Value::Object(before), Value::Object(after)) => {
-            let mut merged = before.clone();
-            for (name, value) in after {
-                let value = merge(member(schema, name), before.get(name), value);
-                merged.insert(name.clone(), value);
-            }
-            Value::Object(merged)
+            let kept = before.iter().map(|(name, old)| match after.get(name) {
+                Some(new) => (name, merge(member(schema, name), Some(old), new)),
+                None => (name, old.clone()),
+            });
+            let anew = after.iter().filter(|(name, _)| !before.contains_key(*name));
+            let anew = anew.map(|(name, new)| (name, new.clone()));
+            Value::Object(kept.chain(anew).map(|(name, value)| (name.clone(), value)).collect())
         }
         (Shape::List, ..) => Value::Array(merge_items(schema, old, new)),
         _ => new.clone(),
@@ -310,46 +317,68 @@ pub(crate) fn with_named_fields(schema: Option<&Schema>, set: &FieldSet) -> Fiel
             Some(name) => member(schema, name),
             None => items(schema),
         };
-        full.put(element, own || (declared && !below.is_empty()), with_named_fields(next, below));
+        let member = own || (declared && !below.is_empty());
+        full.put(element, Node { member, below: with_named_fields(next, below) });
     }
     full
 }
 
+/// Where a walk is; its elements are written out only when there is something to say of it.
+enum Place<'a> {
+    Root,
+    Field(&'a Place<'a>, &'a str),
+    Item(&'a Place<'a>, &'a str),
+}
+
+impl Place<'_> {
+    fn elements(&self) -> Vec<String> {
+        let (above, last) = match self {
+            Self::Root => return Vec::new(),
+            Self::Field(above, name) => (above, field(name)),
+            Self::Item(above, element) => (above, (*element).to_owned()),
+        };
+        let mut elements = above.elements();
+        elements.push(last);
+        elements
+    }
+
+    /// For people.
+    fn text(&self) -> String {
+        crate::fields::path_text(&self.elements())
+    }
+}
+
 /// What is wrong with an applied configuration: fields that are not declared, items twice in a list.
 pub(crate) fn mistake(schema: &Schema, value: &Value) -> Option<String> {
-    fn walk(schema: &Schema, value: &Value, path: &mut Vec<String>) -> Option<String> {
+    fn walk(schema: &Schema, value: &Value, place: &Place<'_>) -> Option<String> {
         match (shape(Some(schema), value), value) {
             (Shape::Map, Value::Object(fields)) => fields.iter().find_map(|(name, below)| {
-                path.push(field(name));
-                let found = match schema.field(name) {
-                    Some(schema) => walk(schema, below, path),
+                let place = Place::Field(place, name);
+                match schema.field(name) {
+                    Some(schema) => walk(schema, below, &place),
                     None if schema.preserve || schema.is_free_form() => None,
-                    None => Some(format!("{}: field not declared in schema", crate::fields::path_text(path))),
-                };
-                path.pop();
-                found
+                    None => Some(format!("{}: field not declared in schema", place.text())),
+                }
             }),
             (Shape::List, Value::Array(list)) => {
                 let mut seen = Vec::new();
                 list.iter().find_map(|item| {
-                    let at = crate::fields::path_text(path);
                     let Some(element) = element(schema, item) else {
                         let keys = "associative list with keys has an element that omits all key fields";
-                        return Some(format!("{at}: {keys}"));
+                        return Some(format!("{}: {keys}", place.text()));
                     };
                     if seen.contains(&element) {
                         let text = crate::fields::path_text(&[element]);
-                        return Some(format!("{at}: duplicate entries for key {text}"));
+                        return Some(format!("{}: duplicate entries for key {text}", place.text()));
                     }
-                    path.push(element.clone());
+                    let place = Place::Item(place, &element);
+                    let found = schema.items.as_ref().and_then(|items| walk(items, item, &place));
                     seen.push(element);
-                    let found = schema.items.as_ref().and_then(|items| walk(items, item, path));
-                    path.pop();
                     found
                 })
             }
             _ => None,
         }
     }
-    walk(schema, value, &mut Vec::new())
+    walk(schema, value, &Place::Root)
 }

@@ -10,7 +10,7 @@ use crate::kinds::{self, Class, Resource};
 use crate::present;
 use crate::server::{ApiServer, Call, Reply};
 use crate::shape;
-use crate::store::{Version, text};
+use crate::store::{At as _, Version, text};
 use crate::strategy;
 
 /// How often a generated name is tried (`maxNameGenerationCreateAttempts`).
@@ -216,41 +216,41 @@ impl ApiServer {
             }
             return Err(missed(call, &object));
         };
-        let written = self.update_object(call, &old, object, subresource, Some(&manager))?;
+        let written = self.update_object(call, &old, &old.value(), object, subresource, Some(&manager))?;
         Ok(reply(call, 200, written))
     }
 
-    /// Stores the next version of an object; with a manager, the fields that change are noted as that one's.
+    /// Stores the next version of an object, whose value is `before`; with a manager, the fields that change are noted as that one's.
     pub(crate) fn update_object(
         &mut self,
         call: &mut Call<'_>,
         old: &Arc<Version>,
+        before: &Value,
         mut object: Value,
         subresource: &str,
         manager: Option<&str>,
     ) -> Result<Written> {
         let resource = Arc::clone(&call.resource);
-        let before = old.value();
-        self.check_is_same(call, old, &before, &mut object)?;
+        self.check_is_same(call, old, before, &mut object)?;
         let given = (resource.class == Class::Job && subresource.is_empty()).then(|| object.clone());
         tidy(&mut object);
         shape::default(self, &resource, &mut object);
-        keep_system_fields(&resource, &before, &mut object, subresource);
-        strategy::prepare_update(self, call, &mut object, &before, subresource)?;
-        if resource.has_generation && wants_new_generation(&resource, &before, &object) {
-            let generation = before.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0);
+        keep_system_fields(&resource, before, &mut object, subresource);
+        strategy::prepare_update(self, call, &mut object, before, subresource)?;
+        if resource.has_generation && wants_new_generation(&resource, before, &object) {
+            let generation = before.at("/metadata/generation").and_then(Value::as_i64).unwrap_or(0);
             metadata(&mut object).insert("generation".to_owned(), (generation + 1).into());
         }
         if let Some(manager) = manager {
-            shape::manage(self, call, Some(&before), &mut object, manager, subresource);
+            shape::manage(self, call, Some(before), &mut object, manager, subresource);
         }
-        let mut errors = shape::validate(self, &resource, &object, Some(&before));
-        errors.extend(strategy::validate(&resource, &object, Some(&before)));
+        let mut errors = shape::validate(self, &resource, &object, Some(before));
+        errors.extend(strategy::validate(&resource, &object, Some(before)));
         check(&resource, old.name(), &errors)?;
         match resource.class {
-            Class::Job => return self.update_job(call, old, given.as_ref(), object, subresource),
-            Class::Pod => return self.update_pod(call, old, object, subresource),
-            Class::Node => return self.update_node(call, old, object),
+            Class::Job => return self.update_job(call, old, before, given.as_ref(), object, subresource),
+            Class::Pod => return self.update_pod(call, old, before, object, subresource),
+            Class::Node => return self.update_node(call, old, before, object),
             Class::Document | Class::Review => {}
         }
         if object == *before {
@@ -356,15 +356,17 @@ fn keep_system_fields(resource: &Resource, before: &Value, object: &mut Value, s
             }
         }
     };
-    let managed = metadata(object).get("managedFields").cloned();
     if subresource == "status" {
+        // Whether an account was sent is the business of those who keep it.
+        let managed = metadata(object).shift_remove("managedFields");
         let status = object.get_mut("status").map(Value::take);
-        let mut fields: Map<String, Value> = before.as_object().cloned().unwrap_or_default();
-        match status {
-            Some(status) => fields.insert("status".to_owned(), status),
-            None => fields.shift_remove("status"),
-        };
-        *object = fields.into();
+        *object = without_status(before);
+        if let (Some(managed), Some(fields)) = (managed, object["metadata"].as_object_mut()) {
+            fields.insert("managedFields".to_owned(), managed);
+        }
+        if let Some(status) = status {
+            object["status"] = status;
+        }
     } else if resource.has_status {
         take(object, "status");
     }
@@ -388,15 +390,23 @@ fn keep_system_fields(resource: &Resource, before: &Value, object: &mut Value, s
         }
     }
     fields.shift_remove("selfLink");
-    // Whether they were sent is the business of those who keep account of them.
-    match managed {
-        Some(managed) => {
-            fields.insert("managedFields".to_owned(), managed);
-        }
-        None => {
-            fields.shift_remove("managedFields");
-        }
-    }
+}
+
+/// An object without its status and its account of managed fields.
+fn without_status(object: &Value) -> Value {
+    let copied = |fields: &Map<String, Value>, left_out: &str| -> Map<String, Value> {
+        let others = fields.iter().filter(|(field, _)| *field != left_out);
+        others.map(|(field, value)| (field.clone(), value.clone())).collect()
+    };
+    let fields = object.as_object().into_iter().flatten().filter(|(field, _)| *field != "status");
+    let one = |(field, value): (&String, &Value)| {
+        let value = match value {
+            Value::Object(metadata) if field == "metadata" => copied(metadata, "managedFields").into(),
+            value => value.clone(),
+        };
+        (field.clone(), value)
+    };
+    Value::Object(fields.map(one).collect())
 }
 
 /// Whether what is wanted differs: all but metadata and status in custom resources, else the spec.
@@ -404,18 +414,15 @@ fn wants_new_generation(resource: &Resource, before: &Value, object: &Value) -> 
     if !resource.is_custom {
         return before.get("spec") != object.get("spec");
     }
-    let rest = |object: &Value| -> Map<String, Value> {
-        let fields = object.as_object().into_iter().flatten();
-        let is_wanted = |field: &str| {
-            let is_of_all = matches!(field, "metadata" | "apiVersion" | "kind");
-            !(is_of_all || resource.has_status && field == "status")
-        };
-        fields
-            .filter(|(field, _)| is_wanted(field))
-            .map(|(field, value)| (field.clone(), value.clone()))
-            .collect()
+    let is_wanted = |field: &str| {
+        let is_of_all = matches!(field, "metadata" | "apiVersion" | "kind");
+        !(is_of_all || resource.has_status && field == "status")
     };
-    before.get("spec") != object.get("spec") || rest(before) != rest(object)
+    let has_other = |one: &Value, other: &Value| {
+        let mut fields = one.as_object().into_iter().flatten();
+        fields.any(|(field, value)| is_wanted(field) && other.get(field) != Some(value))
+    };
+    has_other(before, object) || has_other(object, before)
 }
 
 /// Refuses an object that breaks rules.

@@ -108,13 +108,14 @@ impl ApiServer {
         &mut self,
         call: &mut Call<'_>,
         old: &Arc<Version>,
+        before: &Value,
         given: Option<&Value>,
         object: Value,
         subresource: &str,
     ) -> Result<Written> {
         let Content::Job { row, .. } = &old.content else { return Err(call.not_found()) };
         let row = Arc::clone(row);
-        if object == *old.value() {
+        if object == *before {
             return Ok(Written::Version(Arc::clone(old)));
         }
         let (now, actor, uid) = (call.now, call.caller.actor, row.uid);
@@ -168,12 +169,13 @@ impl ApiServer {
         &mut self,
         call: &mut Call<'_>,
         old: &Arc<Version>,
+        before: &Value,
         object: Value,
         subresource: &str,
     ) -> Result<Written> {
         let Content::Pod { row, node, .. } = &old.content else { return Err(call.not_found()) };
         let (row, node) = (Arc::clone(row), node.clone());
-        if object == *old.value() {
+        if object == *before {
             return Ok(Written::Version(Arc::clone(old)));
         }
         let (now, actor, uid) = (call.now, call.caller.actor, row.uid);
@@ -226,10 +228,11 @@ impl ApiServer {
         &mut self,
         call: &mut Call<'_>,
         old: &Arc<Version>,
+        before: &Value,
         object: Value,
     ) -> Result<Written> {
         let Content::Node { row, .. } = &old.content else { return Err(call.not_found()) };
-        if object == *old.value() {
+        if object == *before {
             return Ok(Written::Version(Arc::clone(old)));
         }
         let (now, actor, id) = (call.now, call.caller.actor, row.id);
@@ -241,7 +244,7 @@ impl ApiServer {
         if call.is_dry_run {
             return Ok(Written::Rehearsed(shown));
         }
-        if shown == *old.value() {
+        if shown == *before {
             return Ok(Written::Version(Arc::clone(old)));
         }
         let result = if new == **row {

@@ -4,6 +4,7 @@
 
 mod review;
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use serde_json::{Value, json};
@@ -45,10 +46,14 @@ static OF_EVERYBODY: LazyLock<[Value; 3]> = LazyLock::new(|| {
 });
 
 /// The caller as whom somebody wants to act (`Impersonate-User`, `endpoints/filters/impersonation`).
-pub(crate) fn impersonated(server: &ApiServer, caller: &Caller, parsed: &Parsed) -> Result<Caller> {
+pub(crate) fn impersonated<'a>(
+    server: &ApiServer,
+    caller: &'a Caller,
+    parsed: &Parsed,
+) -> Result<Cow<'a, Caller>> {
     let user = parsed.header("impersonate-user");
     if user.is_empty() {
-        return Ok(caller.clone());
+        return Ok(Cow::Borrowed(caller));
     }
     let account = user.strip_prefix("system:serviceaccount:").and_then(|account| account.split_once(':'));
     let groups = parsed.headers.get_all("impersonate-group").iter();
@@ -71,7 +76,7 @@ pub(crate) fn impersonated(server: &ApiServer, caller: &Caller, parsed: &Parsed)
     if !groups.iter().any(|group| group == AUTHENTICATED) {
         groups.push(AUTHENTICATED.to_owned());
     }
-    Ok(Caller { name: user.to_owned(), groups, actor: caller.actor })
+    Ok(Cow::Owned(Caller { name: user.to_owned(), groups, actor: caller.actor }))
 }
 
 /// The groups of the service accounts of a namespace.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Attributes, any_rule, is_allowed, is_master, is_path_allowed};
 use crate::error::Result;
 use crate::server::{ApiServer, Call, Caller, Reply};
-use crate::store::text;
+use crate::store::{At as _, text};
 
 /// Answers a review.
 pub(crate) fn review(server: &mut ApiServer, call: &mut Call<'_>) -> Result<Reply> {
@@ -52,7 +52,7 @@ fn subject_of(kind: &str, object: &Value, caller: &Caller) -> Caller {
     if kind == "SelfSubjectAccessReview" {
         return caller.clone();
     }
-    let groups = object.pointer("/spec/groups").and_then(Value::as_array).into_iter().flatten();
+    let groups = object.at("/spec/groups").and_then(Value::as_array).into_iter().flatten();
     Caller {
         name: text(object, "/spec/user").to_owned(),
         groups: groups.filter_map(|group| group.as_str().map(str::to_owned)).collect(),
@@ -62,7 +62,7 @@ fn subject_of(kind: &str, object: &Value, caller: &Caller) -> Caller {
 
 fn access(server: &ApiServer, subject: &Caller, review: &Value) -> bool {
     let resource = |name: &str| text(review, &format!("/spec/resourceAttributes/{name}"));
-    if review.pointer("/spec/resourceAttributes").is_none() {
+    if review.at("/spec/resourceAttributes").is_none() {
         let path = |name: &str| text(review, &format!("/spec/nonResourceAttributes/{name}"));
         return is_path_allowed(server, subject, path("verb"), path("path"));
     }

@@ -21,18 +21,22 @@ const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 /// All built-in kinds, built at first use.
 #[derive(Debug)]
 struct Builtin {
-    kinds: BTreeMap<(String, String, String), Arc<Schema>>,
+    /// In order of group, version and kind.
+    kinds: Vec<Arc<Schema>>,
     object_meta: Arc<Schema>,
 }
 
 /// The schema of a built-in kind.
 pub fn schema(group: &str, version: &str, kind: &str) -> Option<&'static Arc<Schema>> {
-    builtin().kinds.get(&(group.to_owned(), version.to_owned(), kind.to_owned()))
+    let kinds = &builtin().kinds;
+    let wanted = (group, version, kind);
+    let order = |one: &Arc<Schema>| one.kinds.first().map(GroupVersionKind::parts).cmp(&Some(wanted));
+    kinds.binary_search_by(order).ok().map(|place| &kinds[place])
 }
 
 /// All built-in kinds, in order of group, version and kind.
 pub fn all() -> impl Iterator<Item = &'static Arc<Schema>> {
-    builtin().kinds.values()
+    builtin().kinds.iter()
 }
 
 /// The metadata that every object has.
@@ -85,12 +89,12 @@ fn build() -> Builtin {
         add_words(&mut definitions.raw, line);
     }
     free_form(&mut definitions.raw);
-    let mut builtin = Builtin { kinds: BTreeMap::new(), object_meta: definitions.get(OBJECT_META) };
+    let mut builtin = Builtin { kinds: Vec::new(), object_meta: definitions.get(OBJECT_META) };
+    kinds.sort();
     for (gvk, name) in kinds {
         let mut schema = (*definitions.get(&name)).clone();
-        let key = (gvk.group.clone(), gvk.version.clone(), gvk.kind.clone());
         schema.kinds = vec![gvk];
-        builtin.kinds.insert(key, Arc::new(schema));
+        builtin.kinds.push(Arc::new(schema));
     }
     builtin
 }

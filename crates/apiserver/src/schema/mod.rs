@@ -22,6 +22,7 @@ use regex::Regex;
 use rules::Rule;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 pub use structural::validate_structure;
@@ -145,6 +146,12 @@ pub struct GroupVersionKind {
     pub kind: String,
 }
 
+impl GroupVersionKind {
+    fn parts(&self) -> (&str, &str, &str) {
+        (&self.group, &self.version, &self.kind)
+    }
+}
+
 impl Schema {
     /// The schema of a field of an object, if the object has such a field.
     pub fn field(&self, name: &str) -> Option<&Schema> {
@@ -172,6 +179,30 @@ impl Schema {
 /// A path below a path: `spec` and `size` is `spec.size`.
 fn child(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// Where a walk is in an object. It is written out only when there is something to say of it.
+#[derive(Clone, Copy, Debug)]
+enum Place<'a> {
+    Root,
+    /// `.size`
+    Field(&'a Place<'a>, &'a str),
+    /// `[size]`
+    Key(&'a Place<'a>, &'a str),
+    /// `[0]`
+    Item(&'a Place<'a>, usize),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(Self::Root, name) => f.write_str(name),
+            Self::Field(above, name) => write!(f, "{above}.{name}"),
+            Self::Key(above, name) => write!(f, "{above}[{name}]"),
+            Self::Item(above, index) => write!(f, "{above}[{index}]"),
+        }
+    }
 }
 
 #[cfg(test)]

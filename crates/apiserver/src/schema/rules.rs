@@ -7,7 +7,7 @@
 //! What the evaluator lacks of the libraries of Kubernetes: types of time, and `ip`, `cidr`, `semver` and authorizer
 //! functions; a rule that calls them does not compile.
 
-use super::{Schema, Type, child};
+use super::{Place, Schema, Type};
 use crate::error::{FieldError, FieldErrorType};
 use cel::common::ast::{Expr, IdedExpr};
 use cel::objects::OptionalValue;
@@ -20,7 +20,7 @@ mod library;
 #[path = "rules_values.rs"]
 mod values;
 
-use values::{convert, fields, unescape};
+use values::{Reads, convert, unescape};
 
 /// Longest expression.
 const RULE_BYTES_MAX: usize = 16 * 1024;
@@ -40,6 +40,9 @@ pub(super) struct Rule {
     field: String,
     optional_old: bool,
     uses: Uses,
+    /// What it reads of `self` and of `oldSelf`.
+    reads: Reads,
+    reads_old: Reads,
 }
 
 /// What an expression reads.
@@ -90,6 +93,8 @@ impl Rule {
             reason,
             field: text(rule, "fieldPath").trim_start_matches('.').to_owned(),
             optional_old: rule["optionalOldSelf"] == Value::Bool(true),
+            reads: Reads::of(&uses.new),
+            reads_old: Reads::of(&uses.old),
             uses,
         })
     }
@@ -252,34 +257,37 @@ impl<'a> Run<'a> {
         Self { errors, steps: 0, spent: false }
     }
 
-    pub(super) fn walk(&mut self, schema: &Schema, path: &str, new: &Value, old: Option<&Value>) {
+    pub(super) fn walk(&mut self, schema: &Schema, place: Place<'_>, new: &Value, old: Option<&Value>) {
         if !schema.has_rules || new.is_null() || self.spent {
             return;
         }
-        self.own(schema, path, new, old);
+        self.own(schema, place, new, old);
         match new {
             Value::Object(fields) => {
                 for (name, value) in fields {
                     let Some(below) = schema.field(name).filter(|below| below.has_rules) else { continue };
-                    let path = match schema.properties.contains_key(name.as_str()) {
-                        true => child(path, name),
-                        false => format!("{path}[{name}]"),
+                    let place = match schema.properties.contains_key(name.as_str()) {
+                        true => Place::Field(&place, name),
+                        false => Place::Key(&place, name),
                     };
-                    self.walk(below, &path, value, old.and_then(|old| old.get(name)));
+                    self.walk(below, place, value, old.and_then(|old| old.get(name)));
                 }
             }
             Value::Array(items) => {
                 let Some(below) = schema.items.as_ref().filter(|below| below.has_rules) else { return };
                 for (index, item) in items.iter().enumerate() {
                     let old = old.and_then(|old| schema.same_item(item, old));
-                    self.walk(below, &format!("{path}[{index}]"), item, old);
+                    self.walk(below, Place::Item(&place, index), item, old);
                 }
             }
             _ => {}
         }
     }
 
-    fn own(&mut self, schema: &Schema, path: &str, new: &Value, old: Option<&Value>) {
+    fn own(&mut self, schema: &Schema, place: Place<'_>, new: &Value, old: Option<&Value>) {
+        if schema.rules.is_empty() {
+            return;
+        }
         let unchanged = old == Some(new);
         for rule in &schema.rules {
             let wanted = match (rule.is_transition(), old) {
@@ -292,7 +300,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             if let Some(error) = self.one(rule, schema, new, old) {
-                self.errors.push(error.below(if path.is_empty() { "" } else { path }));
+                self.errors.push(error.below(&place.to_string()));
             }
         }
     }
@@ -301,12 +309,9 @@ impl<'a> Run<'a> {
         let refuse = |text: String| Some(FieldError::invalid("", type_name(schema), &text));
         let mut longest = 1;
         let mut context = Context::with_env(environment().clone());
-        context.add_variable_from_value(
-            "self",
-            convert(new, Some(schema), fields(&rule.uses.new), &mut longest),
-        );
+        context.add_variable_from_value("self", convert(new, Some(schema), &rule.reads, &mut longest));
         if rule.is_transition() {
-            let old = old.map(|old| convert(old, Some(schema), fields(&rule.uses.old), &mut longest));
+            let old = old.map(|old| convert(old, Some(schema), &rule.reads_old, &mut longest));
             let old = match (rule.optional_old, old) {
                 (false, old) => old.unwrap_or(cel::Value::Null),
                 (true, Some(old)) => cel::Value::Opaque(Arc::new(OptionalValue::of(old))),

@@ -3,19 +3,41 @@
 use crate::schema::{Schema, Type};
 use cel::objects::{Key, Map};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The first steps of the paths read, or `None` if the whole is read.
-pub(super) fn fields(paths: &[(Vec<String>, u64)]) -> Option<BTreeSet<&str>> {
-    paths.iter().map(|(path, _)| path.first().map(String::as_str)).collect()
+/// What an expression reads of a value: all of it, or some fields.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reads {
+    is_whole: bool,
+    /// By their names in the expression, with those in objects if they are declared.
+    fields: BTreeMap<String, (String, Reads)>,
 }
 
-/// The value as the evaluator sees it. `only` are the fields that are read, by their names in the expression.
+/// All of a value.
+static WHOLE: Reads = Reads { is_whole: true, fields: BTreeMap::new() };
+
+impl Reads {
+    /// What these paths read.
+    pub(super) fn of(paths: &[(Vec<String>, u64)]) -> Self {
+        let mut reads = Self::default();
+        for (path, _) in paths {
+            let mut at = &mut reads;
+            for name in path {
+                let field = at.fields.entry(name.clone());
+                at = &mut field.or_insert_with(|| (unescape(name), Self::default())).1;
+            }
+            at.is_whole = true;
+        }
+        reads
+    }
+}
+
+/// The value as the evaluator sees it, with what is read of it.
 pub(super) fn convert(
     value: &Value,
     schema: Option<&Schema>,
-    only: Option<BTreeSet<&str>>,
+    reads: &Reads,
     longest: &mut u64,
 ) -> cel::Value {
     match value {
@@ -30,22 +52,27 @@ pub(super) fn convert(
         Value::Array(items) => {
             *longest = (*longest).max(items.len() as u64);
             let schema = schema.and_then(|schema| schema.items.as_deref());
-            cel::Value::List(Arc::new(
-                items.iter().map(|item| convert(item, schema, None, longest)).collect(),
-            ))
+            let items = items.iter().map(|item| convert(item, schema, &WHOLE, longest));
+            cel::Value::List(Arc::new(items.collect()))
         }
         Value::Object(fields) => {
             *longest = (*longest).max(fields.len() as u64);
-            let mut entry = |name: &str, value: &Value| {
-                let declared = schema.and_then(|schema| schema.properties.get(name));
-                let key = if declared.is_some() { escape(name) } else { name.to_owned() };
-                if only.as_ref().is_some_and(|only| !only.contains(key.as_str())) {
-                    return None;
-                }
-                let below = declared.or(schema.and_then(|schema| schema.additional.as_ref()));
-                Some((Key::from(key), convert(value, below.map(Arc::as_ref), None, longest)))
+            let declared = |name: &str| schema.and_then(|schema| schema.properties.get(name));
+            let additional = schema.and_then(|schema| schema.additional.as_ref());
+            let mut entry = |key: String, name: &str, value: &Value, reads: &Reads| {
+                let below = declared(name).or(additional).map(Arc::as_ref);
+                (Key::from(key), convert(value, below, reads, longest))
             };
-            let map = fields.iter().filter_map(|(name, value)| entry(name, value)).collect();
+            let map = if reads.is_whole {
+                let key = |name: &str| if declared(name).is_some() { escape(name) } else { name.to_owned() };
+                fields.iter().map(|(name, value)| entry(key(name), name, value, &WHOLE)).collect()
+            } else {
+                let read = reads.fields.iter().filter_map(|(key, (name, reads))| {
+                    let name = if declared(name).is_some() { name } else { key };
+                    Some(entry(key.clone(), name, fields.get(name)?, reads))
+                });
+                read.collect()
+            };
             cel::Value::Map(Map { map: Arc::new(map) })
         }
     }

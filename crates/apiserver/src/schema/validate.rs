@@ -4,7 +4,7 @@
 //! is not checked again (ratcheting, KEP-4008), so an object that became invalid can still be updated elsewhere.
 
 use super::rules::Run;
-use super::{ListType, Schema, Type, child};
+use super::{ListType, Place, Schema, Type};
 use crate::error::{FieldError, FieldErrorType};
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ impl Schema {
     /// Checks an object; `old` is what it replaces. Metadata has its own rules and is left out.
     pub fn validate(&self, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let mut errors = Vec::new();
-        self.check("", new, old, &mut errors);
+        self.check(Place::Root, new, old, &mut errors);
         let blocks = |error: &FieldError| {
             matches!(
                 error.kind,
@@ -31,7 +31,7 @@ impl Schema {
                         errors to complete validation";
             errors.push(FieldError::invalid("", Value::Null, text));
         } else {
-            Run::new(&mut errors).walk(self, "", new, old);
+            Run::new(&mut errors).walk(self, Place::Root, new, old);
         }
         for error in errors.iter_mut().filter(|error| error.field.is_empty()) {
             // How a nil path prints.
@@ -40,41 +40,46 @@ impl Schema {
         errors
     }
 
-    fn check(&self, path: &str, new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    fn check(&self, place: Place<'_>, new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
         if old == Some(new) || errors.len() >= ERRORS_MAX || (new.is_null() && self.nullable) {
             return;
         }
         if !self.takes(new) {
             let (wanted, found) = (type_name(self.kind), found_type(new));
-            let text = format!("{} must be of type {wanted}: {found:?}", body(path));
-            errors.push(FieldError::new(FieldErrorType::TypeInvalid, path, found, &text));
+            let text = format!("{} must be of type {wanted}: {found:?}", body(place));
+            errors.push(FieldError::new(FieldErrorType::TypeInvalid, &place.to_string(), found, &text));
             return;
         }
-        self.check_bounds(path, new, errors);
+        self.check_bounds(place, new, errors);
         match new {
             Value::Object(fields) => {
                 for name in self.required.iter().filter(|name| !fields.contains_key(name.as_str())) {
-                    errors.push(FieldError::required(&child(path, name), ""));
+                    errors.push(FieldError::required(&Place::Field(&place, name).to_string(), ""));
                 }
                 for (name, value) in fields {
                     let Some(schema) = self.field(name) else { continue };
                     let metadata = name == "metadata" && schema.name.is_some();
                     if !metadata {
-                        schema.check(&child(path, name), value, old.and_then(|old| old.get(name)), errors);
+                        schema.check(
+                            Place::Field(&place, name),
+                            value,
+                            old.and_then(|old| old.get(name)),
+                            errors,
+                        );
                     }
                 }
             }
             Value::Array(items) => {
-                self.check_unique(path, items, errors);
+                self.check_unique(place, items, errors);
                 let Some(schema) = &self.items else { return };
                 for (index, item) in items.iter().enumerate() {
                     let old = old.and_then(|old| self.same_item(item, old));
-                    schema.check(&format!("{path}[{index}]"), item, old, errors);
+                    schema.check(Place::Item(&place, index), item, old, errors);
                 }
             }
             _ => {}
         }
-        self.check_combinations(path, new, errors);
+        self.check_combinations(place, new, errors);
     }
 
     fn takes(&self, value: &Value) -> bool {
@@ -93,10 +98,14 @@ impl Schema {
         }
     }
 
-    fn check_bounds(&self, path: &str, value: &Value, errors: &mut Vec<FieldError>) {
+    fn check_bounds(&self, place: Place<'_>, value: &Value, errors: &mut Vec<FieldError>) {
         let limits = &self.limits;
         let mut refuse = |text: String| {
-            errors.push(FieldError::invalid(path, value.clone(), &format!("{} {text}", body(path))));
+            errors.push(FieldError::invalid(
+                &place.to_string(),
+                value.clone(),
+                &format!("{} {text}", body(place)),
+            ));
         };
         match value {
             Value::Number(number) => {
@@ -133,64 +142,77 @@ impl Schema {
                 if let Some(limit) = limits.max_length.filter(|limit| length > *limit) {
                     let bytes = if limit == 1 { "byte" } else { "bytes" };
                     let text = format!("may not be more than {limit} {bytes}");
-                    errors.push(FieldError::new(FieldErrorType::TooLong, path, "<value omitted>", &text));
+                    errors.push(FieldError::new(
+                        FieldErrorType::TooLong,
+                        &place.to_string(),
+                        "<value omitted>",
+                        &text,
+                    ));
                 }
             }
             Value::Array(items) => {
                 let count = items.len() as u64;
                 if let Some(limit) = limits.min_items.filter(|limit| count < *limit) {
-                    let text = format!("{} should have at least {limit} items", body(path));
-                    errors.push(FieldError::invalid(path, count, &text));
+                    let text = format!("{} should have at least {limit} items", body(place));
+                    errors.push(FieldError::invalid(&place.to_string(), count, &text));
                 }
-                too_many(path, count, limits.max_items, errors);
+                too_many(place, count, limits.max_items, errors);
             }
             Value::Object(fields) => {
                 let count = fields.len() as u64;
                 if let Some(limit) = limits.min_properties.filter(|limit| count < *limit) {
-                    let text = format!("{} should have at least {limit} properties", body(path));
-                    errors.push(FieldError::invalid(path, count, &text));
+                    let text = format!("{} should have at least {limit} properties", body(place));
+                    errors.push(FieldError::invalid(&place.to_string(), count, &text));
                 }
-                too_many(path, count, limits.max_properties, errors);
+                too_many(place, count, limits.max_properties, errors);
             }
             _ => {}
         }
         if !self.enumeration.is_empty() && !self.enumeration.contains(value) {
             let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let allowed: Vec<_> = self.enumeration.iter().map(text).collect();
-            errors.push(FieldError::not_supported(path, value.clone(), &allowed));
+            errors.push(FieldError::not_supported(&place.to_string(), value.clone(), &allowed));
         }
     }
 
     /// Items of sets and keys of list maps are there once (`schema/listtype/validation.go`).
-    fn check_unique(&self, path: &str, items: &[Value], errors: &mut Vec<FieldError>) {
-        let mut seen: Vec<Value> = Vec::new();
+    fn check_unique(&self, place: Place<'_>, items: &[Value], errors: &mut Vec<FieldError>) {
+        if self.list == ListType::Atomic {
+            return;
+        }
+        let is_same = |one: &Value, other: &Value| match &self.list {
+            ListType::Atomic => false,
+            ListType::Set => one == other,
+            ListType::Map(keys) => keys.iter().all(|key| one.get(key) == other.get(key)),
+        };
         for (index, item) in items.iter().enumerate() {
-            let key = match &self.list {
-                ListType::Atomic => return,
-                ListType::Set => item.clone(),
-                ListType::Map(keys) => {
-                    keys.iter().filter_map(|key| Some((key.clone(), item.get(key)?.clone()))).collect()
-                }
-            };
-            if seen.contains(&key) {
-                let at = format!("{path}[{index}]");
+            if items[..index].iter().any(|other| is_same(item, other)) {
+                let key = match &self.list {
+                    ListType::Atomic | ListType::Set => item.clone(),
+                    ListType::Map(keys) => {
+                        keys.iter().filter_map(|key| Some((key.clone(), item.get(key)?.clone()))).collect()
+                    }
+                };
+                let at = Place::Item(&place, index).to_string();
                 errors.push(FieldError::new(FieldErrorType::Duplicate, &at, key, ""));
-            } else {
-                seen.push(key);
             }
         }
     }
 
-    fn check_combinations(&self, path: &str, value: &Value, errors: &mut Vec<FieldError>) {
+    fn check_combinations(&self, place: Place<'_>, value: &Value, errors: &mut Vec<FieldError>) {
+        if self.all_of.is_empty() && self.any_of.is_empty() && self.one_of.is_empty() && self.not.is_none() {
+            return;
+        }
         let holds = |schema: &Schema| {
             let mut below = Vec::new();
-            schema.check(path, value, None, &mut below);
+            schema.check(place, value, None, &mut below);
             below.is_empty()
         };
-        let shown = FieldError::invalid(path, "", "");
+        let path = place.to_string();
+        let shown = FieldError::invalid(&path, "", "");
         let refuse = |text: String| FieldError { detail: text, ..shown.clone() };
         for schema in &self.all_of {
-            schema.check(path, value, None, errors);
+            schema.check(place, value, None, errors);
         }
         if !self.any_of.is_empty() && !self.any_of.iter().any(holds) {
             errors.push(refuse(format!("{path:?} must validate at least one schema (anyOf)")));
@@ -225,17 +247,17 @@ impl Schema {
     }
 }
 
-fn too_many(path: &str, count: u64, limit: Option<u64>, errors: &mut Vec<FieldError>) {
+fn too_many(place: Place<'_>, count: u64, limit: Option<u64>, errors: &mut Vec<FieldError>) {
     if let Some(limit) = limit.filter(|limit| count > *limit) {
         let items = if limit == 1 { "item" } else { "items" };
         let text = format!("must have at most {limit} {items}");
-        errors.push(FieldError::new(FieldErrorType::TooMany, path, count, &text));
+        errors.push(FieldError::new(FieldErrorType::TooMany, &place.to_string(), count, &text));
     }
 }
 
 /// How messages name the place: `spec.size in body`.
-fn body(path: &str) -> String {
-    if path.is_empty() { "in body".to_owned() } else { format!("{path} in body") }
+fn body(place: Place<'_>) -> String {
+    if matches!(place, Place::Root) { "in body".to_owned() } else { format!("{place} in body") }
 }
 
 pub(super) fn type_name(kind: Type) -> &'static str {

@@ -2,7 +2,7 @@
 //!
 //! Depth is bounded by the depth of the schema and of the parsed JSON.
 
-use super::{Schema, Type, child};
+use super::{Place, Schema, Type};
 use serde_json::Value;
 
 impl Schema {
@@ -38,26 +38,26 @@ impl Schema {
     /// `unknown field "spec.foo"`.
     pub fn unknown_fields(&self, value: &Value) -> Vec<String> {
         let mut found = Vec::new();
-        self.unknown(value, "", &mut found);
+        self.unknown(value, Place::Root, &mut found);
         found
     }
 
-    fn unknown(&self, value: &Value, path: &str, found: &mut Vec<String>) {
+    fn unknown(&self, value: &Value, place: Place<'_>, found: &mut Vec<String>) {
         match value {
             Value::Object(fields) => {
                 for (name, below) in fields {
                     match self.field(name) {
                         Some(_) if !(below.is_object() || below.is_array()) => {}
-                        Some(schema) => schema.unknown(below, &child(path, name), found),
+                        Some(schema) => schema.unknown(below, Place::Field(&place, name), found),
                         None if self.keeps(name) => {}
-                        None => found.push(child(path, name)),
+                        None => found.push(Place::Field(&place, name).to_string()),
                     }
                 }
             }
             Value::Array(items) => {
                 let Some(schema) = &self.items else { return };
                 for (index, item) in items.iter().enumerate() {
-                    schema.unknown(item, &format!("{path}[{index}]"), found);
+                    schema.unknown(item, Place::Item(&place, index), found);
                 }
             }
             _ => {}

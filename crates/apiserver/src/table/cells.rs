@@ -7,7 +7,7 @@ use towtank_wire::printers::{PrinterFeatures, pod_columns};
 
 use super::{age, between, is_row};
 use crate::kinds::Resource;
-use crate::store::{Content, Version, text};
+use crate::store::{At as _, Content, Version, text};
 
 const NONE: &str = "<none>";
 
@@ -40,12 +40,12 @@ pub(super) fn of(
         "Lease" => cells.extend([text_at("/spec/holderIdentity"), created.into()]),
         "Deployment" => cells.extend(deployment(value, created)),
         "PodDisruptionBudget" => {
-            let amount = |pointer: &str| match value.pointer(pointer) {
+            let amount = |pointer: &str| match value.at(pointer) {
                 Some(Value::String(text)) => text.clone(),
                 Some(Value::Number(number)) => number.to_string(),
                 _ => "N/A".to_owned(),
             };
-            let allowed = value.pointer("/status/disruptionsAllowed").cloned().unwrap_or_else(|| 0.into());
+            let allowed = value.at("/status/disruptionsAllowed").cloned().unwrap_or_else(|| 0.into());
             let (least, most) = (amount("/spec/minAvailable"), amount("/spec/maxUnavailable"));
             cells.extend([least.into(), most.into(), allowed, created.into()]);
         }
@@ -99,8 +99,8 @@ fn row_cells(
                 .status
                 .start_time
                 .map_or_else(String::new, |start| between(start, row.status.completion_time.unwrap_or(now)));
-            let (names, images) = containers(value.pointer("/spec/template/spec/containers"));
-            let selector = labels(value.pointer("/spec/selector/matchLabels"));
+            let (names, images) = containers(value.at("/spec/template/spec/containers"));
+            let selector = labels(value.at("/spec/selector/matchLabels"));
             cells.extend([completions, duration, created, names, images, selector].map(Value::from));
             cells
         }
@@ -116,8 +116,7 @@ fn row_cells(
             let roles = if roles.is_empty() { NONE.to_owned() } else { roles.join(",") };
             let info = |field: &str| text(value, &format!("/status/nodeInfo/{field}")).to_owned();
             let address = |kind: &str| {
-                let mut all =
-                    value.pointer("/status/addresses").and_then(Value::as_array).into_iter().flatten();
+                let mut all = value.at("/status/addresses").and_then(Value::as_array).into_iter().flatten();
                 let found = all.find(|address| address["type"] == kind);
                 found.map_or(NONE, |address| text(address, "/address")).to_owned()
             };
@@ -197,7 +196,7 @@ fn service(value: &Value, created: String) -> Vec<Value> {
         "LoadBalancer" => "<pending>".to_owned(),
         _ => NONE.to_owned(),
     };
-    let ports = value.pointer("/spec/ports").and_then(Value::as_array).into_iter().flatten();
+    let ports = value.at("/spec/ports").and_then(Value::as_array).into_iter().flatten();
     let ports: Vec<String> = ports
         .map(|port| {
             let number = |field: &str| port.get(field).and_then(Value::as_i64).unwrap_or(0);
@@ -211,22 +210,20 @@ fn service(value: &Value, created: String) -> Vec<Value> {
         .collect();
     let ports = if ports.is_empty() { NONE.to_owned() } else { ports.join(",") };
     let ip = if ip.is_empty() { NONE } else { ip };
-    let selector = labels(value.pointer("/spec/selector"));
+    let selector = labels(value.at("/spec/selector"));
     [kind.to_owned(), ip.to_owned(), external, ports, created, selector].map(Value::from).to_vec()
 }
 
 fn deployment(value: &Value, created: String) -> Vec<Value> {
-    let number = |pointer: &str| value.pointer(pointer).and_then(Value::as_i64).unwrap_or(0);
+    let number = |pointer: &str| value.at(pointer).and_then(Value::as_i64).unwrap_or(0);
     let ready = format!("{}/{}", number("/status/readyReplicas"), number("/spec/replicas"));
-    let (names, images) = containers(value.pointer("/spec/template/spec/containers"));
+    let (names, images) = containers(value.at("/spec/template/spec/containers"));
     let mut cells = vec![ready.into()];
     cells.extend(
         [number("/status/updatedReplicas"), number("/status/availableReplicas")]
             .map(|it| it.to_string().into()),
     );
-    cells.extend(
-        [created, names, images, labels(value.pointer("/spec/selector/matchLabels"))].map(Value::from),
-    );
+    cells.extend([created, names, images, labels(value.at("/spec/selector/matchLabels"))].map(Value::from));
     cells
 }
 
@@ -252,7 +249,7 @@ fn event(value: &Value, now: Time) -> Vec<Value> {
         "" => first.clone(),
         last => age(last, now),
     };
-    let count = value.pointer("/series/count").or_else(|| value.get("count")).and_then(Value::as_i64);
+    let count = value.at("/series/count").or_else(|| value.get("count")).and_then(Value::as_i64);
     let kind = text(value, "/involvedObject/kind").to_lowercase();
     let object = match text(value, "/involvedObject/name") {
         "" => kind,
