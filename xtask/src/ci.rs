@@ -66,10 +66,10 @@ fn play_the_reference() -> Outcome {
     step("random writes", || random_writes(&versions, UPDATES_IN_CI, 1, false))
 }
 
-/// Stories of Jobs are the same with the driver's own registry, and MiniClusters with the model's Job controller.
+/// Stories of Jobs are the same with the driver's own registry, and MiniClusters with the model's Job controller and its operator.
 fn play_open(version: &str) -> Outcome {
     let jobs = ["scenarios/track-record"];
-    let miniclusters = ["scenarios/downsize", "scenarios/scaling", "--flux", "0.61.2"];
+    let miniclusters = ["scenarios/downsize", "scenarios/scaling", "--flux", "0.61.2", "--world", "model"];
     for (what, other) in [(&jobs[..], "reference"), (&miniclusters, "embedded")] {
         let worlds = ["--world", "reference-open", "--world", other, "--kubernetes", version];
         quietly([&["towtank", "run"][..], what, &worlds].concat())?;

@@ -116,7 +116,7 @@ fn test(name: &str, file: &Path) -> Result<(), Failed> {
 
 /// Stories that the model and the production operator still tell differently: the model's batch ends with its queue, the operator's with
 /// what became of its jobs.
-const NOT_YET_EMBEDDED: [&str; 2] = ["a-batch-is-one-job", "a-batch-of-one-task-has-one-core"];
+const NOT_YET_EMBEDDED: [&str; 1] = ["a-batch-is-one-job"];
 
 /// Whether the production operator has a part in it.
 fn is_embedded(file: &Path) -> bool {

@@ -101,9 +101,12 @@ impl Program {
                 // Sleeping for ever is possible.
                 Self::runs(Duration::try_from_secs_f64(time).unwrap_or(Duration::MAX / 4))
             }),
-            ("true" | "hostname" | "whoami" | "echo" | "date" | "flux" | "printenv" | "pwd" | "id", _) => {
-                Self::exits(0)
-            }
+            // The script of a batch makes a place for what its jobs print.
+            (
+                "true" | "hostname" | "whoami" | "echo" | "date" | "flux" | "printenv" | "pwd" | "id"
+                | "mkdir",
+                _,
+            ) => Self::exits(0),
             ("false", _) => Self::exits(1),
             ("bash" | "sh", [option, script]) if option == "-c" => Self::of_script(script),
             _ => Self::exits(127),
