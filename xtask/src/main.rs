@@ -3,6 +3,7 @@
 mod ci;
 mod command;
 mod kubectl;
+mod operator;
 mod reference;
 mod stories;
 mod tests;
@@ -55,6 +56,12 @@ enum Chore {
         /// With `--reference`: stories within which a mistake must show.
         #[arg(long, default_value_t = 500, requires = "reference")]
         stories: u64,
+        /// Not mistakes in the model, but in the production operator, which a campaign must find; writes docs/operator-mutants.md.
+        #[arg(long, conflicts_with = "reference")]
+        operator: bool,
+        /// With `--operator`: this one alone, by its number, and no document.
+        #[arg(long, value_name = "NUMBER", requires = "operator")]
+        only: Option<usize>,
     },
     /// Lets random stories find the known defects of the real Job controller again, and writes docs/hunts.md.
     Hunt {
@@ -152,6 +159,7 @@ fn main() -> ExitCode {
             ReferenceChore::Build { kubernetes, all } => reference::build_drivers(&kubernetes, all),
             ReferenceChore::Record { kubernetes, check } => reference::record(&kubernetes, check),
         },
+        Chore::Mutants { operator: true, only, .. } => operator::mutants(only),
         Chore::Mutants { reference: false, .. } => tests::mutants(),
         Chore::Mutants { kubernetes, stories, .. } => stories::mutants_on_reference(&kubernetes, stories),
         Chore::Hunt { defects, minutes, seed, rehearse } => stories::hunt(&defects, minutes, seed, rehearse),

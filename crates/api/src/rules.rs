@@ -47,9 +47,10 @@ macro_rules! fixed {
 
 /// All of them.
 pub const RULES: &[Rule] = &[
+    // A size that was taken before the maximum was told stays, or the status that tells it would be refused.
     Rule {
         place: ROOT,
-        rule: "has(self.spec.maxSize) || !has(self.status) || self.status.maximumSize < 1 || self.spec.size <= self.status.maximumSize",
+        rule: "has(self.spec.maxSize) || !has(self.status) || self.status.maximumSize < 1 || self.spec.size <= self.status.maximumSize || self.spec.size == oldSelf.spec.size",
         message: "'must be no more than {}, the maximum since the MiniCluster was created'.replace('{}', string(self.status.maximumSize))",
         field: Some(".spec.size"),
     },

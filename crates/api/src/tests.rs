@@ -393,11 +393,15 @@ fn rules_compare_with_what_was() {
         cluster
     };
     let (four, with_max) = (with_maximum(json!({"size": 4})), with_maximum(json!({"size": 2, "maxSize": 4})));
+    // Taken before the maximum was told.
+    let five = with_maximum(json!({"size": 5}));
     let fixed = ".spec.maxSize: cannot change: every broker was told of it when it started";
     let over = ".spec.size: must be no more than 4, the maximum since the MiniCluster was created";
     let table = [
         (&four, json!({"size": 3}), None),
         (&four, json!({"size": 5}), Some(over)),
+        (&five, json!({"size": 5}), None),
+        (&five, json!({"size": 6}), Some(over)),
         (&four, json!({"size": 4, "maxSize": 8}), Some(fixed)),
         (&with_max, json!({"size": 4, "maxSize": 4}), None),
         (&with_max, json!({"size": 2, "maxSize": 8}), Some(fixed)),

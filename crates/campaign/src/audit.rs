@@ -6,15 +6,20 @@
 //! | --- | --- |
 //! | `one-job` | a MiniCluster has one Job, the same as long as it lives |
 //! | `own-objects` | the operator writes no Job and no pod but those of MiniClusters, and deletes none |
-//! | `sizes-asked-for` | a Job is told sizes that somebody asked the MiniCluster for, as completions and parallelism together |
+//! | `sizes-asked-for` | a Job is told sizes that somebody asked the MiniCluster for, as completions and parallelism together, and none again that was asked for before the last it was told |
 //! | `inside-the-target` | the Job controller ends no pod whose index is below every size that was wanted since it is there |
 //! | `status-is-true` | `size`, `ready`, `completedIndexes` and `online` of a status were so at some time, and do not go back in time (with one writer, whose requests are carried out in order) |
 //! | `generation` | `observedGeneration` grows, and is not ahead |
-//! | `conditions` | `Ready` is true when all brokers are online only; `ScalingLimited` when the size is above the maximum or the Job has finished; `Degraded` when a name is taken or the Job has failed |
+//! | `conditions` | `Ready` is true when all brokers are online only; `ScalingLimited` when the size is above the maximum or the Job has finished; `Degraded` when a name is taken or the Job has failed; each is there once |
 //! | `maximum-stays` | `maximumSize`, once told, never changes, and no Job is larger |
-//! | `key-stays` | the CURVE certificate, once made, never changes |
+//! | `key-stays` | the CURVE certificate of a MiniCluster, once made, never changes, whatever becomes of its Secret |
 //! | `others-left-alone` | objects of others are as they were |
+//! | `one-leader` | of several replicas, one writes only while the Lease names it |
 //! | `rest` | in the last 90 seconds of a run nothing is written but Leases |
+//! | `settled` | in the end the status is exact, and the Job has the size that is wanted or a condition says why not |
+
+mod others;
+mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,17 +27,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request};
-use serde_json::{Value, json};
+use http::Method;
+use serde_json::Value;
 use towtank_apiserver::adapter::pump::LoggedRequest;
 use towtank_apiserver::adapter::site::Serves as _;
-use towtank_apiserver::{Answer, Caller};
 use towtank_lockstep::virtual_world::EmbeddedWorld;
 use towtank_lockstep::world::World as _;
-use towtank_model::index_set::IndexSet;
-use towtank_model::objects::{Job, Pod, PodPhase, Uid};
+use towtank_model::objects::{Job, JobConditionType, Pod, PodPhase, Uid};
 use towtank_model::server::{Actor, Change, Fact, TraceEntry, Verb, Versions};
 use towtank_model::time::Time;
+use towtank_scenario::ast::Scenario;
+
+use self::others::{Others, ask};
+use crate::plan::Plan;
 
 const GROUP: &str = "flux-framework.org";
 /// How long before the end of a run everything must be at rest. Nothing is under way any more after so long: requests time out after a
@@ -67,10 +74,21 @@ struct Cluster {
     object: Bytes,
     /// Sizes that were wanted, and since when.
     sizes: Vec<(Time, i64)>,
+    /// Which of them its Job was told last.
+    resized: usize,
     maximum: i64,
     observed_generation: i64,
-    /// How far its status has come in the history of its Job, and of its pods.
-    told: (usize, usize),
+    /// A name that it needs was another's at some time.
+    was_taken: bool,
+    told: Told,
+}
+
+/// How far a status has come in the history of its Job, and of its pods.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    size: usize,
+    report: usize,
+    ready: usize,
 }
 
 /// A Job that a MiniCluster owns.
@@ -78,22 +96,45 @@ struct Cluster {
 struct JobHistory {
     cluster: String,
     is_finished: bool,
-    /// Completions, ready pods and completed indexes, as they have been.
-    reports: Vec<(i64, i64, Arc<str>)>,
+    /// It has failed, or is about to end for another reason: its pods go.
+    is_ending: bool,
+    has_failed: bool,
+    /// Its sizes, as they have been.
+    sizes: Vec<i64>,
+    /// Ready pods and completed indexes, as they have been.
+    reports: Vec<(i64, Arc<str>)>,
     /// Indexes whose pods were ready, as they have been.
     ready: Vec<BTreeSet<u32>>,
     /// Sizes that users gave it by hand.
     by_hand: Vec<(Time, i64)>,
+    /// Pods inside the target that the Job controller has ended, until its next write says whether that is the end of the Job.
+    ended: Vec<(Time, String)>,
+}
+
+impl JobHistory {
+    /// Nothing has happened yet: also what can be told of no Job.
+    fn new(cluster: &str) -> Self {
+        Self {
+            cluster: cluster.to_owned(),
+            is_finished: false,
+            is_ending: false,
+            has_failed: false,
+            sizes: vec![0],
+            reports: vec![(0, Arc::from(""))],
+            ready: vec![BTreeSet::new()],
+            by_hand: Vec::new(),
+            ended: Vec::new(),
+        }
+    }
 }
 
 /// See the module.
 pub(crate) struct Audit {
     clusters: BTreeMap<String, Cluster>,
     jobs: BTreeMap<Uid, JobHistory>,
-    /// Certificates, by the uid of their Secret, and the Secrets as they were last read.
+    /// Certificates, by the uid of the MiniCluster that their Secret belongs to, and the Secrets as they were last read.
     keys: (BTreeMap<String, Value>, Vec<Bytes>),
-    /// What others have, by path.
-    others: Vec<(String, Value)>,
+    others: Others,
     violations: Vec<Violation>,
     /// What the operator tells never goes back in time.
     is_monotone: bool,
@@ -101,21 +142,14 @@ pub(crate) struct Audit {
 
 impl Audit {
     /// Puts objects of others into a fresh world.
-    pub(crate) fn begin(world: &mut EmbeddedWorld, is_monotone: bool) -> Self {
-        let mut others = Vec::new();
-        for (path, object) in bystanders() {
-            let (collection, name) = path.rsplit_once('/').unwrap_or_default();
-            ask(world, Method::POST, collection, &object);
-            let stored = ask(world, Method::GET, &format!("{collection}/{name}"), &Value::Null);
-            others.push((path, stored));
-        }
+    pub(crate) fn begin(world: &mut EmbeddedWorld, scenario: &Scenario, plan: &Plan) -> Self {
         Self {
             clusters: BTreeMap::new(),
             jobs: BTreeMap::new(),
             keys: Default::default(),
-            others,
+            others: Others::begin(world, scenario, plan),
             violations: Vec::new(),
-            is_monotone,
+            is_monotone: plan.is_in_order(),
         }
     }
 
@@ -132,6 +166,9 @@ impl Audit {
         let changed: Vec<(String, Value)> = objects.iter().filter_map(|object| self.fresh(object)).collect();
         for (uid, object) in &changed {
             self.wanted(uid, object, world.now());
+            if let Some(cluster) = self.clusters.get_mut(uid) {
+                cluster.was_taken |= others::is_taken(world, object);
+            }
         }
         for entry in writes {
             if let Fact::Changed(verb, change) = &entry.fact {
@@ -146,6 +183,7 @@ impl Audit {
             self.status(uid, object, world.now());
         }
         self.look_at_keys(world);
+        self.others.look(world);
     }
 
     /// A MiniCluster that is another than when it was last seen.
@@ -179,21 +217,41 @@ impl Audit {
             self.written_by_operator(entry, verb, job);
         }
         let Some(history) = self.jobs.get_mut(&job.uid) else { return };
+        let is_true = |kind| job.status.true_condition(kind).is_some();
         history.is_finished = job.is_finished();
+        history.has_failed |= is_true(JobConditionType::Failed);
+        history.is_ending = history.is_finished
+            || is_true(JobConditionType::FailureTarget)
+            || is_true(JobConditionType::SuccessCriteriaMet);
+        if history.is_ending {
+            history.ended.clear();
+        }
+        let is_controller = entry.actor == Actor::JobController;
+        let ended = if is_controller { std::mem::take(&mut history.ended) } else { Vec::new() };
         let completions = job.spec.completions.map_or(0, i64::from);
         if entry.actor == Actor::User {
             history.by_hand.push((entry.at, completions));
         }
-        let report =
-            (completions, job.status.ready.map_or(0, i64::from), Arc::clone(&job.status.completed_indexes));
+        if history.sizes.last() != Some(&completions) {
+            history.sizes.push(completions);
+        }
+        let report = (job.status.ready.map_or(0, i64::from), Arc::clone(&job.status.completed_indexes));
         if history.reports.last() != Some(&report) {
             history.reports.push(report);
+        }
+        for (at, pod) in ended {
+            self.broken("inside-the-target", at, pod);
         }
     }
 
     fn job_created(&mut self, world: &mut EmbeddedWorld, entry: &TraceEntry, job: &Job) {
         let path = format!("/apis/batch/v1/namespaces/{}/jobs/{}", job.key.namespace, job.key.name);
         let object = ask(world, Method::GET, &path, &Value::Null);
+        if object["kind"] == "Status" {
+            // Made for a MiniCluster that has just gone, and collected within the instant: whose it was is not to be seen any more.
+            self.jobs.insert(job.uid, JobHistory::new(""));
+            return;
+        }
         let owners = object["metadata"]["ownerReferences"].as_array();
         let owner = owners.into_iter().flatten().find(|owner| owner["kind"] == "MiniCluster");
         let Some(uid) = owner.and_then(|owner| owner["uid"].as_str()) else { return };
@@ -204,17 +262,11 @@ impl Audit {
                 format!("Job {} is not the first of its MiniCluster", job.key.name),
             );
         }
-        let history = JobHistory {
-            cluster: uid.to_owned(),
-            is_finished: false,
-            reports: vec![(0, 0, Arc::from(""))],
-            ready: vec![BTreeSet::new()],
-            by_hand: Vec::new(),
-        };
-        self.jobs.insert(job.uid, history);
+        self.jobs.insert(job.uid, JobHistory::new(uid));
         if let Some(cluster) = self.clusters.get_mut(uid) {
             // What was told of no Job counts no more.
-            cluster.told = (0, 0);
+            cluster.told = Told::default();
+            cluster.resized = 0;
         }
     }
 
@@ -231,11 +283,14 @@ impl Audit {
             self.broken("own-objects", entry.at, format!("{verb:?} of its Job {}", job.key.name));
             return;
         }
-        let completions = job.spec.completions.unwrap_or_default();
-        let Some(cluster) = self.clusters.get(&history.cluster) else { return };
-        let was_wanted = cluster.sizes.iter().any(|(_, size)| *size == i64::from(completions));
-        let is_within = cluster.maximum == 0 || i64::from(completions) <= cluster.maximum;
-        if !was_wanted || job.spec.parallelism != completions {
+        let completions = job.spec.completions.map_or(0, i64::from);
+        let Some(cluster) = self.clusters.get_mut(&history.cluster) else { return };
+        // The earliest that it can be: a size that is wanted again is not taken for the new one.
+        let from = if self.is_monotone { cluster.resized } else { 0 };
+        let wanted = cluster.sizes[from..].iter().position(|(_, size)| *size == completions);
+        cluster.resized = wanted.map_or(cluster.resized, |position| from + position);
+        let is_within = cluster.maximum == 0 || completions <= cluster.maximum;
+        if wanted.is_none() || i64::from(job.spec.parallelism) != completions {
             let size = format!("completions {completions}, parallelism {}", job.spec.parallelism);
             self.broken("sizes-asked-for", entry.at, size);
         }
@@ -266,78 +321,16 @@ impl Audit {
             .old
             .as_ref()
             .is_some_and(|old| matches!(old.status.phase, PodPhase::Pending | PodPhase::Running));
-        if was_told_to_go && lives && entry.actor == Actor::JobController && !history.is_finished {
+        if was_told_to_go && lives && entry.actor == Actor::JobController && !history.is_ending {
             let Some(cluster) = self.clusters.get(&history.cluster) else { return };
             let by_hand = history.by_hand.iter().filter(|(at, _)| *at >= pod.creation_time);
             let by_hand = by_hand.map(|(_, size)| *size).min().unwrap_or(i64::MAX);
             let least = cluster.least_since(pod.creation_time).min(by_hand);
             if i64::from(index) < least {
-                let detail =
-                    format!("pod {} was ended, of {least} that were wanted all the time", pod.key.name);
-                self.broken("inside-the-target", entry.at, detail);
+                let name = &pod.key.name;
+                let detail = format!("pod {name} was ended, of {least} that were wanted all the time");
+                history.ended.push((entry.at, detail));
             }
-        }
-    }
-
-    // ---- the status ----
-
-    fn status(&mut self, uid: &str, object: &Value, now: Time) {
-        let status = &object["status"];
-        if status.is_null() {
-            return;
-        }
-        let Some(cluster) = self.clusters.get(uid) else { return };
-        let mut broken = Vec::new();
-        let (size, ready, online) =
-            (number(&status["size"]), number(&status["ready"]), number(&status["online"]));
-        let completed = text(&status["completedIndexes"]);
-        let job = self.job_of(uid);
-        let mut told = cluster.told;
-        let none = (vec![(0, 0, Arc::<str>::from(""))], vec![BTreeSet::new()]);
-        let (reports, pods) = job.map_or((&none.0, &none.1), |job| (&job.reports, &job.ready));
-        if !reports.iter().any(|report| report.0 == size) {
-            broken.push(("status-is-true", format!("size {size}: the Job never had it")));
-        }
-        // The earliest that it can be, not to take an old value that came again for the new one.
-        let from = |told: usize| if self.is_monotone { told } else { 0 };
-        let is_it = |report: &(i64, i64, Arc<str>)| report.1 == ready && *report.2 == *completed;
-        match reports[from(told.0)..].iter().position(is_it) {
-            Some(position) => told.0 = from(told.0) + position,
-            None => broken.push((
-                "status-is-true",
-                format!("ready {ready}, completedIndexes `{completed}`: the Job does not tell so, or did before what was told last"),
-            )),
-        }
-        let is_online =
-            |pods: &BTreeSet<u32>| pods.iter().filter(|index| i64::from(**index) < size).count() as i64;
-        match pods[from(told.1)..].iter().position(|pods| is_online(pods) == online) {
-            Some(position) => told.1 = from(told.1) + position,
-            None => broken.push((
-                "status-is-true",
-                format!("online {online}: there are not, or were before what was told last"),
-            )),
-        }
-        broken.extend(conditions(object, job.is_some_and(|job| job.is_finished)));
-        let maximum = number(&status["maximumSize"]);
-        if cluster.maximum != 0 && maximum != cluster.maximum {
-            broken.push(("maximum-stays", format!("{maximum}, and was {}", cluster.maximum)));
-        }
-        let (observed, generation) =
-            (number(&status["observedGeneration"]), number(&object["metadata"]["generation"]));
-        if observed > generation || observed < cluster.observed_generation {
-            let was = cluster.observed_generation;
-            broken.push((
-                "generation",
-                format!("observedGeneration {observed} of {generation}, and was {was}"),
-            ));
-        }
-        if let Some(cluster) = self.clusters.get_mut(uid) {
-            cluster.told = told;
-            cluster.maximum = maximum;
-            cluster.observed_generation = observed;
-        }
-        for (rule, detail) in broken {
-            self.broken(rule, now, detail);
         }
     }
 
@@ -351,11 +344,13 @@ impl Audit {
         passed: bool,
     ) -> Vec<Violation> {
         let now = world.now();
-        for (path, before) in std::mem::take(&mut self.others) {
-            let after = ask(world, Method::GET, &path, &Value::Null);
-            if before != after || before["kind"] == "Status" {
-                self.broken("others-left-alone", now, path);
-            }
+        for (rule, at, detail) in self.others.finish(world, requests) {
+            self.broken(rule, at, detail);
+        }
+        for (at, pod) in
+            self.jobs.values_mut().flat_map(|job| std::mem::take(&mut job.ended)).collect::<Vec<_>>()
+        {
+            self.broken("inside-the-target", at, pod);
         }
         // A run that has failed ended where it failed.
         if !passed {
@@ -372,6 +367,7 @@ impl Audit {
         } else if late.len() > REQUESTS_AT_REST_MAX {
             self.broken("rest", now, format!("{} requests", late.len()));
         }
+        self.settled(world);
         self.violations
     }
 
@@ -383,12 +379,13 @@ impl Audit {
         }
         for secret in &secrets {
             let Ok(secret) = serde_json::from_slice::<Value>(secret) else { continue };
-            let uid = text(&secret["metadata"]["uid"]).to_owned();
+            let metadata = &secret["metadata"];
+            let Some(cluster) = metadata["ownerReferences"][0]["uid"].as_str() else { continue };
             let key = &secret["data"];
-            if self.keys.0.get(&uid).is_some_and(|known| known != key) {
-                self.broken("key-stays", world.now(), text(&secret["metadata"]["name"]).to_owned());
+            if self.keys.0.get(cluster).is_some_and(|known| known != key) {
+                self.broken("key-stays", world.now(), text(&metadata["name"]).to_owned());
             }
-            self.keys.0.insert(uid, key.clone());
+            self.keys.0.insert(cluster.to_owned(), key.clone());
         }
         self.keys.1 = secrets;
     }
@@ -399,79 +396,6 @@ impl Cluster {
     fn least_since(&self, since: Time) -> i64 {
         let before = self.sizes.iter().rposition(|(at, _)| *at <= since).unwrap_or(0);
         self.sizes[before..].iter().map(|(_, size)| *size).min().unwrap_or(0)
-    }
-}
-
-/// What conditions claim that is not so.
-fn conditions(object: &Value, is_finished: bool) -> Vec<(&'static str, String)> {
-    let (spec, status) = (&object["spec"], &object["status"]);
-    let conditions = status["conditions"].as_array();
-    let is_true = |kind: &str| {
-        conditions
-            .into_iter()
-            .flatten()
-            .any(|condition| condition["type"] == kind && condition["status"] == "True")
-    };
-    let mut broken = Vec::new();
-    let size = number(&status["size"]);
-    let bound = u32::try_from(size).unwrap_or(0);
-    let completed = IndexSet::parse_below(text(&status["completedIndexes"]), bound).len() as i64;
-    if is_true("Ready") && number(&status["online"]) + completed < size {
-        broken.push(("conditions", format!("Ready with {} of {size} online", status["online"])));
-    }
-    if is_true("ScalingLimited")
-        && !is_finished
-        && number(&spec["size"]) <= number(&status["maximumSize"])
-        && status["observedGeneration"] == object["metadata"]["generation"]
-    {
-        broken.push(("conditions", format!("ScalingLimited with size {}", spec["size"])));
-    }
-    let mut seen = BTreeSet::new();
-    for condition in conditions.into_iter().flatten() {
-        if !seen.insert(text(&condition["type"])) {
-            broken.push(("conditions", format!("{} twice", condition["type"])));
-        }
-    }
-    broken
-}
-
-/// Objects of others that look much like a MiniCluster's.
-fn bystanders() -> Vec<(String, Value)> {
-    let labels =
-        json!({"app.kubernetes.io/managed-by": "towtank-operator", "app.kubernetes.io/name": "flux-sample"});
-    let object = |kind: &str, plural: &str, name: &str, rest: Value| {
-        let mut object =
-            json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "labels": labels.clone()}});
-        if let (Some(object), Value::Object(rest)) = (object.as_object_mut(), rest) {
-            object.extend(rest);
-        }
-        (format!("/api/v1/namespaces/default/{plural}/{name}"), object)
-    };
-    vec![
-        object("ConfigMap", "configmaps", "other-entrypoint", json!({"data": {"broker.toml": "# mine"}})),
-        object("Secret", "secrets", "other-curve", json!({"stringData": {"curve.cert": "mine"}})),
-        object(
-            "Service",
-            "services",
-            "other",
-            json!({"spec": {"clusterIP": "None", "selector": {"app": "other"}}}),
-        ),
-    ]
-}
-
-/// A request of somebody who looks on.
-fn ask(world: &mut EmbeddedWorld, method: Method, path: &str, body: &Value) -> Value {
-    let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-    let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
-    let Ok(request) = request.body(body) else { return Value::Null };
-    let caller = Caller::master("auditor", Actor::User);
-    let answer = world
-        .engine_mut()
-        .site_mut()
-        .apply_to(|upper, ctx| upper.api_mut().handle(ctx.server, ctx.now, &caller, request));
-    match answer {
-        Answer::Response(response) => serde_json::from_slice(response.body()).unwrap_or_default(),
-        Answer::Watch(_) => Value::Null,
     }
 }
 

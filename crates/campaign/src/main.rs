@@ -1,9 +1,11 @@
 //! See `towtank-campaign --help`.
 
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use towtank_apiserver::adapter::faults::Moment;
 use towtank_campaign::{CampaignError, Finding, Plan, calm, play, shrink, sweep, try_out};
 use towtank_model::version::KubernetesVersion;
 use towtank_scenario::ast::{Scenario, Stack, VersionRange};
@@ -34,6 +36,15 @@ enum Command {
         /// Seed of the first plan; the others follow.
         #[arg(long, default_value_t = 1)]
         first: u64,
+    },
+    /// The first thing that is found, and nothing after it: in all stories without faults, then with random plans, then with a crash
+    /// at each request.
+    First {
+        #[command(flatten)]
+        stories: Stories,
+        /// How many random plans for each story.
+        #[arg(long, default_value_t = 20)]
+        plans: u64,
     },
     /// Prints what the operator asks for and what is written.
     Trace {
@@ -67,14 +78,22 @@ struct Stories {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    match run(Cli::parse().command, &mut io::stdout().lock()) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
+        // Whoever reads has seen enough.
+        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(2)
         }
     }
+}
+
+type Error = Box<dyn std::error::Error>;
+
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 #[expect(clippy::disallowed_types, reason = "how many runs a second is a fact about the machine")]
@@ -83,43 +102,89 @@ fn now() -> std::time::Instant {
 }
 
 /// How many findings there are.
-fn run(command: Command) -> Result<usize, Box<dyn std::error::Error>> {
-    let mut found = 0;
+fn run(command: Command, out: &mut impl Write) -> Result<usize, Error> {
     let (Command::Sweep(stories)
+    | Command::First { stories, .. }
     | Command::Trace { stories, .. }
     | Command::Random { stories, .. }
     | Command::Twice { stories, .. }) = &command;
+    if let Command::First { plans, .. } = &command {
+        return first(stories, *plans, out);
+    }
+    let mut found = 0;
     for path in &stories.paths {
-        let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let scenario = towtank_scenario::load(path).map_err(|error| {
-            let (line, column) = error.position();
-            format!("{}:{line}:{column}: {error}", path.display())
-        })?;
-        let stack = stack(&scenario, stories.kubernetes).map_err(|error| in_file(&error))?;
+        let (scenario, stack) = load(path, stories.kubernetes)?;
         if let Command::Trace { plan, .. } = &command {
             let calm = calm(&scenario, stack, stories.seed)?;
             let plan = plan.map_or_else(Plan::none, |number| Plan::random(number, calm.extent));
             let outcome = play(&scenario, stack, stories.seed, &plan)?;
             let fault = outcome.fault(&calm).unwrap_or_else(|| "nothing is wrong".to_owned());
-            print!("{}{plan}\n{fault}\n", outcome.trace());
+            writeln!(out, "{}{plan}\n{fault}", outcome.trace())?;
             continue;
         }
         let start = now();
         let played = match &command {
-            Command::Sweep(_) | Command::Trace { .. } => sweep(&scenario, stack, stories.seed),
             Command::Random { plans, first, .. } => random(&scenario, stack, stories.seed, *first, *plans),
             Command::Twice { plans, .. } => twice(&scenario, stack, stories.seed, *plans),
+            _ => sweep(&scenario, stack, stories.seed),
         };
-        let (runs, findings) = played.map_err(|error| in_file(&error))?;
+        let (runs, findings) = played.map_err(|error| in_file(path, &error))?;
         let seconds = start.elapsed().as_secs_f64();
         let name = &scenario.name;
-        println!("{name}: {runs} runs, {} findings, {:.0} runs/s", findings.len(), runs as f64 / seconds);
+        let rate = runs as f64 / seconds;
+        writeln!(out, "{name}: {runs} runs, {} findings, {rate:.0} runs/s", findings.len())?;
         for finding in &findings {
-            println!("  {}\n    {}", finding.plan, finding.fault);
+            writeln!(out, "  {}\n    {}", finding.plan, finding.fault)?;
         }
         found += findings.len();
     }
     Ok(found)
+}
+
+fn in_file(path: &Path, error: &dyn std::fmt::Display) -> String {
+    format!("{}: {error}", path.display())
+}
+
+fn load(path: &Path, kubernetes: KubernetesVersion) -> Result<(Scenario, Stack), Error> {
+    let scenario = towtank_scenario::load(path).map_err(|error| {
+        let (line, column) = error.position();
+        format!("{}:{line}:{column}: {error}", path.display())
+    })?;
+    let stack = stack(&scenario, kubernetes).map_err(|error| in_file(path, &error))?;
+    Ok((scenario, stack))
+}
+
+/// The cheapest runs of all stories come first; of a finding one line: story, plan and what is wrong, with tabs between.
+fn first(stories: &Stories, plans: u64, out: &mut impl Write) -> Result<usize, Error> {
+    let (mut runs, mut begun) = (0, Vec::new());
+    for path in &stories.paths {
+        let (scenario, stack) = load(path, stories.kubernetes)?;
+        let calm = play(&scenario, stack, stories.seed, &Plan::none())?;
+        runs += 1;
+        if let Some(fault) = calm.fault(&calm) {
+            writeln!(out, "{}\t{}\t{fault}", scenario.name, Plan::none())?;
+            return Ok(1);
+        }
+        begun.push((scenario, stack, calm));
+    }
+    // What random plans find they find early.
+    let random = (1..=plans)
+        .flat_map(|number| begun.iter().map(move |story| (story, Plan::random(number, story.2.extent))));
+    let crashes = begun.iter().flat_map(|story| {
+        let requests = 0..story.2.extent.requests;
+        let crash = |request| [Moment::Before, Moment::After].map(|moment| Plan::crash(request, moment));
+        requests.flat_map(crash).map(move |plan| (story, plan))
+    });
+    for ((scenario, stack, calm), plan) in random.chain(crashes) {
+        runs += 1;
+        if let Some(found) = try_out(scenario, *stack, stories.seed, plan, calm)? {
+            let found = shrink(scenario, *stack, stories.seed, found, calm)?;
+            writeln!(out, "{}\t{}\t{}", scenario.name, found.plan, found.fault)?;
+            return Ok(1);
+        }
+    }
+    writeln!(out, "{runs} runs, nothing found")?;
+    Ok(0)
 }
 
 type Findings = Result<(u64, Vec<Finding>), CampaignError>;

@@ -5,7 +5,7 @@ use towtank_lockstep::virtual_world::EmbeddedWorld;
 use towtank_lockstep::world::{PodChanges, Refusal, World, WorldError, WorldKind};
 use towtank_model::server::TraceEntry;
 use towtank_model::time::Time;
-use towtank_scenario::ast::{Action, TableCommand};
+use towtank_scenario::ast::{Action, Scenario, TableCommand};
 use towtank_scenario::observation::Observation;
 
 use crate::audit::{Audit, REST, Violation};
@@ -29,7 +29,12 @@ pub(crate) struct Audited {
 }
 
 impl Audited {
-    pub(crate) fn new(mut world: EmbeddedWorld, plan: &Plan, goal: Option<&str>) -> Self {
+    pub(crate) fn new(
+        mut world: EmbeddedWorld,
+        scenario: &Scenario,
+        plan: &Plan,
+        goal: Option<&str>,
+    ) -> Self {
         let programs: Vec<ProgramId> = world.engine().programs().collect();
         let mut turns = Vec::new();
         for hold in &plan.holds {
@@ -40,7 +45,7 @@ impl Audited {
         // The next is the last.
         turns.sort_unstable_by(|a, b| b.cmp(a));
         world.engine_mut().keep_log();
-        let audit = Audit::begin(&mut world, plan.is_in_order());
+        let audit = Audit::begin(&mut world, scenario, plan);
         let goal = goal.map(str::to_owned);
         Self { world, audit, programs, turns, trace: Vec::new(), goal, is_over: false, busy: (Time::ZERO, 0) }
     }
