@@ -36,8 +36,6 @@ const STORIES: [&str; 12] = [
 const PLANS: u32 = 30;
 /// One that has not ended by then goes round in circles; without a mistake it takes a small part of it.
 const PATIENCE: Duration = Duration::from_mins(10);
-/// Of so many mutants one may get away.
-const ONE_MAY_ESCAPE_OF: usize = 25;
 /// How much of what a campaign prints is read, in bytes.
 const PRINTED_MAX: u64 = 1 << 16;
 
@@ -69,9 +67,7 @@ pub(crate) fn mutants(only: Option<usize>) -> Outcome {
     }
     let path = root().join("docs/operator-mutants.md");
     fs::write(&path, document(&fates, caught)).map_err(|error| cannot("write", &path, &error))?;
-    if (fates.len() - caught) * ONE_MAY_ESCAPE_OF > fates.len() {
-        return Err(Failed::new("too many mutants have got away"));
-    }
+    // Who gets away is in the list with the reason.
     let is_wrong = |(number, fate): &&(usize, Fate)| {
         MUTANTS[number - 1].escapes.is_empty() == matches!(fate, Fate::Survived(_))
     };

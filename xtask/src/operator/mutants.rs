@@ -135,6 +135,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
                 body
             }",
         )],
+    )
+    .escaping(
+        "a process plans a resize only when the one before it was answered, so that an old resize undoes a newer one only if the process that sent it \
+         has ended, the resize is held up, and the next process resizes meanwhile: more at a time than these plans do",
     ),
     mutant(
         "a resize does not say of which Job of the name",
@@ -147,6 +151,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
                 body
             }",
         )],
+    )
+    .escaping(
+        "the same, and the next process has made another Job of the name meanwhile",
     ),
     mutant(
         "a status names the MiniCluster, and not the version of it that was looked at",
@@ -155,6 +162,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "\"resourceVersion\": ⟦cluster.resource_version()⟧ },\n            \"status\"",
             "None::<String>",
         )],
+    )
+    .escaping(
+        "the same of a status: the process that sent it has ended, it is held up, and the next process has told something newer meanwhile",
     ),
     mutant(
         "a status does not say of which MiniCluster of the name",
