@@ -579,7 +579,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
                 Time(whole_seconds(observed))
             }",
         )],
-    ),
+    )
+    .escaping("at rest nothing is looked at, so that it is soon quiet; no rule of the audit compares the times of conditions"),
     // ---- leading ----
     mutant(
         "the Lease is taken from whoever holds it",
