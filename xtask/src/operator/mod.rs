@@ -11,7 +11,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use self::build::{build, cannot};
 use self::mutants::MUTANTS;
@@ -116,13 +116,18 @@ fn campaigns(
 }
 
 /// Plays the campaign over a mutant; 0 is none.
+#[expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a real process is waited for; no run sees it"
+)]
 fn campaign(program: &Path, mutant: usize) -> Result<Fate, Failed> {
     let mut command = Command::new(program);
     command.current_dir(root()).env("TOWTANK_MUTANT", mutant.to_string());
     command.args(["first", "--plans", &PLANS.to_string()]).args(STORIES);
     let failed = |error: std::io::Error| Failed::new(format!("mutant {mutant}: {error}"));
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(failed)?;
-    let start = Instant::now();
+    let start = std::time::Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().map_err(failed)? {
             break status;
