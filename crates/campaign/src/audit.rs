@@ -221,11 +221,11 @@ impl Audit {
         history.is_ending = history.is_finished
             || is_true(JobConditionType::FailureTarget)
             || is_true(JobConditionType::SuccessCriteriaMet);
-        let mut ended = Vec::new();
-        if history.is_ending || entry.actor == Actor::JobController {
-            ended = std::mem::take(&mut history.ended);
-            ended.retain(|_| !history.is_ending);
+        if history.is_ending {
+            history.ended.clear();
         }
+        let is_controller = entry.actor == Actor::JobController;
+        let ended = if is_controller { std::mem::take(&mut history.ended) } else { Vec::new() };
         let completions = job.spec.completions.map_or(0, i64::from);
         if entry.actor == Actor::User {
             history.by_hand.push((entry.at, completions));

@@ -37,8 +37,8 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         first: u64,
     },
-    /// The first thing that is found, and nothing after it: in all stories without faults, then with a crash at each request, then
-    /// with random plans.
+    /// The first thing that is found, and nothing after it: in all stories without faults, then with random plans, then with a crash
+    /// at each request.
     First {
         #[command(flatten)]
         stories: Stories,
@@ -167,14 +167,15 @@ fn first(stories: &Stories, plans: u64, out: &mut impl Write) -> Result<usize, E
         }
         begun.push((scenario, stack, calm));
     }
+    // What random plans find they find early.
+    let random = (1..=plans)
+        .flat_map(|number| begun.iter().map(move |story| (story, Plan::random(number, story.2.extent))));
     let crashes = begun.iter().flat_map(|story| {
         let requests = 0..story.2.extent.requests;
         let crash = |request| [Moment::Before, Moment::After].map(|moment| Plan::crash(request, moment));
         requests.flat_map(crash).map(move |plan| (story, plan))
     });
-    let random = (1..=plans)
-        .flat_map(|number| begun.iter().map(move |story| (story, Plan::random(number, story.2.extent))));
-    for ((scenario, stack, calm), plan) in crashes.chain(random) {
+    for ((scenario, stack, calm), plan) in random.chain(crashes) {
         runs += 1;
         if let Some(found) = try_out(scenario, *stack, stories.seed, plan, calm)? {
             let found = shrink(scenario, *stack, stories.seed, found, calm)?;

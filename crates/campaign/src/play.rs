@@ -1,5 +1,6 @@
 //! Playing a story while things go wrong, and judging what came of it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -85,7 +86,11 @@ impl Outcome {
     /// What is wrong with it, compared with how the story ends when nothing goes wrong.
     pub fn fault(&self, calm: &Self) -> Option<String> {
         if let Some(violation) = self.violations.first() {
-            return Some(violation.to_string());
+            let rules: BTreeSet<&str> = self.violations.iter().map(|violation| violation.rule).collect();
+            let others: Vec<&str> = rules.into_iter().filter(|rule| *rule != violation.rule).collect();
+            let others =
+                if others.is_empty() { String::new() } else { format!("; also {}", others.join(", ")) };
+            return Some(format!("{violation}{others}"));
         }
         if let Some(failure) = &self.run.failure {
             return Some(format!("step `{}` at t={}: {}", failure.step, failure.at, failure.cause));

@@ -42,14 +42,15 @@ fn a_crash_at_any_request_changes_nothing() {
     let mut runs = 0;
     // A MiniCluster that is applied again as soon as its pods have gone: what belongs to the first must not stand in the way.
     let again = root().join("workload/tasks-ask-for-nodes-or-for-cores.yaml");
-    for path in scenarios("downsize").into_iter().chain(scenarios("scaling")).chain([again]) {
+    let own = scenarios("../crates/campaign/stories");
+    for path in scenarios("downsize").into_iter().chain(scenarios("scaling")).chain(own).chain([again]) {
         let Some((scenario, stack)) = load(&path) else { continue };
         let (played, findings) = sweep(&scenario, stack, SEED).expect("it can be played");
         assert!(findings.is_empty(), "{}:\n{}", scenario.name, text(&findings));
         runs += played;
     }
-    // Nine stories of twenty requests at the least: nothing was left out.
-    assert!(runs >= 9 * 40, "{runs}");
+    // Twelve stories of twenty requests at the least: nothing was left out.
+    assert!(runs >= 12 * 40, "{runs}");
 }
 
 #[test]

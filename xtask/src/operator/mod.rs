@@ -11,7 +11,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use self::build::{build, cannot};
 use self::mutants::MUTANTS;
@@ -33,11 +33,9 @@ const STORIES: [&str; 12] = [
     "scenarios/workload/tasks-ask-for-nodes-or-for-cores.yaml",
 ];
 /// Random plans for each story.
-const PLANS: u32 = 40;
+const PLANS: u32 = 30;
 /// One that has not ended by then goes round in circles; without a mistake it takes a small part of it.
 const PATIENCE: Duration = Duration::from_mins(10);
-/// Of so many mutants one may get away.
-const ONE_MAY_ESCAPE_OF: usize = 25;
 /// How much of what a campaign prints is read, in bytes.
 const PRINTED_MAX: u64 = 1 << 16;
 
@@ -69,10 +67,16 @@ pub(crate) fn mutants(only: Option<usize>) -> Outcome {
     }
     let path = root().join("docs/operator-mutants.md");
     fs::write(&path, document(&fates, caught)).map_err(|error| cannot("write", &path, &error))?;
-    if (fates.len() - caught) * ONE_MAY_ESCAPE_OF > fates.len() {
-        return Err(Failed::new("too many mutants have got away"));
+    // Who gets away is in the list with the reason.
+    let is_wrong = |(number, fate): &&(usize, Fate)| {
+        MUTANTS[number - 1].escapes.is_empty() == matches!(fate, Fate::Survived(_))
+    };
+    match fates.iter().find(is_wrong) {
+        Some((number, _)) => Err(Failed::new(format!(
+            "`escaping` must say of those that get away why, and of no other: mutant {number}"
+        ))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn text(fate: &Fate) -> String {
@@ -112,13 +116,18 @@ fn campaigns(
 }
 
 /// Plays the campaign over a mutant; 0 is none.
+#[expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a real process is waited for; no run sees it"
+)]
 fn campaign(program: &Path, mutant: usize) -> Result<Fate, Failed> {
     let mut command = Command::new(program);
     command.current_dir(root()).env("TOWTANK_MUTANT", mutant.to_string());
     command.args(["first", "--plans", &PLANS.to_string()]).args(STORIES);
     let failed = |error: std::io::Error| Failed::new(format!("mutant {mutant}: {error}"));
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(failed)?;
-    let start = Instant::now();
+    let start = std::time::Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().map_err(failed)? {
             break status;
@@ -152,7 +161,7 @@ fn document(fates: &[(usize, Fate)], caught: usize) -> String {
 # Mistakes in an operator that a campaign finds
 
 Written by `cargo xtask mutants --operator`. Each mistake is one that developers of operators make, seeded into a copy of the production operator, which knows nothing of it. A campaign plays {stories} stories
-with it: without faults, then with a crash at each request, then with {PLANS} random plans of faults each, and stops at the first thing that is wrong: a rule of `crates/campaign/src/audit.rs`, an
+with it: without faults, then with {PLANS} random plans of faults each, then with a crash at each request, and stops at the first thing that is wrong: a rule of `crates/campaign/src/audit.rs`, an
 expectation of the story, or another end than without faults. Of the {all} mistakes, {caught} are caught; without a mistake the same campaign finds nothing.
 
 | mutant | mistake | caught by | in story | with |

@@ -34,10 +34,9 @@ const fn edit(file: &'static str, place: &'static str, wrong: &'static str) -> E
     Edit { file, place, wrong }
 }
 
-/// The call that gives a Job another size.
-const RESIZE: &str =
-    "let made: Job = ⟦self.apply(&namespace, &name, &objects::resize(&name, uid, *to)).await?⟧;";
-/// Before that call.
+/// What is applied to give a Job another size.
+const RESIZE: &str = "let resize = ⟦objects::resize(&name, uid, version, *to)⟧;";
+/// Before that.
 const BEFORE_RESIZE: &str = "info!(%namespace, %name, from, to, \"resizing the Job\");⟦⟧";
 
 /// All of them; the first is number 1.
@@ -47,25 +46,30 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "a conflict when the Job is resized is taken for success",
         &[edit(
             "execute.rs",
-            RESIZE,
-            "match self.apply(&namespace, &name, &objects::resize(&name, uid, *to)).await {
-                Err(failure) if code(&failure.source) == Some(409) => return Ok(Outcome::Done),
-                other => other?,
-            }",
+            "Err(failure) if is_conflict(&failure.source) => ⟦return Ok(Outcome::Conflict)⟧,\n                    made",
+            "return Ok(Outcome::Done)",
+        )],
+    ),
+    mutant(
+        "after a conflict nobody looks again",
+        &[edit(
+            "reconcile.rs",
+            "Outcome::Conflict => return Ok(⟦Action::requeue(STALE_RETRY)⟧),",
+            "Action::await_change()",
         )],
     ),
     mutant(
         "a Job that cannot be resized is deleted, to be made anew",
         &[edit(
             "execute.rs",
-            RESIZE,
-            "match self.apply(&namespace, &name, &objects::resize(&name, uid, *to)).await {
+            "made => ⟦made?⟧,",
+            "match made {
                 Err(failure) => {
                     let jobs: Api<Job> = Api::namespaced(self.client.clone(), &namespace);
                     let _ = jobs.delete(&name, &DeleteParams::background()).await;
                     return Err(failure);
                 }
-                other => other?,
+                Ok(made) => made,
             }",
         )],
     ),
@@ -102,9 +106,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "execute.rs",
             RESIZE,
             "{
-                let mut body = objects::resize(&name, uid, *to);
+                let mut body = objects::resize(&name, uid, version, *to);
                 body[\"spec\"] = json!({ \"parallelism\": to });
-                self.apply(&namespace, &name, &body).await?
+                body
             }",
         )],
     ),
@@ -114,9 +118,76 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "execute.rs",
             RESIZE,
             "{
-                let mut body = objects::resize(&name, uid, *to);
+                let mut body = objects::resize(&name, uid, version, *to);
                 body[\"spec\"] = json!({ \"completions\": to });
-                self.apply(&namespace, &name, &body).await?
+                body
+            }",
+        )],
+    ),
+    mutant(
+        "a resize names the Job, and not the version of it that was looked at",
+        &[edit(
+            "execute.rs",
+            RESIZE,
+            "{
+                let mut body = objects::resize(&name, uid, version, *to);
+                body[\"metadata\"] = json!({ \"name\": name, \"uid\": uid });
+                body
+            }",
+        )],
+    )
+    .escaping(
+        "a process plans a resize only when the one before it was answered, so that an old resize undoes a newer one only if the process that sent it \
+         has ended, the resize is held up, and the next process resizes meanwhile: more at a time than these plans do",
+    ),
+    mutant(
+        "a resize does not say of which Job of the name",
+        &[edit(
+            "execute.rs",
+            RESIZE,
+            "{
+                let mut body = objects::resize(&name, uid, version, *to);
+                body[\"metadata\"] = json!({ \"name\": name });
+                body
+            }",
+        )],
+    )
+    .escaping(
+        "the same, and the next process has made another Job of the name meanwhile",
+    ),
+    mutant(
+        "a status names the MiniCluster, and not the version of it that was looked at",
+        &[edit(
+            "execute.rs",
+            "\"resourceVersion\": ⟦cluster.resource_version()⟧ },\n            \"status\"",
+            "None::<String>",
+        )],
+    )
+    .escaping(
+        "the same of a status: the process that sent it has ended, it is held up, and the next process has told something newer meanwhile",
+    ),
+    mutant(
+        "a status does not say of which MiniCluster of the name",
+        &[
+            edit("execute.rs", "\"uid\": ⟦cluster.uid()⟧, \"resourceVersion\"", "None::<String>"),
+            edit(
+                "execute.rs",
+                "\"resourceVersion\": ⟦cluster.resource_version()⟧ },\n            \"status\"",
+                "None::<String>",
+            ),
+        ],
+    ),
+    mutant(
+        "a resize goes by way of one pod",
+        &[edit(
+            "execute.rs",
+            RESIZE,
+            "{
+                let mut body = objects::resize(&name, uid, version, 1);
+                let _: Job = self.apply(&namespace, &name, &body).await?;
+                body = objects::resize(&name, uid, version, *to);
+                body[\"metadata\"] = json!({ \"name\": name });
+                body
             }",
         )],
     ),
@@ -178,6 +249,24 @@ pub(super) const MUTANTS: &[Mutant] = &[
                         let patch = json!({ \"metadata\": { \"labels\": { \"job-index\": \"1\" } } });
                         let parameters = PatchParams::default();
                         let _ = pods.patch(&pod.name_any(), &parameters, &Patch::Merge(&patch)).await;
+                    }
+                }
+            }",
+        )],
+    ),
+    mutant(
+        "ConfigMaps with the operator's label that have no owner are cleaned up",
+        &[edit(
+            "execute.rs",
+            "// A crash after this tells it twice, which is better than not at all.\n        ⟦⟧for note",
+            "{
+                let namespace = cluster.namespace().unwrap_or_default();
+                let config_maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &namespace);
+                let selector = format!(\"{}={}\", objects::MANAGED_BY.0, objects::MANAGED_BY.1);
+                let all = config_maps.list(&kube::api::ListParams::default().labels(&selector)).await;
+                for one in all.map_err(Failure::of(\"list ConfigMaps\"))? {
+                    if one.owner_references().is_empty() {
+                        let _ = config_maps.delete(&one.name_any(), &DeleteParams::default()).await;
                     }
                 }
             }",
@@ -329,7 +418,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "a MiniCluster is never made smaller",
         &[edit(
             "plan/mod.rs",
-            "plan.writes.push(Write::Resize { uid, from, to: ⟦size⟧ });",
+            "plan.writes.push(Write::Resize { uid, version, from, to: ⟦size⟧ });",
             "size.max(from)",
         )],
     ),
@@ -337,8 +426,20 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "a MiniCluster grows to its maximum at once",
         &[edit(
             "plan/mod.rs",
-            "plan.writes.push(Write::Resize { uid, from, to: ⟦size⟧ });",
+            "plan.writes.push(Write::Resize { uid, version, from, to: ⟦size⟧ });",
             "if size > from { created.maximum } else { size }",
+        )],
+    ),
+    mutant(
+        "a MiniCluster that is made smaller goes back to its first size",
+        &[edit(
+            "plan/mod.rs",
+            "(None, _) => ⟦cluster.spec.size⟧,",
+            "if job.is_some_and(|job| size_of(job) > cluster.spec.size) {
+                created.size
+            } else {
+                cluster.spec.size
+            }",
         )],
     ),
     mutant(
@@ -386,7 +487,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         &[edit(
             "objects/services.rs",
             "selector: ⟦Some(labels(&[(NAME_LABEL, &name)]))⟧,",
-            "Some(labels(&[(\"job-name\", &format!(\"{name}-job\"))]))",
+            "Some(labels(&[(\"app\", &name)]))",
         )],
     ),
     // ---- the status ----
@@ -478,7 +579,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
                 Time(whole_seconds(observed))
             }",
         )],
-    ),
+    )
+    .escaping("at rest nothing is looked at, so that it is soon quiet; no rule of the audit compares the times of conditions"),
     // ---- leading ----
     mutant(
         "the Lease is taken from whoever holds it",
