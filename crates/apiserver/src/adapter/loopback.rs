@@ -234,8 +234,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let answer = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-            let mut client =
-                TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a way");
+            let client = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a way");
             let (stream, _) = listener.accept().await.expect("the client");
             tokio::spawn(converse(stream, Inbox::new().wire(ConnectionId(0))));
             let length = BODY_BYTES_MAX + 1;

@@ -101,6 +101,9 @@ fn canonical(text: &str) -> Option<String> {
     let sign = if text.starts_with('-') { "-" } else { "" };
     let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
     let (number, suffix) = unsigned.split_at(end);
+    if !number.bytes().any(|c| c.is_ascii_digit()) {
+        return None;
+    }
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let whole = whole.trim_start_matches('0');
     let whole = if whole.is_empty() { "0" } else { whole };
