@@ -89,8 +89,8 @@ enum Chore {
     Docs,
     /// Prints where a kubectl is that is new enough for the tests; builds one from the sources of Kubernetes when there is none.
     Kubectl,
-    /// Puts random objects and writes to the model's admission and to Kubernetes' own, and random texts to the controller's
-    /// small languages, and compares.
+    /// Puts random objects and writes to the model's admission, to the embedded API server and to Kubernetes' own admission, and
+    /// random texts to the controller's small languages, and compares.
     Admission {
         /// Updates that are compared, for each version.
         #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]

@@ -9,7 +9,6 @@ use towtank_wire as wire;
 use crate::error::{ApiError, Result};
 use crate::kinds::Class;
 use crate::present;
-use crate::request::json_body;
 use crate::server::{ApiServer, Call, Reply};
 use crate::store::{At as _, Content, Version, text};
 use crate::write::metadata;
@@ -90,7 +89,7 @@ impl DeleteOptions {
 fn decode_options(call: &Call<'_>) -> Result<Value> {
     match call.parsed.content_type() {
         "" | "application/json" | "application/yaml" => {
-            let body = json_body(&call.parsed.body)?;
+            let body = call.parsed.value()?;
             if body.is_object() || body.is_null() {
                 return Ok(body);
             }

@@ -3,6 +3,7 @@
 use crate::error::{FieldError, FieldErrorType};
 use crate::names;
 use serde_json::Value;
+use towtank_model::version::KubernetesVersion;
 
 /// All annotations of an object together (`TotalAnnotationSizeLimitB`).
 const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
@@ -12,16 +13,20 @@ const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
 pub enum NameRule {
     /// An RFC 1123 subdomain: most kinds, custom resources too.
     Subdomain,
-    /// An RFC 1123 label: namespaces and services.
+    /// An RFC 1123 label: namespaces, and services since 1.36.
     Label,
+    /// An RFC 1035 label: services up to 1.35.
+    Dns1035Label,
     /// Anything that fits into a path: roles and bindings.
     Path,
 }
 
 impl NameRule {
     /// The rule of a kind.
-    pub fn of(group: &str, kind: &str) -> Self {
+    pub fn of(group: &str, kind: &str, version: KubernetesVersion) -> Self {
         match (group, kind) {
+            // `RelaxedServiceNameValidation` (KEP-5311) is on by default since 1.36.
+            ("", "Service") if version.minor() < 36 => Self::Dns1035Label,
             ("", "Namespace" | "Service") => Self::Label,
             ("rbac.authorization.k8s.io", _) => Self::Path,
             _ => Self::Subdomain,
@@ -32,6 +37,7 @@ impl NameRule {
         match self {
             Self::Subdomain => names::dns_subdomain(name),
             Self::Label => names::dns_label(name),
+            Self::Dns1035Label => names::dns1035_label(name),
             Self::Path if matches!(name, "." | "..") => vec![format!("may not be '{name}'")],
             Self::Path => ['/', '%']
                 .into_iter()

@@ -37,6 +37,23 @@ pub fn dns_label(text: &str) -> Vec<String> {
     complaints
 }
 
+/// RFC 1035 label: names of services up to 1.35.
+pub fn dns1035_label(text: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    if text.len() > 63 {
+        complaints.push(too_long(63));
+    }
+    if !is_label(text) || !text.starts_with(|c: char| c.is_ascii_lowercase()) {
+        complaints.push(
+            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
+             character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for \
+             validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
+                .to_owned(),
+        );
+    }
+    complaints
+}
+
 /// RFC 1123 subdomain: names of most objects.
 pub fn dns_subdomain(text: &str) -> Vec<String> {
     let mut complaints = Vec::new();

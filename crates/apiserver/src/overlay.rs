@@ -57,7 +57,8 @@ impl Identity<'_> {
             metadata.insert("namespace".to_owned(), self.namespace.into());
         }
         metadata.insert("uid".to_owned(), self.uid.into());
-        metadata.insert("resourceVersion".to_owned(), self.rv.to_string().into());
+        // What is only rehearsed has none.
+        put(metadata, "resourceVersion", (self.rv > 0).then(|| self.rv.to_string().into()));
         if let Some(created) = self.created {
             metadata.insert("creationTimestamp".to_owned(), wire::time_text(created).into());
         }
@@ -105,12 +106,21 @@ pub(crate) fn pod(row: &Pod, base: &Value, node: Option<&str>, rv: u64) -> Value
     pod_finalizers(row, &mut metadata);
     pod_owners(row, &mut metadata);
     let deletion = row.deletion;
+    // A graceful deletion is a generation of its own (`rest.BeforeDelete`), which a later write of a client has in it already.
+    if deletion.is_some()
+        && !metadata.contains_key("deletionTimestamp")
+        && let Some(generation) = metadata.get("generation").and_then(Value::as_i64)
+    {
+        metadata.insert("generation".to_owned(), (generation + 1).into());
+    }
     put(&mut metadata, "deletionTimestamp", deletion.map(|it| wire::time_text(it.timestamp).into()));
     put(&mut metadata, "deletionGracePeriodSeconds", deletion.map(|it| it.grace_period_s.into()));
     let mut spec = fields_of(base.get("spec"));
     if let (Some(owner), Some(index)) = (&row.owner, row.index.get())
         && owner.is_job
         && !spec.contains_key("hostname")
+        // A pod that a client has made has the name that it was given, whoever adopts it.
+        && base.at("/metadata/name").is_none()
     {
         spec.insert("hostname".to_owned(), format!("{}-{index}", owner.name).into());
     }
@@ -182,6 +192,16 @@ fn pod_status(row: &PodStatus, base: Option<&Value>, spec: &Map<String, Value>) 
             carry_over(condition, status.get("conditions"), "type", |old, new| {
                 old["status"] == new["status"]
             });
+            // The row has a time for a condition that has none: that of the beginning.
+            let is_timeless = status.get("conditions").and_then(Value::as_array).is_some_and(|written| {
+                written.iter().any(|one| {
+                    ["type", "status"].iter().all(|field| one[field] == condition[field])
+                        && one["lastTransitionTime"].is_null()
+                })
+            });
+            if is_timeless && condition["lastTransitionTime"] == wire::time_text(Time::ZERO) {
+                condition["lastTransitionTime"] = Value::Null;
+            }
             if let Value::Object(fields) = condition {
                 fields.entry("lastProbeTime").or_insert(Value::Null);
             }
@@ -193,8 +213,11 @@ fn pod_status(row: &PodStatus, base: Option<&Value>, spec: &Map<String, Value>) 
     ] {
         let Some(Value::Array(statuses)) = written.get_mut(list) else { continue };
         for (container, row) in statuses.iter_mut().zip(row) {
-            complete_container(container, row, spec.get(containers));
-            carry_over(container, status.get(list), "name", |old, new| old["state"] == new["state"]);
+            let is_written =
+                carry_over(container, status.get(list), "name", |old, new| old["state"] == new["state"]);
+            if !is_written {
+                complete_container(container, row, spec.get(containers));
+            }
         }
     }
     for (field, value) in written {
@@ -218,9 +241,15 @@ fn complete_container(status: &mut Value, row: &ContainerStatus, containers: Opt
 }
 
 /// Fields that the row does not hold stay, of the entry of the same name that says the same.
-fn carry_over(entry: &mut Value, list: Option<&Value>, name: &str, is_same: impl Fn(&Value, &Value) -> bool) {
+/// Returns whether there is one.
+fn carry_over(
+    entry: &mut Value,
+    list: Option<&Value>,
+    name: &str,
+    is_same: impl Fn(&Value, &Value) -> bool,
+) -> bool {
     let mut list = list.and_then(Value::as_array).into_iter().flatten();
-    let Some(old) = list.find(|old| old[name] == entry[name] && is_same(old, entry)) else { return };
+    let Some(old) = list.find(|old| old[name] == entry[name] && is_same(old, entry)) else { return false };
     if let (Value::Object(fields), Some(old)) = (entry, old.as_object()) {
         for (field, value) in old {
             if !fields.contains_key(field) {
@@ -228,6 +257,7 @@ fn carry_over(entry: &mut Value, list: Option<&Value>, name: &str, is_same: impl
             }
         }
     }
+    true
 }
 
 // ---- Jobs ----
@@ -272,7 +302,16 @@ pub(crate) fn job(row: &Job, base: &Value, rv: u64) -> Value {
     let mut status = wire::job_status(&row.status);
     if let Some(Value::Array(conditions)) = status.get_mut("conditions") {
         for condition in conditions {
-            condition["lastProbeTime"] = condition["lastTransitionTime"].clone();
+            // What a client has written of the same condition stands; the Job controller writes the same time twice.
+            let written = base.at("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+            let is_same = |one: &&Value| {
+                ["type", "status", "lastTransitionTime"].iter().all(|field| one[field] == condition[field])
+            };
+            let probed = match written.into_iter().find(is_same) {
+                Some(written) => written["lastProbeTime"].clone(),
+                None => condition["lastTransitionTime"].clone(),
+            };
+            condition["lastProbeTime"] = probed;
         }
     }
     assembled("batch/v1", "Job", metadata, spec, status)
@@ -285,7 +324,7 @@ fn job_spec(row: &JobSpec, base: Option<&Value>) -> Value {
         put(&mut spec, field, held.get_mut(field).map(Value::take));
     }
     let mut selector = fields_of(spec.get("selector"));
-    selector.insert("matchLabels".to_owned(), wire::labels_object(&row.selector));
+    put(&mut selector, "matchLabels", filled(wire::labels_object(&row.selector)));
     spec.insert("selector".to_owned(), selector.into());
     let mut template = spec.get_mut("template").map(Value::take).unwrap_or_default();
     if !template.is_object() {
@@ -294,7 +333,9 @@ fn job_spec(row: &JobSpec, base: Option<&Value>) -> Value {
     if !template["metadata"].is_object() {
         template["metadata"] = json!({});
     }
-    template["metadata"]["labels"] = wire::labels_object(&row.template.labels);
+    if let Some(metadata) = template["metadata"].as_object_mut() {
+        put(metadata, "labels", filled(wire::labels_object(&row.template.labels)));
+    }
     spec.insert("template".to_owned(), template);
     spec.into()
 }

@@ -6,7 +6,6 @@ use serde_json::Value;
 use crate::error::{ApiError, Result};
 use crate::kinds;
 use crate::patch;
-use crate::request::json_body;
 use crate::server::{ApiServer, Call, Reply};
 use crate::shape;
 use crate::write::{check_kind, reply};
@@ -31,7 +30,7 @@ impl ApiServer {
             }
             return Err(ApiError::unsupported_media_type(&supported));
         }
-        let body = json_body(&call.parsed.body)?;
+        let body = call.parsed.value()?;
         if kind == APPLY {
             return self.apply(call, body, subresource);
         }

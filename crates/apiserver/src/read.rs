@@ -74,9 +74,16 @@ impl ApiServer {
         let query = &call.parsed.query;
         let limit: usize = match query.get("limit") {
             "" => 0,
-            text => text.parse().map_err(|_| {
-                ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
-            })?,
+            // A number below zero is no limit.
+            text => usize::try_from(text.parse::<i64>().map_err(|error| {
+                use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+                let why = match error.kind() {
+                    NegOverflow | PosOverflow => "value out of range",
+                    _ => "invalid syntax",
+                };
+                ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: {why}"))
+            })?)
+            .unwrap_or(0),
         };
         let token = query.get("continue");
         let (at, after) = if token.is_empty() {

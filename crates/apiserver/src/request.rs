@@ -12,6 +12,8 @@ use crate::error::{ApiError, Result};
 const TARGET_BYTES_MAX: usize = 128 * 1024;
 /// Longest body that is read (`MaxRequestBodyBytes`: 3 MiB).
 pub(crate) const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// How it is told of.
+pub(crate) const BODY_LIMIT: &str = "limit is 3145728";
 
 /// Parameters of a request.
 #[derive(Clone, Debug, Default)]
@@ -191,7 +193,7 @@ impl Parsed {
             return Err(ApiError::bad_request("the request's path is too long"));
         }
         if body.len() > BODY_BYTES_MAX {
-            return Err(ApiError::too_large("limit is 3145728"));
+            return Err(ApiError::too_large(BODY_LIMIT));
         }
         Ok(Self {
             path: parse_path(head.uri.path()),
@@ -210,6 +212,14 @@ impl Parsed {
     /// The media type of the body, without parameters.
     pub(crate) fn content_type(&self) -> &str {
         self.header("content-type").split(';').next().unwrap_or_default().trim()
+    }
+
+    /// The value in a body of JSON or YAML.
+    pub(crate) fn value(&self) -> Result<Value> {
+        match self.content_type() {
+            "application/yaml" | "application/apply-patch+yaml" => yaml_body(&self.body),
+            _ => json_body(&self.body),
+        }
     }
 
     /// Who manages the fields that this request writes: as asked, or what the client calls itself
@@ -284,6 +294,26 @@ pub(crate) fn view(accept: &str) -> Result<View> {
         "application/yaml",
         "application/vnd.kubernetes.protobuf",
     ]))
+}
+
+/// Deepest nesting of a body in YAML.
+const YAML_DEPTH_MAX: usize = 128;
+
+/// Reads a body of YAML, of which JSON is a part.
+pub(crate) fn yaml_body(body: &[u8]) -> Result<Value> {
+    if let Ok(value) = serde_json::from_slice(body) {
+        return Ok(value);
+    }
+    let wrong = |why: &dyn std::fmt::Display| ApiError::bad_request(format!("error decoding YAML: {why}"));
+    let text = std::str::from_utf8(body).map_err(|error| wrong(&error))?;
+    let mut aliases = serde_saphyr::options::AliasLimits::default();
+    aliases.max_total_replayed_events = 10_000;
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: YAML_DEPTH_MAX, flow_nesting_limit: YAML_DEPTH_MAX, max_documents: 1 },
+        alias_limits: aliases,
+        with_snippet: false,
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| wrong(&error))
 }
 
 /// Reads a body of JSON.

@@ -17,6 +17,7 @@ use crate::overlay;
 use crate::server::ApiServer;
 use crate::shape;
 use crate::store::{At as _, Content, Version, key};
+use crate::strategy;
 
 /// A template's spec, and what it makes of pods.
 type TemplateBase = (Arc<PodSpec>, Arc<Value>);
@@ -204,6 +205,7 @@ impl ApiServer {
             (None, Some(base), _) => {
                 let mut base = Value::clone(&base);
                 base["spec"] = overlay::rebased_spec(base.get("spec"), &row.spec);
+                strategy::next_generation(&mut base);
                 Arc::new(base)
             }
             (None, None, _) => self.new_pod_base(&row, rows),
@@ -223,8 +225,13 @@ impl ApiServer {
 
     /// What lies under a pod that no client has sent: what its Job's template says, as the Job controller writes it.
     fn new_pod_base(&mut self, row: &Pod, rows: &Server) -> Arc<Value> {
+        let has_generation = strategy::pods_have_generations(rows.features().version);
         let Some(owner) = row.owner.as_ref().filter(|owner| owner.is_job) else {
-            return Arc::new(shape::defaulted_pod(json!({"spec": wire::pod_spec_object(&row.spec)})));
+            let mut base = json!({"metadata": {}, "spec": wire::pod_spec_object(&row.spec)});
+            if has_generation {
+                base["metadata"]["generation"] = 1.into();
+            }
+            return Arc::new(shape::defaulted_pod(base));
         };
         let known = self.rows.templates.entry(owner.uid).or_default();
         if let Some((_, base)) = known.iter().find(|(spec, _)| Arc::ptr_eq(spec, &row.spec)) {
@@ -238,7 +245,10 @@ impl ApiServer {
             }
             _ => None,
         });
-        let base = pod_base(template, row, rows.features().pod_index_label);
+        let mut base = pod_base(template, row, rows.features().pod_index_label);
+        if has_generation {
+            base["metadata"]["generation"] = 1.into();
+        }
         let base = Arc::new(shape::defaulted_pod(base));
         /// Templates of one Job that are remembered: one, but for Jobs that are changed while they are suspended.
         const TEMPLATES_MAX: usize = 4;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::defaults;
-use crate::error::{ApiError, FieldError, Result};
-use crate::kinds::{Resource, group_version};
+use crate::error::{ApiError, FieldError, FieldErrorType, Result};
+use crate::kinds::{Class, Resource, group_version};
 use crate::managed_fields::{self, Writer};
 use crate::protobuf;
-use crate::request::{Parsed, json_body};
+use crate::request::Parsed;
 use crate::schema::{Schema, builtin};
 use crate::server::{ApiServer, Call};
 use crate::store::{At as _, text};
@@ -18,7 +18,7 @@ use crate::store::{At as _, text};
 /// The object in the body of a request.
 pub(crate) fn decode(parsed: &Parsed) -> Result<Value> {
     match parsed.content_type() {
-        "" | "application/json" | "application/yaml" => json_body(&parsed.body),
+        "" | "application/json" | "application/yaml" => parsed.value(),
         protobuf::MEDIA_TYPE => protobuf::decode(&parsed.body),
         _ => Err(ApiError::unsupported_media_type(&[
             "application/json",
@@ -53,8 +53,10 @@ pub(crate) fn check_fields(server: &ApiServer, call: &mut Call<'_>, object: &mut
         let wrong = FieldError::not_supported("fieldValidation", validation, &allowed);
         return Err(ApiError::invalid("meta.k8s.io", "CreateOptions", "", &[wrong]));
     }
+    let mut has_unknown = true;
     if validation != "Ignore" {
         let unknown = schema.unknown_fields(object);
+        has_unknown = !unknown.is_empty();
         if validation == "Strict" && !unknown.is_empty() {
             let list: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
             return Err(ApiError::bad_request(format!(
@@ -75,7 +77,12 @@ pub(crate) fn check_fields(server: &ApiServer, call: &mut Call<'_>, object: &mut
             call.resource.kind, call.resource.version, call.resource.kind
         )));
     }
-    schema.prune(object);
+    if has_unknown {
+        schema.prune(object);
+    }
+    if !call.resource.is_custom {
+        schema.normalize(object);
+    }
     Ok(())
 }
 
@@ -101,7 +108,13 @@ pub(crate) fn validate(
     object: &Value,
     old: Option<&Value>,
 ) -> Vec<FieldError> {
-    stored_schema(server, resource).map(|schema| schema.validate(object, old)).unwrap_or_default()
+    let Some(schema) = stored_schema(server, resource) else { return Vec::new() };
+    let mut errors = schema.validate(object, old);
+    if matches!(resource.class, Class::Pod | Class::Job) {
+        // An absent template is an empty one, and lists may say things twice: what must not is judged by the model.
+        errors.retain(|error| error.kind != FieldErrorType::Duplicate && error.field != "spec.template");
+    }
+    errors
 }
 
 /// Paths that a write to this part of an object does not own (`GetResetFields` of the strategies).

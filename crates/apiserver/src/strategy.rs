@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use towtank_model::version::{Features, KubernetesVersion};
 
 use crate::error::{ApiError, FieldError, Result};
 use crate::kinds::{Class, Resource};
@@ -26,7 +27,11 @@ pub(crate) fn prepare_create(server: &mut ApiServer, call: &mut Call<'_>, object
         }
         ("", "Secret") => decode_string_data(object),
         ("", "Service") => allocate_cluster_ip(server, object),
-        ("", "Pod") => prepare_pod(call, object)?,
+        ("", "Pod") => {
+            drop_disabled_of_pods(call.rows.features(), &mut object["spec"]);
+            prepare_pod(call, object)?;
+        }
+        ("batch", "Job") => drop_disabled(call.rows.features(), object),
         ("", "Node") => drop_false(object),
         ("apiextensions.k8s.io", _) => crate::crd::prepare(object),
         _ => {}
@@ -37,15 +42,22 @@ pub(crate) fn prepare_create(server: &mut ApiServer, call: &mut Call<'_>, object
 /// Completes the next version of an object.
 pub(crate) fn prepare_update(
     server: &mut ApiServer,
-    _call: &mut Call<'_>,
+    call: &mut Call<'_>,
     object: &mut Value,
     before: &Value,
     subresource: &str,
 ) -> Result<()> {
-    match (&*_call.resource.group, &*_call.resource.kind) {
+    match (&*call.resource.group, &*call.resource.kind) {
         ("", "Namespace") if subresource != "finalize" => object["spec"] = before["spec"].clone(),
         ("", "Secret") => decode_string_data(object),
         ("", "Node") => drop_false(object),
+        ("", "Pod") => {
+            drop_disabled_of_pods(call.rows.features(), &mut object["spec"]);
+            if object.get("spec") != before.get("spec") {
+                next_generation(object);
+            }
+        }
+        ("batch", "Job") => drop_disabled(call.rows.features(), object),
         ("", "Service") => {
             for field in ["clusterIP", "clusterIPs"] {
                 if object["spec"].get(field).is_none_or(|value| *value == "")
@@ -63,9 +75,14 @@ pub(crate) fn prepare_update(
 }
 
 /// Rules that no schema tells.
-pub(crate) fn validate(resource: &Resource, object: &Value, before: Option<&Value>) -> Vec<FieldError> {
+pub(crate) fn validate(
+    version: KubernetesVersion,
+    resource: &Resource,
+    object: &Value,
+    before: Option<&Value>,
+) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    validate_metadata(resource, object, before, &mut errors);
+    validate_metadata(version, resource, object, before, &mut errors);
     let mut immutable = |field: &str| {
         let pointer = format!("/{}", field.replace('.', "/"));
         if let Some(before) = before
@@ -94,7 +111,7 @@ pub(crate) fn validate(resource: &Resource, object: &Value, before: Option<&Valu
     match (&*resource.group, &*resource.kind) {
         ("", "ConfigMap" | "Secret") => validate_immutable_data(object, before, &mut errors),
         ("", "Pod") => validate_pod_update(object, before, &mut errors),
-        ("batch", "Job") => validate_job_update(object, before, &mut errors),
+        ("batch", "Job") => validate_job_update(version, object, before, &mut errors),
         ("apiextensions.k8s.io", _) => errors.extend(crate::crd::validate(object, before)),
         _ => {}
     }
@@ -103,6 +120,7 @@ pub(crate) fn validate(resource: &Resource, object: &Value, before: Option<&Valu
 
 /// Of pods and Jobs the model judges names, labels and finalizers, in its own place in the order.
 fn validate_metadata(
+    version: KubernetesVersion,
     resource: &Resource,
     object: &Value,
     before: Option<&Value>,
@@ -111,7 +129,7 @@ fn validate_metadata(
     let found = match before {
         Some(before) => metadata::validate_update(&object["metadata"], &before["metadata"]),
         None => {
-            let rule = NameRule::of(&resource.group, &resource.kind);
+            let rule = NameRule::of(&resource.group, &resource.kind, version);
             metadata::validate(&object["metadata"], resource.is_namespaced, rule)
         }
     };
@@ -194,12 +212,18 @@ fn validate_pod_update(object: &Value, before: Option<&Value>, errors: &mut Vec<
 
 /// `validatePodTemplateUpdate`: of what only the document has of a Job's template, nothing changes, but for affinity and resources while the Job is
 /// suspended. The model judges what the row has.
-fn validate_job_update(object: &Value, before: Option<&Value>, errors: &mut Vec<FieldError>) {
+fn validate_job_update(
+    version: KubernetesVersion,
+    object: &Value,
+    before: Option<&Value>,
+    errors: &mut Vec<FieldError>,
+) {
     let Some(before) = before else { return };
     if before.at("/spec/template/spec") == object.at("/spec/template/spec") {
         return;
     }
     let is_suspended = before.at("/spec/suspend") == Some(&Value::Bool(true));
+    let has_resources = is_suspended && Features::of(version).mutable_resources_while_suspended;
     let frozen = |job: &Value| {
         let mut spec = job.at("/spec/template/spec").cloned().unwrap_or_default();
         let Some(fields) = spec.as_object_mut() else { return spec };
@@ -212,13 +236,17 @@ fn validate_job_update(object: &Value, before: Option<&Value>, errors: &mut Vec<
         for list in ["containers", "initContainers"] {
             for container in fields.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
                 let Some(container) = container.as_object_mut() else { continue };
-                if is_suspended {
+                if has_resources {
                     container.shift_remove("resources");
                 }
                 // The row has it, as a number.
-                let requests = container.get_mut("resources").and_then(|it| it.get_mut("requests"));
-                if let Some(requests) = requests.and_then(Value::as_object_mut) {
+                let resources = container.get_mut("resources").and_then(Value::as_object_mut);
+                let Some(resources) = resources else { continue };
+                if let Some(requests) = resources.get_mut("requests").and_then(Value::as_object_mut) {
                     requests.shift_remove("cpu");
+                    if requests.is_empty() {
+                        resources.shift_remove("requests");
+                    }
                 }
             }
         }
@@ -226,14 +254,85 @@ fn validate_job_update(object: &Value, before: Option<&Value>, errors: &mut Vec<
     };
     if frozen(before) != frozen(object) {
         let template = object.at("/spec/template").cloned().unwrap_or_default();
-        errors.push(FieldError::invalid("spec.template", template, "field is immutable"));
+        let field = if has_resources { "spec.template.spec" } else { "spec.template" };
+        errors.push(FieldError::invalid(field, template, "field is immutable"));
+    }
+}
+
+/// Fields of Jobs that a version does not have are dropped (`dropDisabledFields`).
+fn drop_disabled(features: &Features, job: &mut Value) {
+    let Some(spec) = job.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    for (field, is_known) in [
+        ("podFailurePolicy", features.pod_failure_policy),
+        ("successPolicy", features.success_policy),
+        ("backoffLimitPerIndex", features.backoff_limit_per_index),
+        ("maxFailedIndexes", features.backoff_limit_per_index),
+        ("podReplacementPolicy", features.pod_replacement_policy),
+        ("managedBy", features.managed_by),
+    ] {
+        if !is_known {
+            spec.shift_remove(field);
+        }
+    }
+    if let Some(spec) = spec.get_mut("template").and_then(|template| template.get_mut("spec")) {
+        drop_disabled_of_pods(features, spec);
+    }
+}
+
+/// The same of a pod's spec.
+fn drop_disabled_of_pods(features: &Features, spec: &mut Value) {
+    if features.sidecar_containers {
+        return;
+    }
+    let containers = spec.get_mut("initContainers").and_then(Value::as_array_mut);
+    for container in containers.into_iter().flatten().filter_map(Value::as_object_mut) {
+        container.shift_remove("restartPolicy");
+    }
+}
+
+/// Up to 1.28 nothing is said of the selector of a Job that says nothing of it.
+pub(crate) fn drop_default_of_selectors(features: &Features, given: &Value, job: &mut Value) {
+    const DEFAULT_SINCE: u16 = 29;
+    if features.version.minor() < DEFAULT_SINCE
+        && given.at("/spec/manualSelector").is_none()
+        && let Some(spec) = job.get_mut("spec").and_then(Value::as_object_mut)
+    {
+        spec.shift_remove("manualSelector");
+    }
+}
+
+/// Whether `metadata.generation` of pods counts (KEP-5067).
+pub(crate) fn pods_have_generations(version: KubernetesVersion) -> bool {
+    version.minor() >= 33
+}
+
+/// Another spec is another generation (`updatePodGeneration`), of a pod that has one.
+pub(crate) fn next_generation(pod: &mut Value) {
+    if let Some(generation) = pod.at("/metadata/generation").and_then(Value::as_i64) {
+        metadata_of(pod).insert("generation".to_owned(), (generation + 1).into());
     }
 }
 
 fn prepare_pod(call: &Call<'_>, object: &mut Value) -> Result<()> {
     let class = crate::shape::qos_class(&object["spec"]);
     object["status"] = json!({"phase": "Pending", "qosClass": class});
-    let _ = call;
+    if object["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {
+        // `applySchedulingGatedCondition`; the row has no messages.
+        let mut condition = json!({
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "SchedulingGated",
+            "message": "Scheduling is blocked due to non-empty scheduling gates",
+        });
+        // Up to 1.30 it had no time.
+        if call.rows.features().version.minor() > 30 {
+            condition["lastTransitionTime"] = towtank_wire::time_text(call.now).into();
+        }
+        object["status"]["conditions"] = json!([condition]);
+    }
+    if pods_have_generations(call.rows.features().version) {
+        metadata_of(object).insert("generation".to_owned(), 1.into());
+    }
     Ok(())
 }
 

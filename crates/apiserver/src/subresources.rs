@@ -8,7 +8,7 @@ use towtank_model::server::Verb as Write;
 use crate::error::{ApiError, FieldError, Result};
 use crate::kinds::{Class, ScalePaths};
 use crate::patch;
-use crate::request::{Verb, json_body};
+use crate::request::Verb;
 use crate::selector::LabelSelector;
 use crate::server::{ApiServer, Call, Reply};
 use crate::store::{At as _, Content, Version, text};
@@ -52,10 +52,10 @@ impl ApiServer {
         let present = scale_of(&before, &paths);
         let wanted = match verb {
             Verb::Get => return Ok(Reply::json(200, &present)),
-            Verb::Update => json_body(&call.parsed.body)?,
+            Verb::Update => call.parsed.value()?,
             Verb::Patch => {
                 let mut scale = present;
-                let body = json_body(&call.parsed.body)?;
+                let body = call.parsed.value()?;
                 match call.parsed.content_type() {
                     "application/json-patch+json" => patch::json_patch(&mut scale, body)?,
                     "application/merge-patch+json"

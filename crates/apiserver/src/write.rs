@@ -109,10 +109,14 @@ impl ApiServer {
             shape::manage(self, call, None, &mut object, manager, "");
         }
         let mut errors = shape::validate(self, &resource, &object, None);
-        errors.extend(strategy::validate(&resource, &object, None));
-        check(&resource, &name, &errors)?;
+        errors.extend(strategy::validate(call.rows.features().version, &resource, &object, None));
+        // Of rows the model has its say, too.
+        let is_row = matches!(resource.class, Class::Pod | Class::Job);
+        if !is_row {
+            check(&resource, &name, &errors)?;
+        }
         let key = crate::store::key(&call.target.namespace, &name);
-        if self.stored(&resource, &key).is_some() {
+        if errors.is_empty() && self.stored(&resource, &key).is_some() {
             return Err(if is_generated {
                 ApiError::generate_name_conflict(&resource.group, &resource.plural, &name, 1)
             } else {
@@ -123,10 +127,10 @@ impl ApiServer {
             return Err(ApiError::forbidden(&resource.group, &resource.plural, &name, "too many objects"));
         }
         if let Some(given) = given {
-            return self.create_job(call, &given, object);
+            return self.create_job(call, &given, object, errors);
         }
         match resource.class {
-            Class::Pod => return self.create_pod(call, object),
+            Class::Pod => return self.create_pod(call, object, errors),
             Class::Node => return self.create_node(call, object),
             _ if call.is_dry_run => return Ok(Written::Rehearsed(object)),
             _ => {}
@@ -235,6 +239,9 @@ impl ApiServer {
         let given = (resource.class == Class::Job && subresource.is_empty()).then(|| object.clone());
         tidy(&mut object);
         shape::default(self, &resource, &mut object);
+        if let Some(given) = &given {
+            strategy::drop_default_of_selectors(call.rows.features(), given, &mut object);
+        }
         keep_system_fields(&resource, before, &mut object, subresource);
         strategy::prepare_update(self, call, &mut object, before, subresource)?;
         if resource.has_generation && wants_new_generation(&resource, before, &object) {
@@ -245,11 +252,15 @@ impl ApiServer {
             shape::manage(self, call, Some(before), &mut object, manager, subresource);
         }
         let mut errors = shape::validate(self, &resource, &object, Some(before));
-        errors.extend(strategy::validate(&resource, &object, Some(before)));
-        check(&resource, old.name(), &errors)?;
+        errors.extend(strategy::validate(call.rows.features().version, &resource, &object, Some(before)));
+        if !matches!(resource.class, Class::Pod | Class::Job) {
+            check(&resource, old.name(), &errors)?;
+        }
         match resource.class {
-            Class::Job => return self.update_job(call, old, before, given.as_ref(), object, subresource),
-            Class::Pod => return self.update_pod(call, old, before, object, subresource),
+            Class::Job => {
+                return self.update_job(call, old, before, given.as_ref(), object, subresource, errors);
+            }
+            Class::Pod => return self.update_pod(call, old, before, object, subresource, errors),
             Class::Node => return self.update_node(call, old, before, object),
             Class::Document | Class::Review => {}
         }

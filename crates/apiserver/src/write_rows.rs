@@ -68,10 +68,55 @@ fn key_of(call: &Call<'_>, object: &Value) -> ObjectKey {
     ObjectKey::new(call.target.namespace.as_str(), text(object, "/metadata/name"))
 }
 
-/// Carries out a write to rows, or only judges it.
-fn carried<T>(call: &mut Call<'_>, write: impl FnOnce(&mut Server) -> T) -> T {
-    if call.is_dry_run { call.rows.rehearse(write) } else { write(call.rows) }
+/// Carries out a write to rows, or only judges it: if it is rehearsed, or refused for these `errors` of the document anyway. Then
+/// it is refused for those of the row, too.
+fn carried<T>(
+    call: &mut Call<'_>,
+    name: &str,
+    object: &Value,
+    errors: Vec<FieldError>,
+    write: impl FnOnce(&mut Server) -> std::result::Result<T, ModelError>,
+) -> Result<T> {
+    let is_rehearsal = call.is_dry_run || !errors.is_empty();
+    let result = if is_rehearsal { call.rows.rehearse(write) } else { write(call.rows) };
+    if errors.is_empty() {
+        return result.map_err(|error| refused(&call.resource, name, object, error));
+    }
+    let mut all: Vec<FieldError> = match &result {
+        Err(ModelError::Invalid { errors, .. }) => {
+            errors.iter().map(|error| field_error(error, object)).collect()
+        }
+        _ => Vec::new(),
+    };
+    // A template is immutable as a whole: to say it once is enough.
+    let is_template = |error: &FieldError| TEMPLATE.contains(&error.field.as_str());
+    let has_template = all.iter().any(is_template);
+    let of_document = errors.into_iter().filter(|error| {
+        !(has_template && is_template(error))
+            && !all.iter().any(|one| one.field == error.field && one.kind == error.kind)
+    });
+    let of_document: Vec<FieldError> = of_document.collect();
+    all.extend(of_document);
+    Err(ApiError::invalid(&call.resource.group, &call.resource.kind, name, &all))
 }
+
+/// Whether two objects are the same to Go's types, to which a null is as good as nothing.
+fn says_the_same(one: &Value, other: &Value) -> bool {
+    let has = |one: &Value, other: &Value| {
+        let mut fields = one.as_object().into_iter().flatten();
+        fields.all(|(field, value)| says_the_same(value, &other[field]))
+    };
+    match (one, other) {
+        (Value::Object(_), Value::Object(_)) => has(one, other) && has(other, one),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| says_the_same(one, other))
+        }
+        _ => one == other,
+    }
+}
+
+/// Where a template is told to be immutable.
+const TEMPLATE: [&str; 2] = ["spec.template", "spec.template.spec"];
 
 impl ApiServer {
     /// The version of a row after a write to it; the last one when it is gone.
@@ -91,12 +136,13 @@ impl ApiServer {
         call: &mut Call<'_>,
         given: &Value,
         object: Value,
+        errors: Vec<FieldError>,
     ) -> Result<Written> {
         let manifest = wire::job_manifest(given).map_err(unreadable)?;
         let key = key_of(call, &object);
         let (now, actor) = (call.now, call.caller.actor);
-        let stored = carried(call, |rows| rows.create_job(now, actor, key.clone(), &manifest));
-        let job = stored.map_err(|error| refused(&call.resource, &key.name, &object, error))?;
+        let create = |rows: &mut Server| rows.create_job(now, actor, key.clone(), &manifest);
+        let job = carried(call, &key.name, &object, errors, create)?;
         if call.is_dry_run {
             return Ok(Written::Rehearsed(overlay::job(&job, &object, 0)));
         }
@@ -112,24 +158,27 @@ impl ApiServer {
         given: Option<&Value>,
         object: Value,
         subresource: &str,
+        errors: Vec<FieldError>,
     ) -> Result<Written> {
         let Content::Job { row, .. } = &old.content else { return Err(call.not_found()) };
         let row = Arc::clone(row);
-        if object == *before {
+        if errors.is_empty() && says_the_same(&object, before) {
             return Ok(Written::Version(Arc::clone(old)));
         }
         let (now, actor, uid) = (call.now, call.caller.actor, row.uid);
         let result = if subresource == "status" {
             let status = wire::job_status_row(&object).map_err(unreadable)?;
-            carried(call, |rows| {
+            carried(call, old.name(), &object, errors, |rows| {
                 let written = rows.update_job_status(now, actor, uid, row.resource_version, status)?;
                 if written == row { rows.touch_job(now, actor, Verb::UpdateStatus, uid) } else { Ok(written) }
             })
         } else {
             let manifest = wire::job_manifest(given.unwrap_or(&object)).map_err(unreadable)?;
-            carried(call, |rows| rows.replace_job(now, actor, uid, &manifest, true))
+            carried(call, old.name(), &object, errors, |rows| {
+                rows.replace_job(now, actor, uid, &manifest, true)
+            })
         };
-        let job = result.map_err(|error| refused(&call.resource, old.name(), &object, error))?;
+        let job = result?;
         if call.is_dry_run {
             return Ok(Written::Rehearsed(overlay::job(&job, &object, old.rv)));
         }
@@ -139,15 +188,20 @@ impl ApiServer {
 
     // ---- pods ----
 
-    pub(crate) fn create_pod(&mut self, call: &mut Call<'_>, object: Value) -> Result<Written> {
+    pub(crate) fn create_pod(
+        &mut self,
+        call: &mut Call<'_>,
+        object: Value,
+        errors: Vec<FieldError>,
+    ) -> Result<Written> {
         let PodContent { labels, annotations, finalizers, owner, spec } =
             wire::pod_content(&object).map_err(unreadable)?;
         let spec = self.rows.shared_spec(spec);
         let manifest = PodManifest { labels, annotations, finalizers, spec };
         let key = key_of(call, &object);
         let (now, actor) = (call.now, call.caller.actor);
-        let stored = carried(call, |rows| rows.create_owned_pod(now, actor, key.clone(), &manifest, owner));
-        let pod = stored.map_err(|error| refused(&call.resource, &key.name, &object, error))?;
+        let create = |rows: &mut Server| rows.create_owned_pod(now, actor, key.clone(), &manifest, owner);
+        let pod = carried(call, &key.name, &object, errors, create)?;
         let node = text(&object, "/spec/nodeName").to_owned();
         if call.is_dry_run {
             return Ok(Written::Rehearsed(overlay::pod(&pod, &object, None, 0)));
@@ -172,24 +226,27 @@ impl ApiServer {
         before: &Value,
         object: Value,
         subresource: &str,
+        errors: Vec<FieldError>,
     ) -> Result<Written> {
         let Content::Pod { row, node, .. } = &old.content else { return Err(call.not_found()) };
         let (row, node) = (Arc::clone(row), node.clone());
-        if object == *before {
+        if errors.is_empty() && says_the_same(&object, before) {
             return Ok(Written::Version(Arc::clone(old)));
         }
         let (now, actor, uid) = (call.now, call.caller.actor, row.uid);
         let result = if subresource == "status" {
             let status = wire::pod_status_row(&object).map_err(unreadable)?;
-            carried(call, |rows| {
+            carried(call, old.name(), &object, errors, |rows| {
                 let written = rows.update_pod_status(now, actor, uid, |place| *place = status)?;
                 if written == row { rows.touch_pod(now, actor, Verb::UpdateStatus, uid) } else { Ok(written) }
             })
         } else {
             let content = wire::pod_content(&object).map_err(unreadable)?;
-            carried(call, |rows| rows.replace_pod(now, actor, uid, content, true))
+            carried(call, old.name(), &object, errors, |rows| {
+                rows.replace_pod(now, actor, uid, content, true)
+            })
         };
-        let pod = result.map_err(|error| refused(&call.resource, old.name(), &object, error))?;
+        let pod = result?;
         if call.is_dry_run {
             return Ok(Written::Rehearsed(overlay::pod(&pod, &object, node.as_deref(), old.rv)));
         }

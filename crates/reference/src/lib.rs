@@ -4,7 +4,7 @@
 //! * [`build`]: making the driver, one binary for each version of Kubernetes.
 //! * [`driver`]: the process and the frames to and from it.
 //! * [`drivers`]: those that are running, by version.
-//! * [`admission`]: random writes, judged by the model and by the original.
+//! * [`admission`]: random writes, judged by the model, by the embedded API server and by the original.
 //! * [`text`]: the controller's small languages: lists of indexes, the order of deletion.
 //! * [`controller`]: the real controllers as a part of a simulation; writes of all others go to the driver's store.
 //! * [`open`]: the same without a store in the driver: their calls go to an API server elsewhere.

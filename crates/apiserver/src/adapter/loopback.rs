@@ -6,15 +6,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tower::{BoxError, Service as _};
 use towtank_model::time::Time;
 
-use super::mailbox::{ConnectionId, Inbox, Letter, Reply, WatchSender, Wire};
+use super::mailbox::{ConnectionId, Inbox, Letter, Reply, WatchSender, Wire, WireBody};
 use super::pump::{Clock, Site};
+use crate::error::ApiError;
+use crate::request::{BODY_BYTES_MAX, BODY_LIMIT};
+use crate::store::to_bytes;
 use crate::{Answer, Caller, WatchId, WatchPoll};
 
 /// Connections at a time; more wait to be accepted.
@@ -180,6 +189,74 @@ async fn converse(stream: TcpStream, wire: Wire) {
     let _ = stream.set_nodelay(true);
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let service = service_fn(move |request| carry(wire.clone(), request));
     // A client that goes away in the middle is no concern of the server's.
-    let _ = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(wire)).await;
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// Bytes of a body that is too long that are read all the same: the client hears the answer when it has sent everything.
+const EXCESS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+async fn carry(mut wire: Wire, request: Request<Incoming>) -> Result<Response<WireBody>, BoxError> {
+    let (head, body) = request.into_parts();
+    match whole(body).await? {
+        Some(body) => wire.call(Request::from_parts(head, Full::new(body))).await,
+        None => {
+            let refusal = to_bytes(&ApiError::too_large(BODY_LIMIT).to_status());
+            let response = Response::builder().status(413).header(CONTENT_TYPE, "application/json");
+            Ok(response.body(WireBody::Whole(refusal))?)
+        }
+    }
+}
+
+/// All of a body; nothing if it is too long.
+async fn whole(mut body: Incoming) -> Result<Option<Bytes>, hyper::Error> {
+    let (mut bytes, mut len) = (Vec::new(), 0_usize);
+    while len <= EXCESS_BYTES_MAX
+        && let Some(frame) = body.frame().await
+    {
+        let Ok(data) = frame?.into_data() else { continue };
+        len += data.len();
+        if len <= BODY_BYTES_MAX {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok((len <= BODY_BYTES_MAX).then(|| bytes.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The client sends all of a body that is one byte too long, and hears why it was refused.
+    #[test]
+    fn a_body_that_is_too_long_is_413() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let answer = runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let client = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a way");
+            let (stream, _) = listener.accept().await.expect("the client");
+            tokio::spawn(converse(stream, Inbox::new().wire(ConnectionId(0))));
+            let length = BODY_BYTES_MAX + 1;
+            let head = format!(
+                "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+            );
+            let sent = [head.as_bytes(), &vec![b' '; length]].concat();
+            let mut rest = &sent[..];
+            while !rest.is_empty() {
+                client.writable().await.expect("an open connection");
+                rest = &rest[client.try_write(rest).unwrap_or(0)..];
+            }
+            let (mut answer, mut part) = (Vec::new(), [0; 1024]);
+            loop {
+                client.readable().await.expect("an open connection");
+                match client.try_read(&mut part) {
+                    Ok(0) => break String::from_utf8_lossy(&answer).into_owned(),
+                    Ok(len) => answer.extend_from_slice(&part[..len]),
+                    Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+                }
+            }
+        });
+        assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("\"code\":413"), "{answer}");
+    }
 }

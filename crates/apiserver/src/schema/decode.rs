@@ -6,7 +6,6 @@
 use super::{Schema, Type};
 use serde_json::Value;
 
-const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const TIMES: [&str; 2] =
     ["io.k8s.apimachinery.pkg.apis.meta.v1.Time", "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime"];
 
@@ -26,7 +25,8 @@ impl Schema {
         let name = self.name.as_deref().unwrap_or_default();
         match value {
             Value::Null => return None,
-            Value::String(text) if name == QUANTITY => return quantity_mistake(text),
+            Value::String(text) if self.is_quantity() => return quantity_mistake(text),
+            Value::Number(number) if self.is_quantity() => return quantity_mistake(&number.to_string()),
             Value::String(text) if TIMES.contains(&name) => return time_mistake(text),
             Value::String(text) if self.format == "byte" => return base64_mistake(text),
             _ => {}

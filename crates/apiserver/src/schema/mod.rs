@@ -12,6 +12,7 @@
 
 pub mod builtin;
 mod decode;
+mod normal;
 mod parse;
 mod rules;
 mod structural;

@@ -62,6 +62,11 @@ fn pages_show_one_version_of_the_whole() {
     assert_eq!(names(&second), ["c", "d"]);
     assert_eq!(second["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"]);
     assert!(second["metadata"].get("continue").is_none());
+    assert_eq!(names(&cluster.get(&format!("{CONFIG_MAPS}?limit=-1")).ok()).len(), 4);
+    for (wrong, why) in [("x", "invalid syntax"), ("99999999999999999999", "value out of range")] {
+        let got = cluster.get(&format!("{CONFIG_MAPS}?limit={wrong}"));
+        assert_eq!(got.refused(400, "BadRequest"), format!("strconv.ParseInt: parsing {wrong:?}: {why}"));
+    }
 }
 
 #[test]

@@ -121,6 +121,55 @@ fn few_fields_of_a_pods_spec_can_change() {
 }
 
 #[test]
+fn pods_have_generations_since_1_33() {
+    for (minor, first) in [(32, json!(null)), (33, json!(1))] {
+        let mut cluster = Cluster::of(minor);
+        let made = cluster.post(PODS, pod("p")).ok();
+        assert_eq!(made["metadata"]["generation"], first);
+        let path = format!("{PODS}/p");
+        assert_eq!(
+            cluster.merge(&path, json!({"metadata": {"labels": {"a": "b"}}})).ok()["metadata"]["generation"],
+            first
+        );
+        let spec = json!({"spec": {"activeDeadlineSeconds": 9}});
+        let second = first.as_i64().map_or(json!(null), |first| json!(first + 1));
+        assert_eq!(cluster.merge(&path, spec).ok()["metadata"]["generation"], second);
+    }
+}
+
+#[test]
+fn the_row_and_the_document_are_refused_together() {
+    let mut cluster = Cluster::new();
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"parallelism": -1, "template": {
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "a", "env": [{"value": "1"}]}]}}}});
+    let got = cluster.post(JOBS, job);
+    let message = got.refused(422, "Invalid");
+    assert!(message.contains("spec.parallelism") && message.contains("env[0].name"), "{message}");
+    let empty = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {}});
+    let got = cluster.post(JOBS, empty);
+    let message = got.refused(422, "Invalid");
+    assert!(
+        message.contains("spec.template.spec.containers") && !message.contains("spec.template: Required")
+    );
+}
+
+#[test]
+fn what_go_leaves_out_is_no_difference() {
+    let mut cluster = Cluster::new();
+    let mut job = job("j", 2);
+    job["spec"]["template"]["metadata"]["annotations"] = json!({});
+    job["spec"]["template"]["spec"]["nodeSelector"] = json!({});
+    job["spec"]["template"]["spec"]["containers"][0]["resources"] =
+        json!({"requests": {"cpu": 2, "memory": "1024Mi"}});
+    let made = cluster.post(JOBS, job.clone()).ok();
+    let requests = &made["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"];
+    assert_eq!(*requests, json!({"cpu": "2", "memory": "1Gi"}));
+    assert!(made["spec"]["template"]["spec"].get("nodeSelector").is_none());
+    let again = cluster.merge(&format!("{JOBS}/j"), json!({"spec": job["spec"]})).ok();
+    assert_eq!(again["metadata"]["resourceVersion"], made["metadata"]["resourceVersion"]);
+}
+
+#[test]
 fn nothing_of_a_jobs_template_can_change_but_what_a_suspended_one_may() {
     let mut cluster = Cluster::new();
     let template = json!({"spec": {"restartPolicy": "Never", "containers": [

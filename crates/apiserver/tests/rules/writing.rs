@@ -148,6 +148,34 @@ fn four_kinds_of_patches() {
 }
 
 #[test]
+fn bodies_may_be_yaml() {
+    let mut cluster = Cluster::new();
+    let path = format!("{CONFIG_MAPS}/a");
+    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata: {x: \"1\"}\n";
+    let made = cluster.call("POST", CONFIG_MAPS, "application/yaml", text);
+    assert_eq!((made.code, made.at("/data")), (201, &json!({"x": "1"})));
+    let applied = text.replace("x:", "y:");
+    let got =
+        cluster.call("PATCH", &format!("{path}?fieldManager=me"), "application/apply-patch+yaml", &applied);
+    assert_eq!(got.ok()["data"], json!({"x": "1", "y": "1"}));
+    for wrong in ["a: [", "a: b\n--- \nc: d\n", "\u{7f}"] {
+        let got =
+            cluster.call("PATCH", &format!("{path}?fieldManager=me"), "application/apply-patch+yaml", wrong);
+        assert!(got.refused(400, "BadRequest").lines().count() == 1, "{:?}", got.body);
+    }
+    assert_eq!(cluster.call("DELETE", &path, "application/yaml", "gracePeriodSeconds: 0\n").code, 200);
+}
+
+#[test]
+fn names_of_services_began_with_a_letter_up_to_1_35() {
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "1a"}, "spec": {"clusterIP": "None"}});
+    let services = "/api/v1/namespaces/default/services";
+    let got = Cluster::of(35).post(services, service.clone());
+    assert!(got.refused(422, "Invalid").contains("a DNS-1035 label must consist of"));
+    assert_eq!(Cluster::of(36).post(services, service).code, 201);
+}
+
+#[test]
 fn applying_meets_the_fields_of_others() {
     let mut cluster = Cluster::new();
     let path = format!("{CONFIG_MAPS}/a");
@@ -173,6 +201,7 @@ fn a_rehearsal_stores_nothing() {
     let rv = cluster.rows.resource_version();
     let got = cluster.post(&format!("{JOBS}?dryRun=All"), job("j", 2)).ok();
     assert_eq!(got["spec"]["backoffLimit"], 6);
+    assert!(got["metadata"].get("resourceVersion").is_none());
     cluster.post(&format!("{JOBS}?dryRun=All"), job("j", -2)).refused(422, "Invalid");
     cluster.get(&format!("{JOBS}/j")).refused(404, "NotFound");
     cluster.post(JOBS, job("j", 2)).ok();

@@ -1,12 +1,15 @@
-//! The admission differential: random objects and random writes, judged by the model's rules and by Kubernetes' own.
+//! The admission differential: random objects and random writes, judged by the model's rules, by the embedded API server, and
+//! by Kubernetes' own.
 //!
-//! A story is one object: it is created, then updated, its status too, until it is gone. Every write is put to both
+//! A story is one object: it is created, then updated, its status too, until it is gone. Every write is put to all
 //! sides, and everything is compared: whether it is accepted; the stored object, row by row, with what was filled in;
-//! whether the write changed anything; and of a refusal every field, kind of error, and text. A difference is made
-//! smaller by leaving out what it does not need.
+//! whether the write changed anything; and of a refusal every field, kind of error, and text. The API server is sent the
+//! same requests as the original (`served.rs` says what is compared). A difference is made smaller by leaving out what it
+//! does not need.
 
 mod jobs;
 mod pods;
+mod served;
 mod shrink;
 mod status;
 mod story;
@@ -17,6 +20,7 @@ use std::fmt;
 use serde_json::{Value, json};
 use towtank_model::version::{Features, KubernetesVersion};
 
+use self::served::Alone;
 use self::story::{Answer, Step, Story};
 use crate::driver::{Driver, DriverError};
 use towtank_wire::{self as wire, WireError};
@@ -67,14 +71,25 @@ pub struct Report {
     pub differences: Vec<Difference>,
 }
 
+/// Whose answer is compared with the original's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The model's server.
+    Model,
+    /// The embedded API server.
+    ApiServer,
+}
+
 /// A write on which the sides do not agree.
 #[derive(Debug)]
 pub struct Difference {
+    /// Who does not answer as the original does.
+    pub side: Side,
     /// The stored object, as the original has it.
     pub old: Value,
     /// What was asked of the original.
     pub question: Value,
-    /// The lines that only the model's answer has.
+    /// The lines that only that side's answer has.
     pub ours: Vec<String>,
     /// The lines that only the original's answer has.
     pub theirs: Vec<String>,
@@ -84,7 +99,11 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |field: &str| self.question.get(field).and_then(Value::as_str).unwrap_or_default();
         writeln!(f, "{} {}", text("verb"), text("resource"))?;
-        for (side, lines) in [("model", &self.ours), ("original", &self.theirs)] {
+        let side = match self.side {
+            Side::Model => "model",
+            Side::ApiServer => "API server",
+        };
+        for (side, lines) in [(side, &self.ours), ("original", &self.theirs)] {
             for line in lines {
                 writeln!(f, "  {side} alone: {line}")?;
             }
@@ -111,7 +130,7 @@ pub fn search(
 ) -> Result<Report, AdmissionError> {
     let features = Features::of(version);
     let mut report = Report::default();
-    let mut signatures = BTreeSet::new();
+    let (mut signatures, mut smallest_forms) = (BTreeSet::new(), BTreeSet::new());
     let mut number = 0;
     while report.updates < updates && report.differences.len() < DIFFERENCES_MAX {
         let mut stories: Vec<Story> = (0..STORIES)
@@ -127,12 +146,21 @@ pub fn search(
                 .collect();
             let asked = if round == 0 { &mut report.creations } else { &mut report.updates };
             *asked += steps.len() as u64;
-            let answers = ask(driver, steps.iter().map(|(story, step)| story.question(step)).collect())?;
-            for ((mut story, step), answer) in steps.into_iter().zip(answers) {
+            let questions: Vec<Value> = steps.iter().map(|(story, step)| story.question(step)).collect();
+            let answers = ask(driver, questions.clone())?;
+            for (((mut story, step), question), answer) in steps.into_iter().zip(questions).zip(answers) {
                 let (ours, theirs) = (story.ours(&step), story.theirs(&answer)?);
-                if !agree(&ours, &theirs) {
-                    if signatures.insert(signature(&ours, &theirs)) {
-                        report.differences.push(shrink::smallest(driver, &story, step)?);
+                let found = match alone(&ours, &theirs) {
+                    Some(lines) => Some((Side::Model, lines)),
+                    None => story.served.differs(&question, &answer).map(|lines| (Side::ApiServer, lines)),
+                };
+                if let Some((side, lines)) = found {
+                    if signatures.insert(signature(&lines)) {
+                        let smallest = shrink::smallest(driver, &story, step, side)?;
+                        // Different writes may come down to the same one.
+                        if smallest_forms.insert(smallest.signature()) {
+                            report.differences.push(smallest);
+                        }
                         if report.differences.len() == DIFFERENCES_MAX {
                             return Ok(report);
                         }
@@ -146,7 +174,7 @@ pub fn search(
                     }
                 }
                 report.panics += u64::from(matches!(theirs, Answer::Panicked(_)));
-                story.go_on(step, &ours, &answer);
+                story.go_on(step, question, &ours, &answer);
                 if !story.is_over() {
                     stories.push(story);
                 }
@@ -173,13 +201,12 @@ fn ask(driver: &mut Driver, questions: Vec<Value>) -> Result<Vec<Value>, Admissi
     }
 }
 
-/// A panic of the original's rules is an answer of 500 to the user; the model refuses such an object.
-fn agree(ours: &Answer, theirs: &Answer) -> bool {
-    ours == theirs || matches!((ours, theirs), (Answer::Invalid(_), Answer::Panicked(_)))
-}
-
-/// What two answers have alone, line by line.
-fn lines(ours: &Answer, theirs: &Answer) -> (Vec<String>, Vec<String>) {
+/// What two answers have alone, line by line; nothing when they are the same. A panic of the original's rules is an answer
+/// of 500 to the user; the model refuses such an object.
+fn alone(ours: &Answer, theirs: &Answer) -> Option<Alone> {
+    if ours == theirs || matches!((ours, theirs), (Answer::Invalid(_), Answer::Panicked(_))) {
+        return None;
+    }
     let is_stored = |answer: &Answer| matches!(answer, Answer::Stored { .. });
     let (ours, theirs) = (text(ours, !is_stored(theirs)), text(theirs, !is_stored(ours)));
     let alone = |lines: &[String], others: &[String]| {
@@ -193,7 +220,7 @@ fn lines(ours: &Answer, theirs: &Answer) -> (Vec<String>, Vec<String>) {
         }
         alone
     };
-    (alone(&ours, &theirs), alone(&theirs, &ours))
+    Some((alone(&ours, &theirs), alone(&theirs, &ours)))
 }
 
 /// An object is told in short when the other side has none.
@@ -218,10 +245,15 @@ fn text(answer: &Answer, is_short: bool) -> Vec<String> {
 }
 
 /// By what two differences are the same one: their lines without numbers and quoted texts.
-fn signature(ours: &Answer, theirs: &Answer) -> String {
-    let (ours, theirs) = lines(ours, theirs);
+fn signature((ours, theirs): &Alone) -> String {
     let first = |lines: &[String]| lines.iter().take(2).cloned().collect::<String>();
-    plain(&format!("{} | {}", first(&ours), first(&theirs)))
+    plain(&format!("{} | {}", first(ours), first(theirs)))
+}
+
+impl Difference {
+    fn signature(&self) -> String {
+        signature(&(self.ours.clone(), self.theirs.clone()))
+    }
 }
 
 /// A text without numbers and quoted values.

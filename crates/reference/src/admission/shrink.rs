@@ -1,10 +1,12 @@
 //! The smallest form of a write on which the sides do not agree: whatever it does not need is left out.
 
+use serde_json::Value;
 use towtank_model::objects::{JobStatus, PodStatus};
 use towtank_model::server::{JobManifest, PodPatch};
 
+use super::served::Alone;
 use super::story::{Answer, Row, Step, Story};
-use super::{AdmissionError, Difference, agree, ask, lines};
+use super::{AdmissionError, Difference, Side, alone, ask};
 use crate::driver::Driver;
 
 /// Rounds of leaving things out.
@@ -15,15 +17,15 @@ pub(super) fn smallest(
     driver: &mut Driver,
     story: &Story,
     mut step: Step,
+    side: Side,
 ) -> Result<Difference, AdmissionError> {
     for _ in 0..ROUNDS_MAX {
         let candidates = smaller(story, &step);
-        let answers = ask(driver, candidates.iter().map(|step| story.question(step)).collect())?;
+        let questions: Vec<Value> = candidates.iter().map(|step| story.question(step)).collect();
+        let answers = ask(driver, questions.clone())?;
         let mut next = None;
-        for (candidate, answer) in candidates.into_iter().zip(answers) {
-            let mut again = story.again();
-            let (ours, theirs) = (again.ours(&candidate), again.theirs(&answer)?);
-            if !agree(&ours, &theirs) && !is_off_the_point(&ours, &theirs) {
+        for ((candidate, question), answer) in candidates.into_iter().zip(questions).zip(answers) {
+            if tried(story, &candidate, &question, &answer, side, true)?.is_some() {
                 next = Some(candidate);
                 break;
             }
@@ -35,14 +37,27 @@ pub(super) fn smallest(
     }
     let question = story.question(&step);
     let answers = ask(driver, vec![question.clone()])?;
-    let mut again = story.again();
-    let theirs = match answers.first() {
-        Some(answer) => again.theirs(answer)?,
-        None => return Err(AdmissionError::Shape { count: 1, len: 0 }),
-    };
-    let (ours, theirs) = lines(&again.ours(&step), &theirs);
+    let answer = answers.first().ok_or(AdmissionError::Shape { count: 1, len: 0 })?;
+    let (ours, theirs) = tried(story, &step, &question, answer, side, false)?.unwrap_or_default();
     let old = question.get("old").cloned().unwrap_or_default();
-    Ok(Difference { old, question, ours, theirs })
+    Ok(Difference { side, old, question, ours, theirs })
+}
+
+/// In what this side's answer to another try differs from the original's; what the driver cannot read may be left out.
+fn tried(
+    story: &Story,
+    step: &Step,
+    question: &Value,
+    answer: &Value,
+    side: Side,
+    is_readable: bool,
+) -> Result<Option<Alone>, AdmissionError> {
+    let mut again = story.again();
+    if side == Side::ApiServer {
+        return Ok(again.served.differs(question, answer));
+    }
+    let (ours, theirs) = (again.ours(step), again.theirs(answer)?);
+    Ok(alone(&ours, &theirs).filter(|_| !is_readable || !is_off_the_point(&ours, &theirs)))
 }
 
 /// The driver could not read it.

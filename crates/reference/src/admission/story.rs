@@ -9,6 +9,7 @@ use towtank_model::server::{Actor, ApiError, JobManifest, PodManifest, PodPatch,
 use towtank_model::time::Time;
 use towtank_model::version::Features;
 
+use super::served::Served;
 use super::{jobs, pods, status};
 use crate::draw::Draw;
 use towtank_wire as wire;
@@ -71,6 +72,7 @@ pub(super) struct Story {
     pub(super) draw: Draw,
     is_pod: bool,
     server: Server,
+    pub(super) served: Served,
     row: Option<Row>,
     /// The object as the original has it.
     body: Value,
@@ -86,6 +88,7 @@ impl Story {
             is_pod: draw.one_in(5),
             draw,
             server: Server::new(features, false),
+            served: Served::new(features),
             row: None,
             body: Value::Null,
             history: Vec::new(),
@@ -233,7 +236,10 @@ impl Story {
     }
 
     /// Notes what both sides agree on.
-    pub(super) fn go_on(&mut self, step: Step, answer: &Answer, theirs: &Value) {
+    pub(super) fn go_on(&mut self, step: Step, question: Value, answer: &Answer, theirs: &Value) {
+        if matches!(answer, Answer::Stored { .. } | Answer::Gone) {
+            self.served.go_on(question);
+        }
         match answer {
             Answer::Stored { .. } => {
                 self.body = theirs.get("body").cloned().unwrap_or_default();
@@ -273,6 +279,7 @@ impl Story {
             draw: Draw::new(0, 0),
             is_pod: self.is_pod,
             server: Server::new(*self.server.features(), false),
+            served: self.served.again(),
             row: None,
             body: self.body.clone(),
             history: Vec::new(),
