@@ -258,7 +258,7 @@ impl ApiServer {
         }
         match resource.class {
             Class::Job => {
-                return self.update_job(call, old, before, given.as_ref(), object, subresource, errors);
+                return self.update_job(call, old, before, given.as_ref(), object, errors);
             }
             Class::Pod => return self.update_pod(call, old, before, object, subresource, errors),
             Class::Node => return self.update_node(call, old, before, object),

@@ -92,8 +92,9 @@ fn carried<T>(
     let is_template = |error: &FieldError| TEMPLATE.contains(&error.field.as_str());
     let has_template = all.iter().any(is_template);
     let of_document = errors.into_iter().filter(|error| {
-        !(has_template && is_template(error))
-            && !all.iter().any(|one| one.field == error.field && one.kind == error.kind)
+        let is_said = all.iter().any(|one| one.field == error.field && one.kind == error.kind);
+        let is_of_template = has_template && is_template(error);
+        !(is_said || is_of_template)
     });
     let of_document: Vec<FieldError> = of_document.collect();
     all.extend(of_document);
@@ -150,6 +151,7 @@ impl ApiServer {
         self.after_row_write(call, call.resource.table, &crate::store::key(&key.namespace, &key.name))
     }
 
+    /// `given` is the Job before defaults; none where the status is written.
     pub(crate) fn update_job(
         &mut self,
         call: &mut Call<'_>,
@@ -157,7 +159,6 @@ impl ApiServer {
         before: &Value,
         given: Option<&Value>,
         object: Value,
-        subresource: &str,
         errors: Vec<FieldError>,
     ) -> Result<Written> {
         let Content::Job { row, .. } = &old.content else { return Err(call.not_found()) };
@@ -166,19 +167,18 @@ impl ApiServer {
             return Ok(Written::Version(Arc::clone(old)));
         }
         let (now, actor, uid) = (call.now, call.caller.actor, row.uid);
-        let result = if subresource == "status" {
+        let job = if let Some(given) = given {
+            let manifest = wire::job_manifest(given).map_err(unreadable)?;
+            carried(call, old.name(), &object, errors, |rows| {
+                rows.replace_job(now, actor, uid, &manifest, true)
+            })?
+        } else {
             let status = wire::job_status_row(&object).map_err(unreadable)?;
             carried(call, old.name(), &object, errors, |rows| {
                 let written = rows.update_job_status(now, actor, uid, row.resource_version, status)?;
                 if written == row { rows.touch_job(now, actor, Verb::UpdateStatus, uid) } else { Ok(written) }
-            })
-        } else {
-            let manifest = wire::job_manifest(given.unwrap_or(&object)).map_err(unreadable)?;
-            carried(call, old.name(), &object, errors, |rows| {
-                rows.replace_job(now, actor, uid, &manifest, true)
-            })
+            })?
         };
-        let job = result?;
         if call.is_dry_run {
             return Ok(Written::Rehearsed(overlay::job(&job, &object, old.rv)));
         }

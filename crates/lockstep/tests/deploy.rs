@@ -166,7 +166,7 @@ fn a_right_that_is_taken_away_is_missed() {
         }
     }
     let spare: Vec<&str> = spare.iter().map(String::as_str).collect();
-    // What other stories need: names that are taken, Services that were changed, services, clusters that clean up. A list that cannot be watched is
+    // What other stories need: names that are taken, Services and labels that were changed, services, clusters that clean up. A list that cannot be watched is
     // read again and again, and nobody has to be told.
     let others = [
         "create events",
@@ -179,6 +179,8 @@ fn a_right_that_is_taken_away_is_missed() {
         "get secrets",
         "get services",
         "patch events",
+        "patch pods",
+        "patch secrets",
         "patch services",
         "update miniclusters/finalizers",
         "watch configmaps",

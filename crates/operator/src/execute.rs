@@ -161,10 +161,7 @@ impl Executor<'_> {
                     .map_err(Failure::of(format!("get {} {namespace}/{name}", K::kind(&()))))?;
                 let Some(there) = there else { return Ok(Outcome::Stale) };
                 match standing(&there, cluster) {
-                    Found::Own(_) => {
-                        take(&there);
-                        self.label(&api, &there, object.labels()).await?;
-                    }
+                    Found::Own(_) => take(&self.label(&api, there, object.labels()).await?),
                     other => {
                         self.others.insert((kind::<K>(), name), other);
                     }
@@ -176,17 +173,12 @@ impl Executor<'_> {
     }
 
     /// Puts back the labels by which the watches find an own object: somebody has taken them away.
-    async fn label<K>(
-        &self,
-        api: &Api<K>,
-        there: &K,
-        wanted: &BTreeMap<String, String>,
-    ) -> Result<(), Failure>
+    async fn label<K>(&self, api: &Api<K>, there: K, wanted: &BTreeMap<String, String>) -> Result<K, Failure>
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
         if wanted.iter().all(|(key, value)| there.labels().get(key) == Some(value)) {
-            return Ok(());
+            return Ok(there);
         }
         let name = there.name_any();
         let patch = json!({ "metadata": { "uid": there.uid(), "labels": wanted } });
@@ -194,7 +186,7 @@ impl Executor<'_> {
         self.settings.metrics.writes.inc();
         info!(%name, kind = %K::kind(&()), "putting labels back");
         let labelled = api.patch(&name, &parameters, &Patch::Merge(&patch)).await;
-        labelled.map(drop).map_err(Failure::of(format!("label {} {name}", K::kind(&()))))
+        labelled.map_err(Failure::of(format!("label {} {name}", K::kind(&()))))
     }
 
     async fn apply<K, B>(&self, namespace: &str, name: &str, body: &B) -> Result<K, Failure>

@@ -2,6 +2,9 @@
 
 use kube::Error;
 
+/// Bytes of a message.
+const MESSAGE_MAX: usize = 1_000;
+
 /// A call that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{call}: {source}")]
@@ -31,6 +34,17 @@ impl Failure {
     /// The API server understands the call and refuses it, and will as long as nobody changes anything.
     pub(crate) fn is_refused(&self) -> bool {
         matches!(code(&self.source), Some(403 | 422))
+    }
+
+    /// For a condition and an Event: what the API server says, as far as an Event takes it (1,024 bytes, core/v1).
+    pub(crate) fn told(&self) -> String {
+        let why = match &*self.source {
+            Error::Api(status) => status.message.clone(),
+            other => other.to_string(),
+        };
+        let mut told = format!("{}: {why}", self.call);
+        told.truncate(told.floor_char_boundary(MESSAGE_MAX));
+        told
     }
 }
 

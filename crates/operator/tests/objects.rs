@@ -35,7 +35,7 @@ fn options(spec: Value) -> Vec<String> {
 
 fn template(spec: Value) -> Value {
     let cluster = cluster(spec);
-    serde_json::to_value(job(&cluster, Created::of(&cluster.spec))).unwrap()["spec"]["template"].clone()
+    serde_json::to_value(job(&cluster, Created::of(&cluster.spec), cluster.spec.size)).unwrap()["spec"]["template"].clone()
 }
 
 fn data(spec: Value) -> Value {
@@ -51,7 +51,7 @@ fn yaml(value: &impl serde::Serialize) -> String {
 #[test]
 fn the_job_of_the_smallest() {
     let cluster = cluster(json!({"size": 4, "maxSize": 10}));
-    insta::assert_snapshot!(yaml(&job(&cluster, Created::of(&cluster.spec))));
+    insta::assert_snapshot!(yaml(&job(&cluster, Created::of(&cluster.spec), cluster.spec.size)));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn the_job_with_much() {
             {"image": "side", "name": "side", "command": "run", "pullAlways": true},
         ],
     }));
-    insta::assert_snapshot!(yaml(&job(&cluster, Created::of(&cluster.spec))));
+    insta::assert_snapshot!(yaml(&job(&cluster, Created::of(&cluster.spec), cluster.spec.size)));
 }
 
 #[test]

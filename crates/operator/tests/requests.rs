@@ -240,8 +240,8 @@ impl Service {
 
     fn condition(&self, type_: &str) -> Value {
         let status = self.get("miniclusters", "sample")["status"].clone();
-        let conditions = status["conditions"].as_array().into_iter().flatten();
-        conditions.filter(|condition| condition["type"] == type_).next_back().cloned().unwrap_or_default()
+        let mut conditions = status["conditions"].as_array().into_iter().flatten();
+        conditions.rfind(|condition| condition["type"] == type_).cloned().unwrap_or_default()
     }
 
     fn events(&self) -> Vec<(String, u64)> {
@@ -402,7 +402,7 @@ fn a_write_that_is_refused_is_told() {
         assert_eq!(server.events(), [("WriteRefused".to_owned(), 1)]);
         let degraded = server.condition("Degraded");
         assert_eq!((&degraded["status"], &degraded["reason"]), (&json!("True"), &json!("WriteRefused")));
-        assert_eq!(degraded["message"], "create Job default/sample: Invalid: Invalid");
+        assert_eq!(degraded["message"], "create Job default/sample: Invalid");
         server.0.lock().unwrap().refused = "";
         server.operate(60).await;
         assert_eq!(server.condition("Degraded")["status"], "False");

@@ -13,8 +13,8 @@ use super::{metadata, pods};
 /// `backoffLimit` when none is given.
 const BACKOFF_LIMIT: i32 = 100;
 
-/// The Job of a MiniCluster.
-pub fn job(cluster: &MiniCluster, created: Created) -> Job {
+/// The Job of a MiniCluster, with this many pods.
+pub fn job(cluster: &MiniCluster, created: Created, size: i32) -> Job {
     let (spec, name) = (&cluster.spec, cluster.name_any());
     let template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
@@ -25,8 +25,8 @@ pub fn job(cluster: &MiniCluster, created: Created) -> Job {
         spec: Some(pods::brokers(cluster)),
     };
     let job = JobSpec {
-        completions: Some(spec.size),
-        parallelism: Some(spec.size),
+        completions: Some(size),
+        parallelism: Some(size),
         completion_mode: Some("Indexed".to_owned()),
         backoff_limit: Some(spec.backoff_limit.unwrap_or(BACKOFF_LIMIT)),
         active_deadline_seconds: Some(spec.deadline_seconds),

@@ -177,11 +177,10 @@ pub fn plan(observed: &Observed) -> Plan {
             let size = match (&problem, job) {
                 (None, _) => cluster.spec.size,
                 (Some(_), Some(job)) => size_of(job),
-                (Some(_), None) => 0,
+                // It was fixed before there was a Job: that is what there can be.
+                (Some(_), None) => created.size,
             };
-            if size >= 1 {
-                write_objects(observed, created, size, &mut plan);
-            }
+            write_objects(observed, created, size, &mut plan);
         }
     }
     status::write(observed, created, problem.as_ref(), &mut plan);
@@ -291,7 +290,7 @@ fn write_objects(observed: &Observed, created: Created, size: i32, plan: &mut Pl
     }
     match observed.job.own() {
         None => {
-            plan.writes.push(Write::CreateJob(Box::new(objects::job(cluster, created))));
+            plan.writes.push(Write::CreateJob(Box::new(objects::job(cluster, created, size))));
             plan.note(false, "Created", format!("created a cluster of {size}"));
         }
         Some(job) if !has_size(job, size) && job.metadata.deletion_timestamp.is_none() => {

@@ -277,6 +277,19 @@ fn the_maximum_is_that_of_the_creation() {
 }
 
 /// The ConfigMap follows the size (A.11.12), so that a lead which starts again does not wait for brokers that nobody wants.
+/// A crash after the first write, and another size before there is a Job: what was fixed is what there can be.
+#[test]
+fn an_over_ask_before_there_is_a_job_leaves_the_first_size() {
+    let mut seen = observed(json!({"size": 2}));
+    let mut first = plan(&seen);
+    first.writes.truncate(1);
+    seen = after(&seen, &first);
+    ask(&mut seen, 5);
+    let seen = after(&seen, &plan(&seen));
+    assert_eq!(seen.job.own().map(size_of), Some(2));
+    assert_eq!(says(&seen, SCALING_LIMITED), yes("MaximumExceeded"));
+}
+
 #[test]
 fn the_quorum_follows_the_size() {
     let quorum = |seen: &Observed| {
