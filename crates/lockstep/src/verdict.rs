@@ -117,7 +117,7 @@ pub struct Divergence {
 /// those about one Job keep their order.
 ///
 /// Where one world has the production operator and the other a model of it, what became of each object is compared
-/// ([`crate::history`]).
+/// (module `history`).
 pub fn compare(left: &Run, right: &Run) -> PairVerdict {
     let judgement = if has_other_operator(left, right) {
         compare_histories(history::lines(&left.trace), history::lines(&right.trace))
