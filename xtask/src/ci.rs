@@ -5,7 +5,7 @@ use towtank_reference::build::check_go;
 use crate::command::{Failed, Outcome, cargo, command, quietly, run};
 use crate::kubectl::kubectl;
 use crate::reference::{build_drivers, random_writes, record};
-use crate::stories::differential;
+use crate::stories::differential_after_tests;
 use crate::tests::deny;
 
 /// Random stories for each of these.
@@ -62,7 +62,7 @@ fn play_the_reference() -> Outcome {
     }
     step("recordings", || record(&PLAYED_IN_CI.map(String::from), true))?;
     let versions = PLAYED_IN_CI.map(String::from);
-    step("random stories", || differential(&versions, STORIES_IN_CI, 1, None))?;
+    step("random stories", || differential_after_tests(&versions, STORIES_IN_CI, 1))?;
     step("random writes", || random_writes(&versions, UPDATES_IN_CI, 1, false))
 }
 

@@ -1,22 +1,40 @@
 //! Chores that tell random stories.
 
-use crate::command::{Outcome, cargo};
+use towtank_model::version::KubernetesVersion;
+
+use crate::command::{Failed, Outcome, cargo, command, run};
 use crate::reference::{build_drivers, driver, versions};
 
 /// Random stories on the model and on the real controllers of these versions.
 pub(crate) fn differential(named: &[String], stories: u64, seed: u64, mutant: Option<u32>) -> Outcome {
     for version in versions(named)? {
-        driver(version)?;
-        let mut args = vec![
-            "compare".to_owned(),
-            format!("--stories={stories}"),
-            format!("--kubernetes={version}"),
-            format!("--seed={seed}"),
-        ];
+        let mut args = comparison(version, stories, seed)?;
         args.extend(mutant.map(|number| format!("--mutant={number}")));
         random_stories(mutant.is_some(), args)?;
     }
     Ok(())
+}
+
+/// The same with the program that the tests of the workspace have built: `cargo run` would compile what it shares with them once more,
+/// with other features.
+pub(crate) fn differential_after_tests(named: &[String], stories: u64, seed: u64) -> Outcome {
+    let own =
+        std::env::current_exe().map_err(|error| Failed::new(format!("where this program is: {error}")))?;
+    let program = own.with_file_name("towtank-differential");
+    for version in versions(named)? {
+        run(&mut command(&program, comparison(version, stories, seed)?))?;
+    }
+    Ok(())
+}
+
+fn comparison(version: KubernetesVersion, stories: u64, seed: u64) -> Result<Vec<String>, Failed> {
+    driver(version)?;
+    Ok(vec![
+        "compare".to_owned(),
+        format!("--stories={stories}"),
+        format!("--kubernetes={version}"),
+        format!("--seed={seed}"),
+    ])
 }
 
 /// Every seeded mistake, on the real controller of these versions.
