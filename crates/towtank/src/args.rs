@@ -51,10 +51,10 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "VERSION", default_value_t = FluxVersion::NEWEST)]
     pub(crate) flux: FluxVersion,
     /// Nodes
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=5_000))]
     pub(crate) nodes: u32,
     /// Cores of each node
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_024))]
     pub(crate) cores: u32,
     /// Run no operator of MiniClusters: it is another process, and talks to the port
     #[arg(long)]
