@@ -181,7 +181,7 @@ impl Executor<'_> {
             return Ok(there);
         }
         let name = there.name_any();
-        let patch = json!({ "metadata": { "uid": there.uid(), "labels": wanted } });
+        let patch = json!({ "metadata": { "resourceVersion": there.resource_version(), "labels": wanted } });
         let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         self.settings.metrics.writes.inc();
         info!(%name, kind = %K::kind(&()), "putting labels back");

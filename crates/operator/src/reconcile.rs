@@ -201,7 +201,7 @@ impl Context {
             };
             let outcome = match executor.execute(&observed, &plan).await {
                 Err(failure) if failure.is_refused() => {
-                    let told = executor.execute(&observed, &plan_refused(&observed, failure.told())).await;
+                    let told = executor.execute(&observed, &plan_refused(&observed, &failure.told())).await;
                     told?;
                     return Err(failure);
                 }

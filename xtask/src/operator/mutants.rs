@@ -515,8 +515,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "completed indexes are still waited for",
         &[edit(
             "plan/status.rs",
-            "let wanted = ⟦(size - completed).max(0)⟧;",
-            "size + completed - completed",
+            "let wanted = ⟦(size - count_below(&new.completed_indexes, size)).max(0)⟧;",
+            "size",
         )],
     ),
     mutant(
@@ -584,7 +584,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     // ---- leading ----
     mutant(
         "the Lease is taken from whoever holds it",
-        &[edit("lease.rs", "if ⟦self.is_held_by_another(&lease, now)⟧ {", "false")],
+        &[edit("lease.rs", "if ⟦self.is_held_by_another(&lease, seen)⟧ {", "false")],
     ),
     mutant(
         "the answer that another holds the Lease is taken for the Lease",

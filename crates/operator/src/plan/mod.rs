@@ -150,8 +150,6 @@ pub(crate) enum Problem {
     Invalid(String),
     /// A Job that has finished cannot have another size.
     Finished { size: i32, has: i32 },
-    /// The API server does not let something be written.
-    Refused(String),
 }
 
 /// What must be done.
@@ -171,7 +169,7 @@ pub fn plan(observed: &Observed) -> Plan {
     let problem = problem(observed, created);
     match &problem {
         Some(Problem::Taken(_) | Problem::Former) => plan.requeue = Some(TAKEN_RETRY),
-        Some(Problem::Invalid(_) | Problem::Refused(_)) => {}
+        Some(Problem::Invalid(_)) => {}
         // The size stays what it is; everything else is kept in order.
         Some(Problem::OverAsk { .. } | Problem::Finished { .. }) | None => {
             let size = match (&problem, job) {
@@ -183,14 +181,14 @@ pub fn plan(observed: &Observed) -> Plan {
             write_objects(observed, created, size, &mut plan);
         }
     }
-    status::write(observed, created, problem.as_ref(), &mut plan);
+    status::write(observed, created, problem.as_ref(), None, &mut plan);
     plan
 }
 
 /// What to tell when the API server refuses what [`plan`] wants written: nothing else can be done about it.
-pub fn plan_refused(observed: &Observed, why: String) -> Plan {
-    let mut plan = Plan::default();
-    status::write(observed, created(observed), Some(&Problem::Refused(why)), &mut plan);
+pub fn plan_refused(observed: &Observed, why: &str) -> Plan {
+    let (created, mut plan) = (created(observed), Plan::default());
+    status::write(observed, created, problem(observed, created).as_ref(), Some(why), &mut plan);
     plan
 }
 

@@ -20,8 +20,15 @@ use crate::objects::{Created, HPA_LABEL};
 /// A condition that is about to be: status, reason, message.
 struct Said(bool, &'static str, String);
 
-/// Writes the status where it says anything new, and notes what the user should hear of.
-pub(super) fn write(observed: &Observed, created: Created, problem: Option<&Problem>, plan: &mut Plan) {
+/// Writes the status where it says anything new, and notes what the user should hear of. `refused`: a write that was wanted and that
+/// the API server does not let through.
+pub(super) fn write(
+    observed: &Observed,
+    created: Created,
+    problem: Option<&Problem>,
+    refused: Option<&str>,
+    plan: &mut Plan,
+) {
     let cluster = &observed.cluster;
     let old = cluster.status.clone().unwrap_or_default();
     let job = observed.job.own();
@@ -46,11 +53,11 @@ pub(super) fn write(observed: &Observed, created: Created, problem: Option<&Prob
         observed_generation: cluster.metadata.generation,
         conditions: Vec::new(),
     };
-    if job.is_none() && matches!(problem, Some(Problem::Invalid(_) | Problem::Refused(_))) {
-        // Nothing is fixed yet.
+    let is_fixed = job.is_some() || observed.config_map.own().is_some();
+    if !is_fixed && (refused.is_some() || matches!(problem, Some(Problem::Invalid(_)))) {
         new.maximum_size = old.maximum_size;
     }
-    for (type_, said) in conditions(observed, &new, size, problem) {
+    for (type_, said) in conditions(observed, &new, size, problem, refused) {
         new.conditions.push(condition(type_, said, &old, observed, plan));
     }
     if cluster.status.as_ref() != Some(&new) {
@@ -76,13 +83,14 @@ fn conditions(
     new: &MiniClusterStatus,
     size: i32,
     problem: Option<&Problem>,
+    refused: Option<&str>,
 ) -> [(&'static str, Said); 4] {
     let job = observed.job.own();
     let finished = job.and_then(finish);
-    let degraded = degraded(problem, finished);
+    let degraded = degraded(problem, refused, finished);
     let limited = limited(problem);
-    let completed = count(&new.completed_indexes);
-    let wanted = (size - completed).max(0);
+    let wanted = (size - count_below(&new.completed_indexes, size)).max(0);
+    let is_held_back = refused.is_some() && !limited.0 && size != observed.cluster.spec.size;
     let surplus = observed.pods.iter().any(|pod| pod.index >= size && is_running(&pod.phase));
     let (ready, progressing) = match (&degraded, finished, job) {
         (_, Some((type_, _)), _) => {
@@ -96,7 +104,8 @@ fn conditions(
             let why = "a MiniCluster of this name is still being deleted".to_owned();
             (Said(false, "NotCreated", why.clone()), Said(true, "WaitingForDeletion", why))
         }
-        (Said(true, reason, message), None, None) => {
+        // What is there is not what is wanted, and cannot become so.
+        (Said(true, reason, message), None, job) if job.is_none() || is_held_back => {
             (Said(false, reason, message.clone()), Said(false, reason, message.clone()))
         }
         (_, None, None) if size == 0 => {
@@ -123,7 +132,7 @@ fn is_running(phase: &str) -> bool {
     matches!(phase, "Running" | "Pending")
 }
 
-fn degraded(problem: Option<&Problem>, finished: Option<(&str, &str)>) -> Said {
+fn degraded(problem: Option<&Problem>, refused: Option<&str>, finished: Option<(&str, &str)>) -> Said {
     match (problem, finished) {
         (Some(Problem::Taken(names)), _) => {
             let names: Vec<_> = names.iter().map(|(kind, name)| format!("{kind} `{name}`")).collect();
@@ -132,9 +141,11 @@ fn degraded(problem: Option<&Problem>, finished: Option<(&str, &str)>) -> Said {
             Said(true, "NameTaken", format!("{} {one}", names.join(", ")))
         }
         (Some(Problem::Invalid(why)), _) => Said(true, "InvalidSpec", why.clone()),
-        (Some(Problem::Refused(why)), _) => Said(true, "WriteRefused", why.clone()),
         (_, Some(("Failed", message))) => Said(true, "JobFailed", message.to_owned()),
-        _ => Said(false, "AsWanted", String::new()),
+        _ => match refused {
+            Some(why) => Said(true, "WriteRefused", why.to_owned()),
+            None => Said(false, "AsWanted", String::new()),
+        },
     }
 }
 
@@ -192,14 +203,14 @@ fn whole_seconds(observed: &Observed) -> jiff::Timestamp {
     jiff::Timestamp::from_second(observed.now.as_second()).unwrap_or(observed.now)
 }
 
-/// How many indexes `0-1,3` are.
-fn count(indexes: &str) -> i32 {
+/// How many indexes of `0-1,3` are below `size`: after a shrink the Job tells of those above until its controller has looked.
+fn count_below(indexes: &str, size: i32) -> i32 {
     let number = |text: &str| text.parse::<i32>().unwrap_or_default();
     let ranges = indexes.split(',').filter(|range| !range.is_empty());
     ranges
-        .map(|range| match range.split_once('-') {
-            Some((first, last)) => (number(last) - number(first)).max(0) + 1,
-            None => 1,
+        .map(|range| {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            (number(last).min(size - 1) - number(first) + 1).max(0)
         })
         .sum()
 }

@@ -192,6 +192,45 @@ fn a_completed_index_is_not_missing() {
 }
 
 /// The table of A.8: what is asked of a cluster of three that was created with four, and what becomes of it.
+/// A Job tells of completed indexes above its size until its controller has looked.
+#[test]
+fn a_completed_index_above_the_size_is_no_broker_less() {
+    let mut seen = settled(json!({"size": 4}));
+    let status = JobStatus { completed_indexes: Some("3".to_owned()), ..JobStatus::default() };
+    play(&mut seen, 1, status);
+    ask(&mut seen, 2);
+    let seen = after(&seen, &plan(&seen));
+    assert_eq!(says(&seen, READY), no("BrokersMissing"));
+}
+
+/// What the API server refuses leaves the rest true.
+#[test]
+fn a_refusal_is_told_beside_what_else_is_so() {
+    let refused = |size: i32, seen: &mut Observed| {
+        ask(seen, size);
+        let planned = plan_refused(seen, "no");
+        assert!(!touches_objects(&planned));
+        after(seen, &planned)
+    };
+    let mut seen = settled(json!({"size": 2, "maxSize": 4}));
+    let small = refused(3, &mut seen);
+    assert_eq!((says(&small, READY), says(&small, PROGRESSING)), (no("WriteRefused"), no("WriteRefused")));
+    assert_eq!(says(&small, DEGRADED), yes("WriteRefused"));
+    let large = refused(9, &mut settled(json!({"size": 2})));
+    assert_eq!(
+        (says(&large, DEGRADED), says(&large, SCALING_LIMITED)),
+        (yes("WriteRefused"), yes("MaximumExceeded"))
+    );
+
+    // A ConfigMap that is there has fixed the maximum; before it nothing is.
+    let mut seen = observed(json!({"size": 2}));
+    assert_eq!(status(&after(&seen, &plan_refused(&seen, "no"))).maximum_size, 0);
+    let mut first = plan(&seen);
+    first.writes.truncate(1);
+    seen = after(&seen, &first);
+    assert_eq!(status(&after(&seen, &plan_refused(&seen, "no"))).maximum_size, 2);
+}
+
 #[test]
 fn sizes() {
     // minSize, maxSize, asked; the Job's size after it, and the condition that is true.
