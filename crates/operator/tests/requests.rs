@@ -32,6 +32,8 @@ struct Server {
     writes: Vec<String>,
     /// Nothing of this resource is let in.
     refused: &'static str,
+    /// Somebody else is always faster with objects of this resource.
+    contended: &'static str,
 }
 
 impl Server {
@@ -107,6 +109,9 @@ impl Server {
             }
             ("update", Some(_)) => (200, self.put(resource, body)),
             ("patch", Some(mut there)) => {
+                if resource == self.contended {
+                    there = self.put(resource, there);
+                }
                 for precondition in ["uid", "resourceVersion"] {
                     let wanted = &body["metadata"][precondition];
                     if !wanted.is_null() && *wanted != there["metadata"][precondition] {
@@ -409,6 +414,42 @@ fn a_write_that_is_refused_is_told() {
         assert_eq!(server.condition("Degraded")["status"], "False");
         assert!(!server.get("jobs", "sample").is_null());
     });
+}
+
+/// What was decided about an older version is not carried out: it may be late, and undo what is newer.
+#[test]
+fn a_decision_about_an_older_version_is_not_carried_out() {
+    for (contended, write) in
+        [("jobs", "PATCH /apis/batch/v1/namespaces/default/jobs/sample"), ("miniclusters", CREATED[5])]
+    {
+        paused().block_on(async {
+            let server = Service::default();
+            server.apply("miniclusters", minicluster(json!({})));
+            server.operate(10).await;
+            server.change(
+                "miniclusters",
+                "sample",
+                &json!({"spec": {"size": 3}, "metadata": {"generation": 2}}),
+            );
+            let before = (
+                server.get("jobs", "sample")["spec"].clone(),
+                server.get("miniclusters", "sample")["status"].clone(),
+            );
+            server.0.lock().unwrap().contended = contended;
+            let writes = server.operate(10).await;
+            let after = (
+                server.get("jobs", "sample")["spec"].clone(),
+                server.get("miniclusters", "sample")["status"].clone(),
+            );
+            match contended {
+                "jobs" => assert_eq!(before, after),
+                _ => assert_eq!(before.1, after.1),
+            }
+            // No watch tells of it here: it is tried again, but not in haste.
+            let tries = writes.iter().filter(|made| *made == write).count();
+            assert!((2..=11).contains(&tries), "{contended}: {writes:?}");
+        });
+    }
 }
 
 /// Of two replicas one works; the other takes over when the first is no more.
