@@ -26,7 +26,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
 use serde_json::Value;
 use towtank_apiserver::adapter::pump::LoggedRequest;
 use towtank_apiserver::adapter::site::Serves as _;
@@ -37,7 +36,7 @@ use towtank_model::server::{Actor, Change, Fact, TraceEntry, Verb, Versions};
 use towtank_model::time::Time;
 use towtank_scenario::ast::Scenario;
 
-use self::others::{Others, ask};
+use self::others::Others;
 use crate::plan::Plan;
 
 const GROUP: &str = "flux-framework.org";
@@ -206,7 +205,7 @@ impl Audit {
 
     // ---- Jobs and pods ----
 
-    fn job(&mut self, world: &mut EmbeddedWorld, entry: &TraceEntry, verb: Verb, versions: &Versions<Job>) {
+    fn job(&mut self, world: &EmbeddedWorld, entry: &TraceEntry, verb: Verb, versions: &Versions<Job>) {
         let Some(job) = versions.new.as_ref().or(versions.old.as_ref()) else { return };
         if versions.old.is_none() {
             self.job_created(world, entry, job);
@@ -242,14 +241,15 @@ impl Audit {
         }
     }
 
-    fn job_created(&mut self, world: &mut EmbeddedWorld, entry: &TraceEntry, job: &Job) {
-        let path = format!("/apis/batch/v1/namespaces/{}/jobs/{}", job.key.namespace, job.key.name);
-        let object = ask(world, Method::GET, &path, &Value::Null);
-        if object["kind"] == "Status" {
+    fn job_created(&mut self, world: &EmbeddedWorld, entry: &TraceEntry, job: &Job) {
+        let key = &job.key;
+        let stored =
+            world.engine().site().application().api().object("batch", "jobs", &key.namespace, &key.name);
+        let Some(object) = stored else {
             // Made for a MiniCluster that has just gone, and collected within the instant: whose it was is not to be seen any more.
             self.jobs.insert(job.uid, JobHistory::new(""));
             return;
-        }
+        };
         let owners = object["metadata"]["ownerReferences"].as_array();
         let owner = owners.into_iter().flatten().find(|owner| owner["kind"] == "MiniCluster");
         let Some(uid) = owner.and_then(|owner| owner["uid"].as_str()) else { return };

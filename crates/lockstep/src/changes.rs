@@ -98,7 +98,7 @@ pub(crate) fn pod_changes(old: &Pod, new: &Pod) -> Changes {
     changes
 }
 
-pub(crate) fn phase(phase: PodPhase) -> &'static str {
+fn phase(phase: PodPhase) -> &'static str {
     phase.as_str()
 }
 

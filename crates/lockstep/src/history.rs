@@ -11,8 +11,7 @@ use std::sync::Arc;
 use towtank_model::objects::{ConditionStatus, Job, Pod, Uid};
 use towtank_model::server::{Actor, Change, Fact, TraceEntry, Versions};
 
-use crate::changes::phase;
-use crate::trace_text::{Names, TraceLine, actor_name};
+use crate::trace_text::{Names, TraceLine, actor_name, job_size};
 
 /// The histories of all Jobs and pods, one after another; lines of one object in order.
 pub(crate) fn lines(trace: &[TraceEntry]) -> Vec<TraceLine> {
@@ -66,14 +65,10 @@ pub(crate) fn lines(trace: &[TraceEntry]) -> Vec<TraceLine> {
 
 fn job_events(Versions { old, new }: &Versions<Job>) -> Vec<String> {
     let Some(new) = new else { return vec!["gone".to_owned()] };
-    let size = |job: &Job| {
-        let completions = job.spec.completions.map_or_else(|| "-".to_owned(), |number| number.to_string());
-        format!("parallelism {}, completions {completions}", job.spec.parallelism)
-    };
     let mut events = Vec::new();
     match old {
-        None => events.push(format!("created with {}", size(new))),
-        Some(old) if size(old) != size(new) => events.push(size(new)),
+        None => events.push(format!("created with {}", job_size(new))),
+        Some(old) if job_size(old) != job_size(new) => events.push(job_size(new)),
         Some(_) => {}
     }
     for condition in &new.status.conditions {
@@ -96,7 +91,7 @@ fn pod_events(Versions { old, new }: &Versions<Pod>, actor: Actor) -> Vec<String
         events.push(format!("told to go by {}", actor_name(actor)));
     }
     if new.status.phase != old.status.phase {
-        events.push(phase(new.status.phase).to_owned());
+        events.push(new.status.phase.as_str().to_owned());
     }
     events
 }

@@ -229,12 +229,15 @@ fn job_text(versions: &Versions<Job>) -> String {
     match (&versions.old, &versions.new) {
         (Some(old), Some(new)) => prefixed(&job_changes(old, new).to_string()),
         (Some(_), None) => ": gone".to_owned(),
-        (None, Some(new)) => {
-            let completions = new.spec.completions.map_or_else(|| "-".to_owned(), |n| n.to_string());
-            format!(": parallelism {}, completions {completions}", new.spec.parallelism)
-        }
+        (None, Some(new)) => format!(": {}", job_size(new)),
         (None, None) => String::new(),
     }
+}
+
+/// How large a Job is to be.
+pub(crate) fn job_size(job: &Job) -> String {
+    let completions = job.spec.completions.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    format!("parallelism {}, completions {completions}", job.spec.parallelism)
 }
 
 fn node_text(versions: &Versions<Node>) -> String {

@@ -201,8 +201,7 @@ impl Context {
             };
             let outcome = match executor.execute(&observed, &plan).await {
                 Err(failure) if failure.is_refused() => {
-                    let told = executor.execute(&observed, &plan_refused(&observed, &failure.told())).await;
-                    told?;
+                    executor.execute(&observed, &plan_refused(&observed, &failure.told())).await?;
                     return Err(failure);
                 }
                 outcome => outcome?,

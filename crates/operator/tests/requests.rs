@@ -283,6 +283,14 @@ const CREATED: [&str; 6] = [
     "PATCH /apis/flux-framework.org/v1alpha2/namespaces/default/miniclusters/sample/status",
 ];
 
+/// Objects of a MiniCluster with services that the operator finds by a label: resource and name.
+const LABELLED: [(&str, &str); 4] = [
+    ("configmaps", "sample-entrypoint"),
+    ("secrets", "sample-curve"),
+    ("services", "sample"),
+    ("pods", "sample-services"),
+];
+
 #[test]
 fn it_creates_resizes_and_rests() {
     paused().block_on(async {
@@ -374,12 +382,7 @@ fn labels_are_put_back() {
         let services = json!([{"name": "db", "image": "db", "ports": [5432]}]);
         server.apply("miniclusters", minicluster(json!({"services": services})));
         server.operate(10).await;
-        for (resource, name) in [
-            ("configmaps", "sample-entrypoint"),
-            ("secrets", "sample-curve"),
-            ("services", "sample"),
-            ("pods", "sample-services"),
-        ] {
+        for (resource, name) in LABELLED {
             let before = server.get(resource, name);
             server.change(resource, name, &json!({"metadata": {"labels": null}}));
             let writes = server.operate(10).await;
@@ -508,13 +511,7 @@ fn the_roles_allow_what_is_asked_for_and_nothing_else() {
         // Nobody collects the garbage here: all of it is another's now.
         server.apply("miniclusters", minicluster(json!({"services": services})));
         server.operate(10).await;
-        for (resource, name) in [
-            ("configmaps", "sample-entrypoint"),
-            ("secrets", "sample-curve"),
-            ("services", "sample"),
-            ("pods", "sample-services"),
-            ("jobs", "sample"),
-        ] {
+        for (resource, name) in LABELLED.into_iter().chain([("jobs", "sample")]) {
             let server = Service::default();
             server.apply("miniclusters", minicluster(json!({"services": services})));
             server.apply(resource, json!({"metadata": {"name": name, "namespace": "default"}}));

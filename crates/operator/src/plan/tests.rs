@@ -191,7 +191,6 @@ fn a_completed_index_is_not_missing() {
     assert_eq!((status(&seen).online, status(&seen).completed_indexes.as_str()), (3, "2"));
 }
 
-/// The table of A.8: what is asked of a cluster of three that was created with four, and what becomes of it.
 /// A Job tells of completed indexes above its size until its controller has looked.
 #[test]
 fn a_completed_index_above_the_size_is_no_broker_less() {
@@ -231,6 +230,7 @@ fn a_refusal_is_told_beside_what_else_is_so() {
     assert_eq!(status(&after(&seen, &plan_refused(&seen, "no"))).maximum_size, 2);
 }
 
+/// The table of A.8: what is asked of a cluster of three that was created with four, and what becomes of it.
 #[test]
 fn sizes() {
     // minSize, maxSize, asked; the Job's size after it, and the condition that is true.
@@ -315,7 +315,6 @@ fn the_maximum_is_that_of_the_creation() {
     assert_eq!(status(&after(&seen, &planned)).maximum_size, 4);
 }
 
-/// The ConfigMap follows the size (A.11.12), so that a lead which starts again does not wait for brokers that nobody wants.
 /// A crash after the first write, and another size before there is a Job: what was fixed is what there can be.
 #[test]
 fn an_over_ask_before_there_is_a_job_leaves_the_first_size() {
@@ -329,6 +328,7 @@ fn an_over_ask_before_there_is_a_job_leaves_the_first_size() {
     assert_eq!(says(&seen, SCALING_LIMITED), yes("MaximumExceeded"));
 }
 
+/// The ConfigMap follows the size (A.11.12), so that a lead which starts again does not wait for brokers that nobody wants.
 #[test]
 fn the_quorum_follows_the_size() {
     let quorum = |seen: &Observed| {
