@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use towtank_model::version::KubernetesVersion;
-use towtank_reference::build::build_kubectl;
+use towtank_reference::build::{Program, build_program};
 
 use crate::command::{Failed, root};
 
@@ -18,9 +18,11 @@ pub(crate) fn kubectl() -> Result<PathBuf, Failed> {
         return Ok(installed);
     }
     let mut say = |line: &str| eprintln!("xtask: {line}");
-    build_kubectl(&root().join("target"), KubernetesVersion::NEWEST, &mut say).map_err(|error| {
-        Failed::new(format!("no kubectl 1.{OLDEST} or newer on the PATH, and none can be built: {error}"))
-    })
+    build_program(&root().join("target"), KubernetesVersion::NEWEST, Program::Kubectl, &mut say).map_err(
+        |error| {
+            Failed::new(format!("no kubectl 1.{OLDEST} or newer on the PATH, and none can be built: {error}"))
+        },
+    )
 }
 
 /// The minor version of a kubectl, if there is one and it runs: `"minor": "32"`, and `32+` of some vendors.

@@ -2,6 +2,7 @@
 
 mod ci;
 mod command;
+mod control_plane;
 mod kubectl;
 mod operator;
 mod reference;
@@ -42,6 +43,11 @@ enum Chore {
     Reference {
         #[command(subcommand)]
         chore: ReferenceChore,
+    },
+    /// A real control plane: etcd, API server, controllers and scheduler, built from the sources of Kubernetes.
+    ControlPlane {
+        #[command(subcommand)]
+        chore: ControlPlaneChore,
     },
     /// Seeded mistakes in the model: each must show in a random story. Builds the model and the stories once more, and
     /// nothing else.
@@ -127,6 +133,16 @@ enum Chore {
 }
 
 #[derive(Subcommand)]
+enum ControlPlaneChore {
+    /// Builds the programs that are missing.
+    Build {
+        /// Minor version of Kubernetes, such as 1.36, or a range, such as 1.28..1.31; can be given several times.
+        #[arg(long, value_name = "VERSION", default_value = "1.37")]
+        kubernetes: Vec<String>,
+    },
+}
+
+#[derive(Subcommand)]
 enum ReferenceChore {
     /// Builds drivers that are missing or older than their sources.
     Build {
@@ -159,6 +175,9 @@ fn main() -> ExitCode {
             ReferenceChore::Build { kubernetes, all } => reference::build_drivers(&kubernetes, all),
             ReferenceChore::Record { kubernetes, check } => reference::record(&kubernetes, check),
         },
+        Chore::ControlPlane { chore: ControlPlaneChore::Build { kubernetes } } => {
+            control_plane::build(&kubernetes)
+        }
         Chore::Mutants { operator: true, only, .. } => operator::mutants(only),
         Chore::Mutants { reference: false, .. } => tests::mutants(),
         Chore::Mutants { kubernetes, stories, .. } => stories::mutants_on_reference(&kubernetes, stories),
