@@ -12,7 +12,8 @@ use towtank_model::server::Actor;
 use towtank_model::simulation::Context;
 
 use super::super::SetupError;
-use super::{Embedded, EmbeddedWorld};
+use super::EmbeddedWorld;
+use super::production::{Api, Production};
 use crate::virtual_world::Engine as _;
 use crate::world::Refusal;
 
@@ -55,9 +56,13 @@ pub fn operator_caller() -> Caller {
     Caller::service_account(NAMESPACE, NAME, Actor::Operator)
 }
 
-impl Embedded {
+impl<A: Api> Production<A> {
     /// Makes MiniClusters known, and what the operator may do.
-    pub(super) fn deploy(&mut self, ctx: &mut Context<'_>) -> Result<(), SetupError> {
+    ///
+    /// # Errors
+    ///
+    /// A manifest of `deploy/` is refused.
+    pub fn deploy(&mut self, ctx: &mut Context<'_>) -> Result<(), SetupError> {
         let objects = OBJECTS.as_ref().map_err(|error| SetupError::Driver(format!("deploy/: {error}")))?;
         for (path, body) in objects {
             let path = format!("{path}?fieldManager=kubectl&fieldValidation=Strict");

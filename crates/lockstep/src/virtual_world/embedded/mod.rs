@@ -6,27 +6,27 @@
 mod boot;
 mod deploy;
 mod open;
+mod production;
 mod user;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response};
 use jiff::Timestamp;
 use serde_json::Value;
 use towtank_apiserver::adapter::faults::FaultPlan;
 use towtank_apiserver::adapter::pump::{Clock, Latencies, Program, Pump};
 use towtank_apiserver::adapter::site::Serves;
-use towtank_apiserver::{ApiServer, Caller};
-use towtank_minicluster::brokers::{self, Brokers};
-use towtank_model::cluster::{ProcessFact, ProcessStep};
+use towtank_apiserver::{Answer, ApiServer, Caller};
+use towtank_minicluster::brokers;
 use towtank_model::job::JobController;
-use towtank_model::objects::{Job, ObjectKey, Pod, Uid};
-use towtank_model::server::{Actor, Change, Server, Versions};
-use towtank_model::simulation::{Application, Context, Controller, Simulation, SimulationConfig};
+use towtank_model::server::{Actor, Server};
+use towtank_model::simulation::{Context, Controller, Simulation, SimulationConfig};
 use towtank_model::time::Time;
 use towtank_model::version::KubernetesVersion;
 use towtank_operator::{Election, Settings};
@@ -34,8 +34,8 @@ use towtank_reference::controller::RemoteController;
 use towtank_reference::driver::Driver;
 use towtank_scenario::ast::{Scenario, Stack};
 
-use self::boot::Sources;
 pub use self::deploy::operator_caller;
+pub use self::production::{Api, Production};
 use super::engine::Engine;
 use super::{SetupError, VirtualWorld, configuration, timing_of};
 use crate::world::{WorldError, WorldKind};
@@ -43,146 +43,49 @@ use crate::world::{WorldError, WorldKind};
 /// The API server: a real Job controller is a client of it too.
 type SharedApi = Rc<RefCell<ApiServer>>;
 
-/// An API server, and the brokers in the pods.
-pub struct Embedded {
-    api: SharedApi,
-    brokers: Brokers,
+/// The API server of this process, with the user as its client.
+pub struct InProcess {
+    server: SharedApi,
     user: Caller,
-    /// The Jobs whose pods run Flux.
-    jobs: BTreeMap<Uid, Served>,
-    /// What the pods of a MiniCluster found that was wrong.
-    faults: BTreeMap<Arc<str>, String>,
 }
 
-/// A Job that a MiniCluster owns.
-struct Served {
-    key: ObjectKey,
-    minicluster: Arc<str>,
-    sources: Sources,
-    /// The ConfigMap that was read last, and whether there were names of hosts.
-    read: Option<(Arc<Value>, bool)>,
+/// What is above the Job controller in the worlds of this process.
+pub type Embedded = Production<InProcess>;
+
+impl InProcess {
+    fn new(server: SharedApi) -> Self {
+        Self { server, user: Caller::master("user", Actor::User) }
+    }
 }
 
-/// Group, version and plural of the resource.
-const MINICLUSTERS: &str = "/apis/flux-framework.org/v1alpha2";
+impl Api for InProcess {
+    fn object(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        self.server.borrow().object(group, plural, namespace, name)
+    }
 
-impl Embedded {
-    fn new(api: SharedApi, settings: brokers::Settings) -> Self {
-        Self {
-            api,
-            brokers: Brokers::new(settings),
-            user: Caller::master("user", Actor::User),
-            jobs: BTreeMap::new(),
-            faults: BTreeMap::new(),
+    fn objects(&self, group: &str, plural: &str) -> Vec<Arc<Value>> {
+        self.server.borrow().objects(group, plural)
+    }
+
+    fn send(&mut self, request: Request<Bytes>, ctx: &mut Context<'_>) -> Result<Response<Bytes>, String> {
+        match self.server.borrow_mut().handle(ctx.server, ctx.now, &self.user, request) {
+            Answer::Response(response) => Ok(response),
+            Answer::Watch(_) => Err("a watch is no answer".to_owned()),
         }
     }
 
-    /// A Job has been made: its pods run Flux if a MiniCluster owns it.
-    fn job_created(&mut self, job: &Job, ctx: &mut Context<'_>) {
-        let object = self.api.borrow().object("batch", "jobs", &job.key.namespace, &job.key.name);
-        let Some(object) = object else { return };
-        let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-        let owner = owners.into_iter().flatten().find(|owner| owner["kind"] == "MiniCluster");
-        let name = owner.and_then(|owner| owner["name"].as_str()).map(Arc::<str>::from);
-        let (Some(minicluster), Some(sources)) = (name, Sources::of(&object)) else { return };
-        let served =
-            Served { key: job.key.clone(), minicluster: Arc::clone(&minicluster), sources, read: None };
-        self.jobs.insert(job.uid, served);
-        self.look_into(job.uid, ctx);
-        self.brokers.serve(&minicluster, job.uid);
-    }
-
-    /// Reads what the pods of a Job have mounted, as it is now.
-    fn look_into(&mut self, job: Uid, ctx: &mut Context<'_>) {
-        let Some(served) = self.jobs.get(&job) else { return };
-        let stored =
-            |plural: &str, name: &str| self.api.borrow().object("", plural, &served.key.namespace, name);
-        let service = stored("services", &served.sources.service);
-        let config_map = stored("configmaps", &served.sources.config_map);
-        let Some(served) = self.jobs.get_mut(&job) else { return };
-        let has_dns = service.is_some_and(|service| served.sources.are_found_by(&service));
-        // A pod that mounts a ConfigMap which is not there does not start.
-        let Some(config_map) = config_map else { return };
-        let found = Some((Arc::clone(&config_map), has_dns));
-        if std::mem::replace(&mut served.read, found.clone()) == found {
-            return;
-        }
-        let name = Arc::clone(&served.minicluster);
-        let runs_entrypoint = served.sources.runs_entrypoint;
-        match boot::read(&served.key.name, &config_map, runs_entrypoint, has_dns) {
-            Ok(boot) => {
-                self.faults.remove(&name);
-                self.brokers.put(&name, boot, ctx);
-            }
-            Err(fault) => drop(self.faults.insert(name, fault)),
-        }
-    }
-
-    /// The Job of a pod, if its pods run Flux.
-    fn job_of(pod: &Pod) -> Option<Uid> {
-        pod.owner.as_ref().filter(|owner| owner.is_job).map(|owner| owner.uid)
+    fn follow(&mut self, ctx: &mut Context<'_>) {
+        self.server.borrow_mut().follow(ctx.server, ctx.now);
     }
 }
 
 impl Serves for Embedded {
     fn api(&self) -> impl Deref<Target = ApiServer> {
-        self.api.borrow()
+        self.api.server.borrow()
     }
 
     fn api_mut(&mut self) -> impl DerefMut<Target = ApiServer> {
-        self.api.borrow_mut()
-    }
-}
-
-impl Application for Embedded {
-    fn observe(&mut self, change: &Change, ctx: &mut Context<'_>) {
-        self.api.borrow_mut().follow(ctx.server, ctx.now);
-        match change {
-            Change::Job(Versions { old: None, new: Some(job) }) => self.job_created(job, ctx),
-            Change::Job(Versions { old: Some(job), new: None }) => {
-                if let Some(gone) = self.jobs.remove(&job.uid) {
-                    let is_served = |served: &Served| served.minicluster == gone.minicluster;
-                    if !self.jobs.values().any(is_served) {
-                        self.brokers.remove(&gone.minicluster);
-                    }
-                }
-            }
-            _ => {}
-        }
-        self.brokers.observe(change, ctx);
-    }
-
-    fn drives(&self, pod: &Pod) -> bool {
-        self.brokers.drives(pod)
-    }
-
-    fn probes(&self, pod: &Pod) -> bool {
-        self.brokers.probes(pod)
-    }
-
-    fn process(&mut self, fact: ProcessFact, ctx: &mut Context<'_>) {
-        if fact.step == ProcessStep::Started
-            && let Some(job) = ctx.server.pod(fact.pod).and_then(|pod| Self::job_of(pod))
-        {
-            self.look_into(job, ctx);
-        }
-        self.brokers.process(fact, ctx);
-    }
-
-    fn next_time(&self) -> Option<Time> {
-        self.brokers.next_time()
-    }
-
-    fn fire(&mut self, ctx: &mut Context<'_>) {
-        self.brokers.fire(ctx);
-    }
-
-    fn take_exits(&mut self) -> Vec<(Uid, i32)> {
-        self.brokers.take_exits()
-    }
-
-    fn take_readiness(&mut self) -> Vec<(Uid, bool)> {
-        self.brokers.take_readiness()
+        self.api.server.borrow_mut()
     }
 }
 
@@ -326,11 +229,11 @@ fn with_controller<C: Controller>(
     api: SharedApi,
 ) -> Result<Simulation<C, Embedded>, SetupError> {
     let api_config = api_config(&config, version);
-    let upper = Embedded::new(api, settings);
+    let upper = Embedded::new(InProcess::new(api), settings);
     let mut simulation = Simulation::with_application(config, controller, None, upper);
     simulation.apply_to(|upper, ctx| {
         // The server is made over the rows of the simulation, which is made around the server.
-        upper.api.replace(ApiServer::new(api_config, ctx.server, ctx.now));
+        upper.api.server.replace(ApiServer::new(api_config, ctx.server, ctx.now));
         upper.deploy(ctx)
     })?;
     Ok(simulation)

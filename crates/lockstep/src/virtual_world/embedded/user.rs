@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request};
 use serde_json::{Value, json};
-use towtank_apiserver::Answer;
 use towtank_model::objects::ObjectKey;
 use towtank_model::server::Server;
 use towtank_model::simulation::Context;
@@ -14,14 +13,14 @@ use towtank_scenario::ast::{MiniClusterEdit, MiniClusterManifest};
 use towtank_scenario::observation::{MiniClusterSpecView, MiniClusterStatusView, MiniClusterView};
 
 use super::super::upper::{Upper, command_refusal, flux_view};
-use super::{Embedded, MINICLUSTERS};
+use super::production::{Api, MINICLUSTERS, Production};
 use crate::world::{Refusal, RefusedField};
 
 const MERGE: &str = "application/merge-patch+json";
 const APPLY: &str = "application/apply-patch+yaml";
 pub(super) const JSON: &str = "application/json";
 
-impl Embedded {
+impl<A: Api> Production<A> {
     /// A request of the user's; the body of the answer, or the refusal.
     fn ask(
         &mut self,
@@ -42,10 +41,7 @@ impl Embedded {
     ) -> Result<Value, Refusal> {
         let request = Request::builder().method(method).uri(path).header("content-type", content_type);
         let request = request.body(bytes).map_err(|error| Refusal::new("BadRequest", error.to_string()))?;
-        let answer = self.api.borrow_mut().handle(ctx.server, ctx.now, &self.user, request);
-        let Answer::Response(response) = answer else {
-            return Err(Refusal::new("BadRequest", "a watch is no answer"));
-        };
+        let response = self.api.send(request, ctx).map_err(|why| Refusal::new("ServiceUnavailable", why))?;
         let is_refused = response.status().is_client_error() || response.status().is_server_error();
         let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
         if is_refused { Err(refusal(&body)) } else { Ok(body) }
@@ -65,7 +61,7 @@ impl Embedded {
     }
 
     fn miniclusters(&self) -> Vec<Arc<Value>> {
-        self.api.borrow().objects("flux-framework.org", "miniclusters")
+        self.api.objects("flux-framework.org", "miniclusters")
     }
 }
 
@@ -73,7 +69,7 @@ fn path(namespace: &str, name: &str) -> String {
     format!("{MINICLUSTERS}/namespaces/{namespace}/miniclusters/{name}")
 }
 
-impl Upper for Embedded {
+impl<A: Api> Upper for Production<A> {
     fn apply(
         &mut self,
         key: &ObjectKey,
@@ -122,7 +118,7 @@ impl Upper for Embedded {
     }
 }
 
-impl Embedded {
+impl<A: Api> Production<A> {
     fn view(&self, object: &Value) -> MiniClusterView {
         let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64).unwrap_or(0);
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
