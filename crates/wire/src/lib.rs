@@ -6,6 +6,7 @@
 //! * [`manifest`]: whole objects that a client sends.
 //! * [`template`]: what pods and the templates of Jobs have in common.
 //! * [`printers`]: what tables show of rows.
+//! * [`request`]: writes as HTTP requests.
 //! * [`refusal`]: `metav1.Status` as an [`ApiError`](towtank_model::server::ApiError).
 //!
 //! The model keeps the fields that decide something. What it does not keep is written with some value that the API
@@ -22,6 +23,7 @@ pub mod node;
 pub mod pod;
 pub mod printers;
 pub mod refusal;
+pub mod request;
 pub mod template;
 
 use std::collections::BTreeMap;

@@ -36,6 +36,25 @@ pub struct Limits {
     /// How much later than the scenario says something that it waits for (`within`) may come: for runs in which things go wrong that the
     /// scenario knows nothing of.
     pub patience: Duration,
+    /// Played in real time; `None`: time stands still while somebody looks.
+    pub reality: Option<Reality>,
+}
+
+/// How exactly a scenario is meant where it is played in real time.
+#[derive(Clone, Copy, Debug)]
+pub struct Reality {
+    /// How much later than `at` says, or than right after the action, something may come true, and how long something may take to settle
+    /// that then has to hold. Nothing in a real cluster takes no time.
+    pub slack: Duration,
+    /// How long something has to hold at most.
+    pub holds_max: Duration,
+}
+
+impl Default for Reality {
+    /// Five seconds for what virtual worlds do at once; ten for what has to last.
+    fn default() -> Self {
+        Self { slack: Duration::from_secs(5), holds_max: Duration::from_secs(10) }
+    }
 }
 
 impl Default for Limits {
@@ -45,6 +64,7 @@ impl Default for Limits {
             instants_max: 2_000_000,
             failure_writes: 8,
             patience: Duration::ZERO,
+            reality: None,
         }
     }
 }
@@ -245,7 +265,10 @@ impl<'a> Player<'a> {
         self.show_tables(Some(expectation));
         let mut memo = Memo::new(&expectation.clauses);
         let result = match expectation.when {
-            When::Now => self.settle_now(expectation, &mut memo, "right after the action"),
+            When::Now => match self.limits.reality {
+                None => self.settle_now(expectation, &mut memo, "right after the action"),
+                Some(reality) => self.settle_within(expectation, &mut memo, self.turn() + reality.slack)?,
+            },
             When::Within(bound) => {
                 self.settle_within(expectation, &mut memo, bound + self.limits.patience)?
             }
@@ -319,9 +342,12 @@ impl<'a> Player<'a> {
         offset: Duration,
     ) -> Played<Result<Outcome, FailureCause>> {
         let target = self.since + offset;
+        if let Some(reality) = self.limits.reality {
+            self.run_until(target)?;
+            return self.settle_within(expectation, memo, self.turn() + reality.slack);
+        }
         if self.world.now() > target {
-            let turn = self.world.now() - self.since;
-            return Ok(Err(FailureCause::AlreadyPast { target: offset, turn }));
+            return Ok(Err(FailureCause::AlreadyPast { target: offset, turn: self.turn() }));
         }
         self.run_until(target)?;
         Ok(self.settle_now(expectation, memo, &format!("exactly {offset:?} after the action")))
@@ -333,6 +359,15 @@ impl<'a> Player<'a> {
         memo: &mut Memo,
         length: Duration,
     ) -> Played<Result<Outcome, FailureCause>> {
+        let length = match self.limits.reality {
+            None => length,
+            Some(reality) => {
+                if let Err(cause) = self.settle_within(expectation, memo, self.turn() + reality.slack)? {
+                    return Ok(Err(cause));
+                }
+                length.min(reality.holds_max)
+            }
+        };
         let start = self.world.now();
         let end = start + length;
         loop {
@@ -346,6 +381,11 @@ impl<'a> Player<'a> {
             }
             self.advance(end)?;
         }
+    }
+
+    /// How long ago the step's action was.
+    fn turn(&self) -> Duration {
+        self.world.now() - self.since
     }
 
     /// Whether all clauses hold now.

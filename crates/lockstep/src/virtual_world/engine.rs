@@ -16,6 +16,14 @@ pub trait Engine {
     fn simulation(&self) -> &Simulation<Self::Controller, Self::Upper>;
     /// The simulation.
     fn simulation_mut(&mut self) -> &mut Simulation<Self::Controller, Self::Upper>;
+    /// A user is about to do something: what the present instant has to do with must have happened.
+    ///
+    /// # Errors
+    ///
+    /// The world cannot go on.
+    fn prepare(&mut self) -> Result<(), WorldError> {
+        Ok(())
+    }
     /// A user has done something at the present instant.
     fn act(&mut self) {}
     /// See [`World::next_instant`](crate::world::World::next_instant).

@@ -109,7 +109,7 @@ impl ReferenceWorld {
 
 impl<E: Engine> VirtualWorld<E> {
     /// A world around a fresh engine that is set up for `scenario`.
-    fn around(kind: WorldKind, scenario: &Scenario, version: KubernetesVersion, engine: E) -> Self {
+    pub fn around(kind: WorldKind, scenario: &Scenario, version: KubernetesVersion, engine: E) -> Self {
         Self {
             kind,
             engine,
@@ -145,7 +145,11 @@ impl<E: Engine> VirtualWorld<E> {
 }
 
 /// The simulation that a scenario asks for.
-fn configuration(
+///
+/// # Errors
+///
+/// A feature gate of the scenario that `version` does not have, or has locked; a timing profile that is none.
+pub fn configuration(
     scenario: &Scenario,
     version: KubernetesVersion,
     seed: u64,
@@ -229,6 +233,7 @@ impl<E: Engine<Upper: Upper>> World for VirtualWorld<E> {
     }
 
     fn perform(&mut self, action: &Action) -> Result<(), Refusal> {
+        self.engine.prepare().map_err(|error| Refusal::new("ServiceUnavailable", error.to_string()))?;
         let result =
             action::perform(self.engine.simulation_mut(), &self.identities, self.manual_pods, action);
         self.engine.act();

@@ -151,6 +151,9 @@ pub struct ClusterConfig {
     /// No scheduler, no kubelets, no node and pod controllers: pods do what [`Cluster::set_phase`] says and nothing
     /// else, as in upstream's integration tests. Owner garbage collection stays.
     pub manual_pods: bool,
+    /// The nodes are all that is simulated: scheduler, controllers of nodes and pods, and the garbage collector of a real
+    /// control plane do the rest.
+    pub nodes_only: bool,
 }
 
 impl Default for ClusterConfig {
@@ -167,6 +170,7 @@ impl Default for ClusterConfig {
             tie_break: TieBreak::Seeded,
             terminated_pods_max: TERMINATED_PODS_MAX,
             manual_pods: false,
+            nodes_only: false,
         }
     }
 }
@@ -307,14 +311,21 @@ impl Cluster {
 
     /// Passes a change on to the components that follow the store.
     pub fn observe(&mut self, change: &Change, ctx: &mut Context<'_>) {
-        if !self.config.manual_pods {
+        let ClusterConfig { manual_pods, nodes_only, .. } = self.config;
+        if !manual_pods {
             self.placement.observe(change);
-            self.scheduler.observe(change, ctx);
+            if !nodes_only {
+                self.scheduler.observe(change, ctx);
+            }
             self.kubelets.observe(change, ctx);
-            self.node_lifecycle.observe(change, &self.placement, ctx);
-            self.pod_gc.observe(change, &self.placement, ctx);
+            if !nodes_only {
+                self.node_lifecycle.observe(change, &self.placement, ctx);
+                self.pod_gc.observe(change, &self.placement, ctx);
+            }
         }
-        self.garbage_collector.observe(change, ctx);
+        if !nodes_only {
+            self.garbage_collector.observe(change, ctx);
+        }
     }
 
     // ---- what users do ----

@@ -18,8 +18,9 @@ use crate::virtual_world::Engine as _;
 use crate::world::Refusal;
 
 /// Who the operator is at the API server: what the bindings are for.
-pub(super) const NAMESPACE: &str = "towtank-system";
-const NAME: &str = "towtank-operator";
+pub const NAMESPACE: &str = "towtank-system";
+/// The name of its ServiceAccount.
+pub const OPERATOR: &str = "towtank-operator";
 
 const MANIFESTS: [&str; 6] = [
     include_str!("../../../../../deploy/namespace.yaml"),
@@ -53,7 +54,16 @@ fn collection(object: &Value) -> String {
 
 /// Who the operator is at the API server.
 pub fn operator_caller() -> Caller {
-    Caller::service_account(NAMESPACE, NAME, Actor::Operator)
+    Caller::service_account(NAMESPACE, OPERATOR, Actor::Operator)
+}
+
+/// The objects of `deploy/` without the Deployment: the path that each is made at, and its JSON, in the order in which they are made.
+///
+/// # Errors
+///
+/// A manifest cannot be read.
+pub fn manifests() -> Result<&'static [(String, Bytes)], SetupError> {
+    OBJECTS.as_deref().map_err(|error| SetupError::Driver(format!("deploy/: {error}")))
 }
 
 impl<A: Api> Production<A> {
@@ -63,8 +73,7 @@ impl<A: Api> Production<A> {
     ///
     /// A manifest of `deploy/` is refused.
     pub fn deploy(&mut self, ctx: &mut Context<'_>) -> Result<(), SetupError> {
-        let objects = OBJECTS.as_ref().map_err(|error| SetupError::Driver(format!("deploy/: {error}")))?;
-        for (path, body) in objects {
+        for (path, body) in manifests()? {
             let path = format!("{path}?fieldManager=kubectl&fieldValidation=Strict");
             self.send(ctx, (Method::POST, &path, super::user::JSON), body.clone())
                 .map_err(|refusal| SetupError::Driver(format!("deploy/: {refusal}")))?;

@@ -34,7 +34,7 @@ use towtank_reference::controller::RemoteController;
 use towtank_reference::driver::Driver;
 use towtank_scenario::ast::{Scenario, Stack};
 
-pub use self::deploy::operator_caller;
+pub use self::deploy::{NAMESPACE, OPERATOR, manifests, operator_caller};
 pub use self::production::{Api, Production};
 use super::engine::Engine;
 use super::{SetupError, VirtualWorld, configuration, timing_of};
@@ -185,7 +185,8 @@ impl<C: Controller> VirtualWorld<Pump<Simulation<C, Embedded>>> {
     }
 }
 
-fn settings(scenario: &Scenario, stack: Stack, config: &SimulationConfig) -> brokers::Settings {
+/// The Flux that a scenario asks for.
+pub fn settings(scenario: &Scenario, stack: Stack, config: &SimulationConfig) -> brokers::Settings {
     let flux = stack.flux.unwrap_or(scenario.cluster.flux.versions.first);
     brokers::Settings { flux, cores: scenario.cluster.cores_per_node, timing: config.cluster.timing }
 }

@@ -1,0 +1,56 @@
+//! The one place that looks at the clock: a run's time is how long ago the second was in which it began.
+
+#![expect(clippy::disallowed_types, reason = "a real cluster lives in real time")]
+
+use std::time::{Duration, Instant, SystemTime};
+
+use towtank_model::time::Time;
+
+/// A clock that goes on evenly from the second in which it was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    began_s: i64,
+    /// When the second began.
+    start: Instant,
+}
+
+impl Clock {
+    /// Starts it.
+    pub(crate) fn start() -> Self {
+        let unix = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let fraction = Duration::from_nanos(unix.subsec_nanos().into());
+        let start = Instant::now();
+        Self {
+            began_s: i64::try_from(unix.as_secs()).unwrap_or(i64::MAX),
+            start: start.checked_sub(fraction).unwrap_or(start),
+        }
+    }
+
+    /// The second of Unix time in which it was started, which is its zero.
+    pub(crate) const fn began_s(&self) -> i64 {
+        self.began_s
+    }
+
+    /// The present instant.
+    pub(crate) fn now(&self) -> Time {
+        Time::ZERO + Duration::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+/// The time of day, to the second, as objects have it.
+pub(crate) fn timestamp() -> String {
+    format!("{:.0}", now())
+}
+
+/// The same to the microsecond, as Leases have it.
+pub(crate) fn micro_timestamp() -> String {
+    format!("{:.6}", now())
+}
+
+fn now() -> jiff::Timestamp {
+    let unix = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    jiff::SignedDuration::try_from(unix)
+        .ok()
+        .and_then(|unix| jiff::Timestamp::from_duration(unix).ok())
+        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+}

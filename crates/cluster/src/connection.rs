@@ -1,0 +1,123 @@
+//! A client of a real API server, for code that waits for its answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::BodyExt as _;
+use kube::Client;
+use kube::client::Body;
+use serde_json::Value;
+use tokio::runtime::{Handle, Runtime};
+
+/// How long an answer may take.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// A connection to an API server, and the threads on which requests and watches run. Copies share both.
+#[derive(Clone)]
+pub struct Connection {
+    client: Client,
+    runtime: Arc<Runtime>,
+}
+
+/// An answer that is none.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{method} {path}: {why}")]
+pub struct Unanswered {
+    method: Method,
+    path: String,
+    why: String,
+}
+
+/// A status code and what it says.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub code: u16,
+    /// The object, or the `metav1.Status` of a refusal.
+    pub body: Value,
+}
+
+impl Answer {
+    /// Whether the request was carried out.
+    pub const fn is_success(&self) -> bool {
+        self.code < 400
+    }
+}
+
+impl Connection {
+    /// Connects with these settings.
+    ///
+    /// # Errors
+    ///
+    /// The settings make no client, or there are no threads to be had.
+    pub fn new(config: kube::Config) -> Result<Self, String> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|error| format!("no threads for the client: {error}"))?;
+        let client = {
+            let _inside = runtime.enter();
+            Client::try_from(config).map_err(|error| format!("no client: {error}"))?
+        };
+        Ok(Self { client, runtime: Arc::new(runtime) })
+    }
+
+    /// The client behind it, for watches.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Where watches run.
+    pub(crate) fn handle(&self) -> &Handle {
+        self.runtime.handle()
+    }
+
+    /// Sends a request and waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// There is no answer: nobody knows whether the request was carried out.
+    pub fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Unanswered> {
+        let (method, path) = (request.method().clone(), request.uri().to_string());
+        let unanswered = |why: String| Unanswered { method: method.clone(), path: path.clone(), why };
+        let exchange = async {
+            let response = self.client.send(request.map(Body::from)).await.map_err(|error| error.to_string())?;
+            let (head, body) = response.into_parts();
+            let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
+            Ok(Response::from_parts(head, body))
+        };
+        let bounded = async { tokio::time::timeout(ANSWER_MAX, exchange).await };
+        match self.runtime.block_on(bounded) {
+            Ok(answer) => answer.map_err(unanswered),
+            Err(_) => Err(unanswered(format!("no answer within {} s", ANSWER_MAX.as_secs()))),
+        }
+    }
+
+    /// The same with JSON on both sides; `null` is no body.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Connection::send`].
+    pub fn ask(&self, method: Method, path: &str, content_type: &str, body: &Value) -> Result<Answer, Unanswered> {
+        let bytes = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+        let failed = |why: String| Unanswered { method: method.clone(), path: path.to_owned(), why };
+        let request = Request::builder().method(method.clone()).uri(path).header("content-type", content_type);
+        let request = request.body(bytes).map_err(|error| failed(error.to_string()))?;
+        let response = self.send(request)?;
+        let body = serde_json::from_slice(response.body()).unwrap_or_default();
+        Ok(Answer { code: response.status().as_u16(), body })
+    }
+
+    /// Reads an object; `None`: there is none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Connection::send`].
+    pub fn get(&self, path: &str) -> Result<Option<Value>, Unanswered> {
+        let answer = self.ask(Method::GET, path, "application/json", &Value::Null)?;
+        Ok(answer.is_success().then_some(answer.body))
+    }
+}

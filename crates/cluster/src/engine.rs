@@ -1,0 +1,164 @@
+//! A simulation whose clock is the real one: nodes and Flux are the model's, everything else happens elsewhere.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use serde_json::Value;
+use towtank_lockstep::virtual_world::Engine;
+use towtank_lockstep::virtual_world::embedded::Production;
+use towtank_lockstep::world::WorldError;
+use towtank_model::simulation::Simulation;
+use towtank_model::time::Time;
+
+use crate::mirror::{Mirror, RealApi, Shared};
+use crate::watch::{Message, Shown, Watched, Watches};
+
+/// How long the world may be silent before somebody looks at it.
+const TICK: Duration = Duration::from_millis(200);
+/// A world in which nothing has happened for so long, and nothing is planned, is at rest: a controller that has something to do does it
+/// within a second (the Job controller's batches of status writes).
+const REST: Duration = Duration::from_secs(3);
+/// How long the first lists may take.
+const LISTS_MAX: Duration = Duration::from_secs(30);
+
+/// What is simulated of a real cluster.
+pub(crate) type Nodes = Simulation<Mirror, Production<RealApi>>;
+
+/// Moves a simulation as real time passes.
+pub(crate) struct RealTime {
+    simulation: Nodes,
+    copy: Shared,
+    inbox: Receiver<Message>,
+    /// When anything last happened.
+    changed: Time,
+    /// They end with the world.
+    _watches: Watches,
+}
+
+impl RealTime {
+    /// Around a fresh simulation of a cluster in which there is nothing yet. Waits until all watches tell of what comes.
+    ///
+    /// # Errors
+    ///
+    /// A watch does not begin.
+    pub(crate) fn new(
+        simulation: Nodes,
+        copy: Shared,
+        inbox: Receiver<Message>,
+        watches: Watches,
+    ) -> Result<Self, WorldError> {
+        let changed = copy.borrow().clock.now();
+        let mut this = Self { simulation, copy, inbox, changed, _watches: watches };
+        let deadline = changed + LISTS_MAX;
+        let mut listed = BTreeSet::new();
+        let mut why = String::new();
+        while listed.len() < Watched::ALL.len() {
+            if this.now() >= deadline {
+                let seconds = LISTS_MAX.as_secs();
+                return Err(WorldError(format!("the watches have not begun within {seconds} s{why}")));
+            }
+            for message in this.receive(deadline)? {
+                match &message.shown {
+                    Shown::Listed(_) => drop(listed.insert(message.watched)),
+                    Shown::Failed(error) => why = format!(": {error}"),
+                    Shown::Stored(_) | Shown::Gone(_) => {}
+                }
+                this.copy.borrow_mut().receive(this.now(), message);
+            }
+        }
+        this.catch_up()?;
+        Ok(this)
+    }
+
+    fn now(&self) -> Time {
+        self.copy.borrow().clock.now()
+    }
+
+    /// What the watches show next, if they show anything until `wake`.
+    fn receive(&self, wake: Time) -> Result<Vec<Message>, WorldError> {
+        let mut messages = match self.inbox.recv_timeout(wake.since(self.now())) {
+            Ok(message) => vec![message],
+            Err(RecvTimeoutError::Timeout) => return Ok(Vec::new()),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(WorldError("the watches of the cluster have ended".to_owned()));
+            }
+        };
+        messages.extend(self.inbox.try_iter());
+        // Watches of different kinds overtake each other; the versions of a cluster are of one counter. The end of a list has none.
+        let versions: Option<Vec<u64>> = messages.iter().map(version).collect();
+        if versions.is_some() {
+            messages.sort_by_key(version);
+        }
+        Ok(messages)
+    }
+
+    /// Lets everything happen that is due by now.
+    fn catch_up(&mut self) -> Result<bool, WorldError> {
+        let now = self.now();
+        let mut has_happened = false;
+        let failed = |error: towtank_model::simulation::SimulationError| WorldError(error.to_string());
+        while self.simulation.step_instant(now).map_err(failed)?.is_some() {
+            has_happened = true;
+        }
+        if has_happened {
+            self.changed = now;
+            // MiniClusters are shown though they are no rows.
+            self.simulation.apply_to(|_, _| {});
+        }
+        Ok(has_happened)
+    }
+}
+
+fn version(message: &Message) -> Option<u64> {
+    let (Shown::Stored(object) | Shown::Gone(object)) = &message.shown else { return None };
+    object.pointer("/metadata/resourceVersion").and_then(Value::as_str)?.parse().ok()
+}
+
+impl Engine for RealTime {
+    type Controller = Mirror;
+    type Upper = Production<RealApi>;
+
+    fn simulation(&self) -> &Nodes {
+        &self.simulation
+    }
+
+    fn simulation_mut(&mut self) -> &mut Nodes {
+        &mut self.simulation
+    }
+
+    fn prepare(&mut self) -> Result<(), WorldError> {
+        self.catch_up().map(drop)
+    }
+
+    fn act(&mut self) {
+        self.changed = self.now();
+    }
+
+    fn next_instant(&mut self, limit: Time) -> Result<Option<Time>, WorldError> {
+        let tick = self.now() + TICK;
+        loop {
+            if self.catch_up()? {
+                return Ok(Some(self.simulation.now()));
+            }
+            let now = self.simulation.now();
+            if now >= limit {
+                return Ok(None);
+            }
+            if now >= tick {
+                return Ok(Some(now));
+            }
+            let scheduled = self.simulation.scheduled_time();
+            let wake = scheduled.map_or(tick, |at| at.min(tick)).min(limit);
+            for message in self.receive(wake)? {
+                let now = self.now();
+                self.copy.borrow_mut().receive(now, message);
+            }
+        }
+    }
+
+    fn is_quiescent(&self) -> bool {
+        let planned = self.simulation.scheduled_time().is_some_and(|at| at.since(self.now()) < REST);
+        !planned && self.now().since(self.changed) >= REST
+    }
+}

@@ -1,0 +1,370 @@
+//! The real cluster's Jobs, pods and nodes as the rows of a simulation.
+//!
+//! The rows are a copy: what is written to them goes to the real API server ([`Writer`]), and what anybody has written there
+//! comes back through watches ([`Mirror`]). Both know which version of an object the copy has, so that a watch which
+//! is late does not take anything back.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Request as HttpMessage;
+use serde_json::Value;
+use towtank_lockstep::virtual_world::embedded::Api;
+use towtank_model::job::{ControllerEvent, WatchKind};
+use towtank_model::objects::{NodeId, Uid};
+use towtank_model::server::{
+    Actor, ApiError, Change, EventDraft, EventRecord, Registry, Replica, Request, Server, Verb,
+};
+use towtank_model::simulation::{Context, Controller};
+use towtank_model::time::Time;
+use towtank_wire::{self as wire, Kind, request::http_request};
+
+use crate::clock::Clock;
+use crate::connection::Connection;
+use crate::translate::Translation;
+use crate::watch::{Message, Shown, Watched};
+
+/// What the copy and those who write to the original know together.
+pub(crate) struct Copy {
+    pub(crate) clock: Clock,
+    translation: Translation,
+    /// The version of each object that the copy has; of those that are gone, the largest number.
+    versions: BTreeMap<(bool, Uid), u64>,
+    /// MiniClusters by namespace and name.
+    miniclusters: BTreeMap<(String, String), Arc<Value>>,
+    /// Real uids of what the copy has of a kind.
+    present: BTreeMap<Watched, BTreeMap<String, Value>>,
+    /// What has been shown and is not in the rows yet, with the time of its arrival.
+    inbox: VecDeque<(Time, Message)>,
+    /// Why the run cannot go on.
+    failure: Option<String>,
+}
+
+/// The copy, shared by the parts of one world.
+pub(crate) type Shared = Rc<RefCell<Copy>>;
+
+const GONE: u64 = u64::MAX;
+
+impl Copy {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            translation: Translation::new(clock.began_s()),
+            versions: BTreeMap::new(),
+            miniclusters: BTreeMap::new(),
+            present: BTreeMap::new(),
+            inbox: VecDeque::new(),
+            failure: None,
+        }
+    }
+
+    /// What an object is as a row, unless the copy has this version or a later one.
+    fn replica(&mut self, kind: Kind, mut object: Value, is_gone: bool) -> Option<Replica> {
+        let version = object.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+        let version: u64 = version.and_then(|version| version.parse().ok()).unwrap_or(0);
+        self.translation.inward(kind, &mut object);
+        let row = match kind {
+            Kind::Job => wire::job_row(&object).map(|job| (job.uid, if is_gone { Replica::JobGone(job) } else { Replica::Job(job) })),
+            _ => wire::pod_row(&object, node_id).map(|pod| (pod.uid, if is_gone { Replica::PodGone(pod) } else { Replica::Pod(pod) })),
+        };
+        let (uid, replica) = match row {
+            Ok(row) => row,
+            Err(error) => {
+                self.fail(format!("the cluster shows an object that the model cannot hold: {error}"));
+                return None;
+            }
+        };
+        let known = self.versions.entry((kind == Kind::Job, uid)).or_insert(0);
+        let version = if is_gone { GONE } else { version };
+        if *known >= version {
+            return None;
+        }
+        *known = version;
+        Some(replica)
+    }
+
+    /// Something has arrived.
+    pub(crate) fn receive(&mut self, at: Time, message: Message) {
+        self.inbox.push_back((at, message));
+    }
+
+    /// The next message that has arrived by now.
+    fn due(&mut self, now: Time) -> Option<Message> {
+        self.inbox.pop_front_if(|(at, _)| *at <= now).map(|(_, message)| message)
+    }
+
+    /// The run cannot go on.
+    pub(crate) fn fail(&mut self, why: String) {
+        self.failure.get_or_insert(why);
+    }
+}
+
+/// What virtual nodes are called: `node-0`, `node-1`, …, in the order of the model's.
+pub(crate) fn node_name(node: NodeId) -> String {
+    format!("node-{}", node.0)
+}
+
+fn node_id(name: &str) -> Option<NodeId> {
+    name.strip_prefix("node-")?.parse().ok().map(NodeId)
+}
+
+// ---- to the cluster ----
+
+/// Carries out at the real API server what is written to the rows.
+pub(crate) struct Writer {
+    pub(crate) connection: Connection,
+    pub(crate) copy: Shared,
+}
+
+impl Registry for Writer {
+    fn write(&mut self, _now: Time, request: &Request<'_>) -> Result<Vec<Replica>, ApiError> {
+        let mut sent = http_request(request, node_name);
+        self.copy.borrow().translation.outward(&mut sent.body);
+        if let Request::UpdatePodStatus(pod, _) = request {
+            // Lists are replaced whole, so nobody may have written to them since.
+            let version = self.copy.borrow().versions.get(&(false, pod.uid)).copied();
+            sent.body["metadata"]["resourceVersion"] = version.unwrap_or(0).to_string().into();
+        }
+        let method = sent.method.parse().unwrap_or_default();
+        let answer = self
+            .connection
+            .ask(method, &sent.path, sent.content_type, &sent.body)
+            .map_err(|_| ApiError::Unreachable)?;
+        if !answer.is_success() {
+            return Err(wire::api_error(sent.kind.plural(), sent.key, answer.code, &answer.body));
+        }
+        // What becomes of a deletion, an eviction or a binding is seen through the watch.
+        let is_object = answer.body["kind"] == if sent.kind == Kind::Job { "Job" } else { "Pod" };
+        if sent.method == "DELETE" || !is_object {
+            return Ok(Vec::new());
+        }
+        Ok(self.copy.borrow_mut().replica(sent.kind, answer.body, false).into_iter().collect())
+    }
+
+    fn terminate_namespace(&mut self, namespace: &str) {
+        let path = format!("/api/v1/namespaces/{namespace}");
+        if let Err(error) = self.connection.ask(http::Method::DELETE, &path, "application/json", &Value::Null) {
+            self.copy.borrow_mut().fail(error.to_string());
+        }
+    }
+}
+
+/// The real API server for what is above the Job controller.
+pub(crate) struct RealApi {
+    pub(crate) connection: Connection,
+    pub(crate) copy: Shared,
+}
+
+impl Api for RealApi {
+    fn object(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        let root = match group {
+            "" => "/api/v1".to_owned(),
+            group => format!("/apis/{group}/v1"),
+        };
+        match self.connection.get(&format!("{root}/namespaces/{namespace}/{plural}/{name}")) {
+            Ok(object) => object.map(Arc::new),
+            Err(error) => {
+                self.copy.borrow_mut().fail(error.to_string());
+                None
+            }
+        }
+    }
+
+    fn objects(&self, _group: &str, plural: &str) -> Vec<Arc<Value>> {
+        debug_assert_eq!(plural, "miniclusters", "nothing else is listed");
+        self.copy.borrow().miniclusters.values().cloned().collect()
+    }
+
+    fn send(
+        &mut self,
+        request: HttpMessage<Bytes>,
+        _ctx: &mut Context<'_>,
+    ) -> Result<http::Response<Bytes>, String> {
+        let response = self.connection.send(request).map_err(|error| error.to_string())?;
+        // The user sees at once what they have done, before the watch tells of it.
+        if response.status().is_success()
+            && let Ok(object) = serde_json::from_slice::<Value>(response.body())
+            && object["kind"] == "MiniCluster"
+            && object["metadata"]["deletionTimestamp"].is_null()
+        {
+            let mut copy = self.copy.borrow_mut();
+            copy.miniclusters.insert(place(&object), Arc::new(object));
+        }
+        Ok(response)
+    }
+}
+
+fn place(object: &Value) -> (String, String) {
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+    (text("namespace"), text("name"))
+}
+
+// ---- from the cluster ----
+
+/// The part of the simulation that the real cluster speaks through: its controllers, its scheduler, its users.
+pub(crate) struct Mirror {
+    copy: Shared,
+    /// Numbers of Events by their names.
+    events: BTreeMap<String, usize>,
+    /// Starts and stops the real controllers.
+    switch: Box<dyn FnMut(bool) -> Result<(), String>>,
+}
+
+impl Mirror {
+    pub(crate) fn new(copy: Shared, switch: Box<dyn FnMut(bool) -> Result<(), String>>) -> Self {
+        Self { copy, events: BTreeMap::new(), switch }
+    }
+
+    fn take_over(&mut self, Message { watched, shown }: Message, ctx: &mut Context<'_>) {
+        match (watched, shown) {
+            (_, Shown::Failed(why)) => {
+                // The watch begins again by itself; a server that is gone is noticed by those who write.
+                let _ = why;
+            }
+            (Watched::Nodes, _) => {}
+            (Watched::Events, Shown::Stored(object)) => self.record(&object, ctx),
+            (Watched::Events, _) => {}
+            (Watched::MiniClusters, Shown::Stored(object)) => {
+                self.copy.borrow_mut().miniclusters.insert(place(&object), Arc::new(object));
+            }
+            (Watched::MiniClusters, Shown::Gone(object)) => {
+                self.copy.borrow_mut().miniclusters.remove(&place(&object));
+            }
+            (Watched::MiniClusters, Shown::Listed(uids)) => {
+                let is_listed = |object: &Value| {
+                    object["metadata"]["uid"].as_str().is_some_and(|uid| uids.contains(uid))
+                };
+                self.copy.borrow_mut().miniclusters.retain(|_, object| is_listed(object));
+            }
+            (Watched::Jobs, shown) => self.show(Kind::Job, watched, shown, ctx),
+            (Watched::Pods, shown) => self.show(Kind::Pod, watched, shown, ctx),
+        }
+    }
+
+    fn show(&mut self, kind: Kind, watched: Watched, shown: Shown, ctx: &mut Context<'_>) {
+        match shown {
+            Shown::Stored(object) => self.replicate(kind, watched, object, false, ctx),
+            Shown::Gone(object) => self.replicate(kind, watched, object, true, ctx),
+            Shown::Listed(uids) => {
+                // What has gone while the watch was down.
+                for object in self.missing(watched, &uids) {
+                    self.replicate(kind, watched, object, true, ctx);
+                }
+            }
+            Shown::Failed(_) => {}
+        }
+    }
+
+    fn missing(&self, watched: Watched, listed: &BTreeSet<String>) -> Vec<Value> {
+        let copy = self.copy.borrow();
+        let present = copy.present.get(&watched).into_iter().flatten();
+        present.filter(|(uid, _)| !listed.contains(*uid)).map(|(_, object)| object.clone()).collect()
+    }
+
+    fn replicate(
+        &mut self,
+        kind: Kind,
+        watched: Watched,
+        object: Value,
+        is_gone: bool,
+        ctx: &mut Context<'_>,
+    ) {
+        let mut copy = self.copy.borrow_mut();
+        let uid = object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        let present = copy.present.entry(watched).or_default();
+        match is_gone {
+            true => drop(present.remove(&uid)),
+            false => drop(present.insert(uid, object.clone())),
+        }
+        let Some(replica) = copy.replica(kind, object, is_gone) else { return };
+        drop(copy);
+        let (actor, verb) = author(&replica, ctx.server);
+        ctx.server.replicate(ctx.now, actor, verb, replica);
+    }
+
+    /// An Event about a Job of this run.
+    fn record(&mut self, object: &Value, ctx: &mut Context<'_>) {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let Some(job) = self.copy.borrow().translation.known_job(text("/involvedObject/uid")) else { return };
+        let draft = EventDraft {
+            job,
+            is_warning: text("/type") == "Warning",
+            reason: Cow::Owned(text("/reason").to_owned()),
+            message: text("/message").to_owned(),
+        };
+        let count = object["count"].as_u64().and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
+        let record =
+            EventRecord { draft, actor: Actor::JobController, count, first_time: ctx.now, last_time: ctx.now };
+        let name = text("/metadata/name").to_owned();
+        let number = ctx.server.replicate_event(self.events.get(&name).copied(), record);
+        self.events.insert(name, number);
+    }
+}
+
+/// Who must have written this: watches do not tell.
+fn author(replica: &Replica, server: &Server) -> (Actor, Verb) {
+    match replica {
+        Replica::Job(job) => match server.job(job.uid) {
+            None => (Actor::Operator, Verb::Create),
+            Some(old) if old.status != job.status => (Actor::JobController, Verb::UpdateStatus),
+            Some(old) if old.deletion_time != job.deletion_time => (Actor::Operator, Verb::Delete),
+            Some(_) => (Actor::Operator, Verb::Update),
+        },
+        Replica::JobGone(_) => (Actor::GarbageCollector, Verb::Delete),
+        Replica::Pod(pod) => match server.pod(pod.uid) {
+            None => (Actor::JobController, Verb::Create),
+            Some(old) if old.node != pod.node => (Actor::Scheduler, Verb::Bind),
+            Some(old) if old.deletion != pod.deletion => (Actor::JobController, Verb::Delete),
+            Some(old) if old.status != pod.status => (Actor::Kubelet, Verb::UpdateStatus),
+            Some(_) => (Actor::JobController, Verb::Update),
+        },
+        Replica::PodGone(_) => (Actor::Kubelet, Verb::Delete),
+    }
+}
+
+impl Controller for Mirror {
+    fn start(&mut self, _ctx: &mut Context<'_>) {
+        self.turn(true);
+    }
+
+    fn stop(&mut self, _ctx: &mut Context<'_>) {
+        self.turn(false);
+    }
+
+    fn observe(&mut self, _change: &Change, _ctx: &mut Context<'_>) {}
+
+    fn handle(&mut self, _event: ControllerEvent, _ctx: &mut Context<'_>) {}
+
+    /// A scenario that holds caches is not played here.
+    fn hold(&mut self, _kind: WatchKind) {}
+
+    fn release(&mut self, _kind: WatchKind, _ctx: &mut Context<'_>) {}
+
+    fn next_time(&self) -> Option<Time> {
+        self.copy.borrow().inbox.front().map(|(at, _)| *at)
+    }
+
+    fn fire(&mut self, ctx: &mut Context<'_>) {
+        loop {
+            let due = self.copy.borrow_mut().due(ctx.now);
+            let Some(message) = due else { return };
+            self.take_over(message, ctx);
+        }
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.copy.borrow().failure.clone()
+    }
+}
+
+impl Mirror {
+    fn turn(&mut self, on: bool) {
+        if let Err(why) = (self.switch)(on) {
+            self.copy.borrow_mut().fail(why);
+        }
+    }
+}

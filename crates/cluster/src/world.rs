@@ -1,0 +1,120 @@
+//! The world `cluster`: a scenario on a real control plane.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::mpsc;
+
+use towtank_control_plane::Component;
+use towtank_lockstep::run::Run;
+use towtank_lockstep::runner::{self, Limits, Reality, Setting};
+use towtank_lockstep::virtual_world::embedded::{self, Production};
+use towtank_lockstep::virtual_world::{VirtualWorld, configuration};
+use towtank_lockstep::world::WorldKind;
+use towtank_model::simulation::Simulation;
+use towtank_model::time::Time;
+use towtank_scenario::ast::{Action, Claim, Manifest, Operator, Scenario, Stack, When};
+
+use crate::clock::Clock;
+use crate::engine::RealTime;
+use crate::mirror::{Copy, Mirror, RealApi, Writer};
+use crate::nodes::Machine;
+use crate::site::{Site, SiteError};
+use crate::watch::Watches;
+
+/// The world `cluster`.
+type ClusterWorld = VirtualWorld<RealTime>;
+
+/// Why a scenario is not played on a real cluster; `None`: it is.
+pub fn obstacle(scenario: &Scenario) -> Option<&'static str> {
+    let mut actions = scenario.steps.iter().map(|step| &step.action.value);
+    if actions.any(|action| matches!(action, Action::Cache { .. })) {
+        return Some("nobody can hold the caches of a real controller");
+    }
+    let mut actions = scenario.steps.iter().map(|step| &step.action.value);
+    if actions.any(|action| matches!(action, Action::Node { .. })) {
+        return Some("virtual nodes do not fail yet");
+    }
+    let mut actions = scenario.steps.iter().map(|step| &step.action.value);
+    if actions.any(|action| matches!(action, Action::TerminateNamespace(_))) {
+        return Some("the namespace of a real cluster is needed afterwards");
+    }
+    if !scenario.cluster.faults.is_empty() {
+        return Some("the calls of a real controller do not fail when they are told to");
+    }
+    if scenario.cluster.operator == Operator::Upstream && scenario.has_miniclusters() {
+        return Some("it is about the original operator, and the production operator is played");
+    }
+    let mut expectations = scenario.steps.iter().flat_map(|step| &step.expect);
+    if expectations.any(|expectation| {
+        matches!(expectation.when, When::Before)
+            && expectation.clauses.iter().any(|clause| matches!(clause.claim, Claim::Table(_)))
+    }) {
+        return Some("tables are not watched between two looks");
+    }
+    None
+}
+
+/// Plays a scenario on a site, which must be of the stack's Kubernetes.
+///
+/// # Errors
+///
+/// The cluster cannot be made ready for it. Whatever goes wrong later is a failure of the run.
+pub fn play(site: &mut Site, scenario: &Scenario, stack: Stack, seed: u64, limits: Limits) -> Result<Run, SiteError> {
+    let mut world = begin(site, scenario, stack, seed)?;
+    let setting = Setting { stack, seed };
+    Ok(runner::play(scenario, &mut world, setting, Limits { reality: Some(Reality::default()), ..limits }))
+}
+
+fn begin(site: &mut Site, scenario: &Scenario, stack: Stack, seed: u64) -> Result<ClusterWorld, SiteError> {
+    let mut config = configuration(scenario, stack.kubernetes, seed)?;
+    config.explains = false;
+    config.cluster.nodes_only = true;
+    let machine = Machine { cpu_milli: config.cluster.cpu_milli, pods_max: config.cluster.pods_max };
+    site.prepare(config.cluster.nodes, machine, &namespaces(scenario))?;
+
+    let clock = Clock::start();
+    config.start = clock.now();
+    let copy = Rc::new(RefCell::new(Copy::new(clock)));
+    let connection = site.connection().clone();
+    let (sender, inbox) = mpsc::channel();
+    let watches = Watches::begin(&connection, &sender);
+    let plane = site.plane();
+    let switch = move |on: bool| {
+        let mut plane = plane.borrow_mut();
+        match (on, plane.id(Component::ControllerManager)) {
+            (true, None) => plane.restart(Component::ControllerManager).map_err(|error| error.to_string()),
+            (false, Some(_)) => {
+                plane.stop(Component::ControllerManager);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    };
+    let mirror = Mirror::new(Rc::clone(&copy), Box::new(switch));
+    let settings = embedded::settings(scenario, stack, &config);
+    let upper = Production::new(RealApi { connection: connection.clone(), copy: Rc::clone(&copy) }, settings);
+    let writer = Writer { connection, copy: Rc::clone(&copy) };
+    let simulation = Simulation::with_application(config, mirror, Some(Box::new(writer)), upper);
+    let engine = RealTime::new(simulation, copy, inbox, watches).map_err(|error| SiteError::Client(error.0))?;
+    Ok(VirtualWorld::around(WorldKind::Cluster, scenario, stack.kubernetes, engine))
+}
+
+/// Namespaces that a scenario's objects are in.
+fn namespaces(scenario: &Scenario) -> Vec<String> {
+    let manifests = scenario.steps.iter().filter_map(|step| match &step.action.value {
+        Action::Apply(manifests) => Some(manifests),
+        _ => None,
+    });
+    let key = |manifest: &Manifest| match manifest {
+        Manifest::Job(key, _) | Manifest::Pod(key, _) | Manifest::MiniCluster(key, _) => key.namespace.to_string(),
+    };
+    let mut names: Vec<String> = manifests.flatten().map(key).filter(|name| name != "default").collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// When a run of the model ends, from its beginning: about as long as it takes here.
+pub fn expected_length(run: &Run) -> std::time::Duration {
+    run.ended.since(Time::ZERO)
+}
