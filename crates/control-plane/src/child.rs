@@ -1,0 +1,229 @@
+//! Children: started on one thread, each with a log, and ended with whoever started them.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, ExitStatus, Stdio};
+use std::sync::{OnceLock, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::error::{ControlPlaneError, at};
+use crate::process::{Recorded, resident_bytes};
+use crate::shim;
+
+/// How often it is looked whether a child has ended.
+const POLL: Duration = Duration::from_millis(5);
+/// How much of the end of a log an error shows, at most.
+const LAST_LINES: usize = 12;
+const LAST_BYTES: u64 = 8 * 1024;
+
+/// What is started, and how.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Its environment, beside `PATH`: settings of the user's shell do not reach a child.
+    pub envs: Vec<(OsString, OsString)>,
+    /// The file that its output and its errors are added to. Its directory exists.
+    pub log: PathBuf,
+    /// The file of the run that the child is recorded in, for [`crate::clean_up`].
+    pub(crate) record: Option<PathBuf>,
+}
+
+impl Launch {
+    /// A program without arguments.
+    pub fn new(program: impl Into<PathBuf>, log: impl Into<PathBuf>) -> Self {
+        Self { program: program.into(), args: Vec::new(), envs: Vec::new(), log: log.into(), record: None }
+    }
+
+    /// With these arguments after those that it has.
+    #[must_use]
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// With a variable of the environment.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.envs.push((name.into(), value.into()));
+        self
+    }
+}
+
+/// A running child. It is killed when this is dropped, and when this process ends in any way.
+#[derive(Debug)]
+pub struct Child {
+    process: process::Child,
+    name: String,
+    log: PathBuf,
+}
+
+/// Starts a child that ends with this process, however that ends. A program that cannot be run is a child that ends with 127 and says so in its log.
+///
+/// # Errors
+/// [`ControlPlaneError::NoShim`], or the operating system starts nothing, or the log cannot be written.
+pub fn spawn_child(launch: &Launch) -> Result<Child, ControlPlaneError> {
+    if !shim::is_called() {
+        return Err(ControlPlaneError::NoShim);
+    }
+    let log = at(&launch.log, OpenOptions::new().create(true).append(true).open(&launch.log))?;
+    let errors = at(&launch.log, log.try_clone())?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Not the path of this executable: it may have been built anew since.
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg(shim::WORD)
+        .arg(process::id().to_string())
+        .arg(&launch.program)
+        .args(&launch.args)
+        .env_clear()
+        .env("PATH", path)
+        .envs(launch.envs.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(errors)
+        // Ctrl-C at a terminal is for this process, which ends its children in order.
+        .process_group(0);
+    let process = start(command)
+        .map_err(|source| ControlPlaneError::Spawn { program: launch.program.clone(), source })?;
+    let name = launch.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let child = Child { process, name, log: launch.log.clone() };
+    if let Some(record) = &launch.record {
+        child.record(&launch.program, record)?;
+    }
+    Ok(child)
+}
+
+/// What the thread that starts children is asked.
+struct Order {
+    command: Command,
+    answer: mpsc::Sender<io::Result<process::Child>>,
+}
+
+/// Starts a process from a thread that lives as long as this process: the parent-death signal comes when the *thread* ends that has started the child (prctl(2)).
+fn start(command: Command) -> io::Result<process::Child> {
+    static STARTER: OnceLock<Option<mpsc::Sender<Order>>> = OnceLock::new();
+    let starter = STARTER.get_or_init(|| {
+        let (orders, taken) = mpsc::channel::<Order>();
+        let work = move || {
+            for mut order in taken {
+                // Who asked may be gone; then the child is ended by whoever drops it, here.
+                if let Err(mpsc::SendError(Ok(mut child))) = order.answer.send(order.command.spawn()) {
+                    let _ = child.kill().and_then(|()| child.wait());
+                }
+            }
+        };
+        thread::Builder::new().name("starter".to_owned()).spawn(work).ok().map(|_| orders)
+    });
+    let (answer, answered) = mpsc::channel();
+    let gone = || io::Error::other("the thread that starts children is gone");
+    let starter = starter.as_ref().ok_or_else(gone)?;
+    starter.send(Order { command, answer }).map_err(|_| gone())?;
+    answered.recv().map_err(|_| gone())?
+}
+
+impl Child {
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The file that has its output and its errors.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Bytes of memory that it has resident; none when it has ended.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        resident_bytes(self.id())
+    }
+
+    /// How it has ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        // The only error is that there is no such child, and there is: it is waited for nowhere else.
+        self.process.try_wait().ok().flatten()
+    }
+
+    /// An error when it has ended.
+    ///
+    /// # Errors
+    /// [`ControlPlaneError::Ended`].
+    pub fn check(&mut self) -> Result<(), ControlPlaneError> {
+        let Some(status) = self.has_ended() else { return Ok(()) };
+        let (name, log) = (self.name.clone(), self.log.clone());
+        Err(ControlPlaneError::Ended { name, status: status.to_string(), last_lines: last_lines(&log), log })
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&mut self) {
+        // Fails only when it has ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Asks it to end, and returns at once.
+    pub fn terminate(&mut self) {
+        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
+        // Until it is waited for, its id is nobody else's.
+        if let (None, Some(pid)) = (self.has_ended(), pid) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+
+    /// Asks it to end, and kills it when it has not after `limit`. Returns how it ended.
+    pub fn stop(&mut self, limit: Duration) -> Option<ExitStatus> {
+        self.terminate();
+        self.wait(limit);
+        self.kill();
+        self.has_ended()
+    }
+
+    /// Waits until it ends, and says how; nothing when it still runs after `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let start = Instant::now();
+        loop {
+            let ended = self.has_ended();
+            if ended.is_some() || start.elapsed() >= limit {
+                return ended;
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    fn record(&self, program: &Path, record: &Path) -> Result<(), ControlPlaneError> {
+        let Some(pid) = i32::try_from(self.id()).ok().and_then(Pid::from_raw) else { return Ok(()) };
+        let file = OpenOptions::new().create(true).append(true).open(record);
+        let recorded = Recorded::new(pid, program);
+        at(record, file.and_then(|mut file| file.write_all(&recorded?.line())))
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The end of a log, as far as it helps.
+pub(crate) fn last_lines(log: &Path) -> String {
+    let read = || -> io::Result<String> {
+        let mut file = File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(LAST_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.take(LAST_BYTES).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let text = read().unwrap_or_else(|error| format!("(not readable: {error})"));
+    let lines: Vec<&str> = text.lines().collect();
+    let skipped = lines.len().saturating_sub(LAST_LINES);
+    lines.get(skipped..).unwrap_or_default().join("\n")
+}

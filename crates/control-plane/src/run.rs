@@ -1,0 +1,277 @@
+//! The directories of runs. Each has a lock that is held while the run lives, so that whoever comes next knows what is left of killed ones.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::certificates::random_hex;
+use crate::error::{ControlPlaneError, at};
+use crate::flags::Layout;
+use crate::process::Recorded;
+
+/// Directories of runs are called so, with random digits after it. Others are nobody's business here.
+const PREFIX: &str = "run-";
+/// Held while a run lives.
+const LOCK: &str = "lock";
+/// The process that a run belongs to.
+const OWNER: &str = "owner";
+/// Where logs of failed runs are kept, one directory for each.
+const FAILED: &str = "failed";
+/// So many failed runs are kept; the oldest go first.
+const FAILED_KEPT: usize = 10;
+/// How long the lock of all runs is waited for. It is held for moments.
+const LOCK_LIMIT: Duration = Duration::from_secs(60);
+/// How long a process may take to end after a signal.
+const END_LIMIT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(10);
+
+/// The directory of a run of this process. It is removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct RunDir {
+    parent: PathBuf,
+    path: PathBuf,
+    /// The path again, as text.
+    root: String,
+    keep_logs: Option<PathBuf>,
+    _lock: File,
+}
+
+impl RunDir {
+    /// Removes what killed runs have left in `parent`, and makes a directory for a new one.
+    pub(crate) fn create(parent: &Path) -> Result<Self, ControlPlaneError> {
+        at(parent, fs::create_dir_all(parent))?;
+        let parent = at(parent, parent.canonicalize())?;
+        let _all = lock_all(&parent)?;
+        remove_left(&parent)?;
+        let path = parent.join(format!("{PREFIX}{}", random_hex(4)?));
+        let root = path.to_str().ok_or_else(|| ControlPlaneError::NotText(path.clone()))?.to_owned();
+        // Keys and tokens are in it.
+        at(&path, DirBuilder::new().mode(0o700).create(&path))?;
+        let lock_path = path.join(LOCK);
+        let lock = at(&lock_path, File::create(&lock_path))?;
+        at(&lock_path, lock.try_lock().map_err(io::Error::from))?;
+        let run = Self { parent, path, root, keep_logs: None, _lock: lock };
+        let program = std::env::current_exe().unwrap_or_default();
+        let owner = at(&program, Recorded::new(rustix::process::getpid(), &program))?;
+        run.write(&run.path.join(OWNER), &owner.line())?;
+        for dir in ["logs", "pki"] {
+            at(&run.path, fs::create_dir(run.path.join(dir)))?;
+        }
+        Ok(run)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        Layout::new(&self.root)
+    }
+
+    /// Writes a file that only this user can read.
+    pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), ControlPlaneError> {
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+        at(path, file.and_then(|mut file| file.write_all(bytes)))
+    }
+
+    /// At the end, the logs are moved to `to`, which does not exist yet.
+    pub(crate) fn keep_logs(&mut self, to: PathBuf) {
+        self.keep_logs = Some(to);
+    }
+
+    /// At the end, the logs are moved beside the directories of runs, unless somebody has said where to. Returns where they will be.
+    pub(crate) fn keep_logs_of_failed(&mut self) -> PathBuf {
+        let name = self.path.file_name().unwrap_or_default();
+        let usual = self.parent.join(FAILED).join(name);
+        self.keep_logs.get_or_insert(usual).clone()
+    }
+}
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        // Nobody is there to be told of an error, and the next run tries again.
+        if let Some(to) = &self.keep_logs {
+            let _ = keep(&self.layout().logs(), to);
+            let _ = forget_oldest(&self.parent.join(FAILED));
+        }
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+fn keep(logs: &Path, to: &Path) -> io::Result<()> {
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    if fs::rename(logs, to).is_ok() {
+        return Ok(());
+    }
+    // On another file system.
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(logs)? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+fn forget_oldest(failed: &Path) -> io::Result<()> {
+    let mut runs = Vec::new();
+    for entry in fs::read_dir(failed)? {
+        let entry = entry?;
+        runs.push((entry.metadata()?.modified()?, entry.path()));
+    }
+    runs.sort();
+    for (_, path) in runs.iter().take(runs.len().saturating_sub(FAILED_KEPT)) {
+        fs::remove_dir_all(path)?;
+    }
+    Ok(())
+}
+
+/// Removes the directories in `dir` that killed runs have left, and ends children of theirs, if there are any. Runs that live, and whatever else is
+/// in `dir`, are left alone. Returns how many directories were removed.
+///
+/// # Errors
+/// A file cannot be read or removed, or another process holds the lock for too long.
+pub fn clean_up(dir: &Path) -> Result<usize, ControlPlaneError> {
+    if !dir.exists() {
+        return Ok(0);
+    }
+    let _all = lock_all(dir)?;
+    remove_left(dir)
+}
+
+/// Ends the runs in `dir` that live, by asking the process of each to end, and removes what is left of them. Returns how many there were.
+///
+/// # Errors
+/// As [`clean_up`], or a process does not end.
+pub fn end_runs(dir: &Path) -> Result<usize, ControlPlaneError> {
+    let mut ended = 0;
+    for run in runs(dir)? {
+        if let Left::Lives = left(&run)? {
+            for owner in Recorded::read(&run.join(OWNER)) {
+                owner.signal(Signal::TERM);
+                if !until(|| !owner.is_alive()) {
+                    owner.signal(Signal::KILL);
+                }
+                if !until(|| !owner.is_alive()) {
+                    return Err(ControlPlaneError::Busy(run));
+                }
+                ended += 1;
+            }
+        }
+    }
+    clean_up(dir)?;
+    Ok(ended)
+}
+
+/// Nobody else makes or removes directories of runs while this is held.
+fn lock_all(dir: &Path) -> Result<File, ControlPlaneError> {
+    let path = dir.join(LOCK);
+    let file = at(&path, File::create(&path))?;
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return at(&path, Err(error)),
+            Err(TryLockError::WouldBlock) if start.elapsed() > LOCK_LIMIT => {
+                return Err(ControlPlaneError::Busy(path));
+            }
+            Err(TryLockError::WouldBlock) => thread::sleep(POLL),
+        }
+    }
+}
+
+fn runs(dir: &Path) -> Result<Vec<PathBuf>, ControlPlaneError> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => at(dir, entries)?,
+    };
+    let mut runs = Vec::new();
+    for entry in entries {
+        let entry = at(dir, entry)?;
+        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_dir && entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            runs.push(entry.path());
+        }
+    }
+    Ok(runs)
+}
+
+/// What the directory of a run is.
+enum Left {
+    /// Its process runs.
+    Lives,
+    /// Its process is gone, and the lock is ours.
+    Dead(File),
+    /// It ended before it had a lock, or has gone just now.
+    Unfinished,
+}
+
+fn left(run: &Path) -> Result<Left, ControlPlaneError> {
+    let path = run.join(LOCK);
+    let lock = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Left::Unfinished),
+        lock => at(&path, lock)?,
+    };
+    match lock.try_lock() {
+        Ok(()) => Ok(Left::Dead(lock)),
+        Err(TryLockError::WouldBlock) => Ok(Left::Lives),
+        Err(TryLockError::Error(error)) => at(&path, Err(error)),
+    }
+}
+
+/// Under the lock of all runs.
+fn remove_left(dir: &Path) -> Result<usize, ControlPlaneError> {
+    let mut removed = 0;
+    for run in runs(dir)? {
+        match left(&run)? {
+            Left::Lives => {}
+            Left::Dead(_lock) => {
+                end_children(&run)?;
+                remove(&run, fs::remove_dir_all(&run))?;
+                removed += 1;
+            }
+            // Only an empty one: what has files and no lock is no directory of ours.
+            Left::Unfinished => removed += usize::from(fs::remove_dir(&run).is_ok()),
+        }
+    }
+    Ok(removed)
+}
+
+/// A run that ends removes its directory itself.
+fn remove(run: &Path, result: io::Result<()>) -> Result<(), ControlPlaneError> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => at(run, result),
+    }
+}
+
+fn end_children(run: &Path) -> Result<(), ControlPlaneError> {
+    let children = Recorded::read(&Layout::new(&run.to_string_lossy()).children());
+    for child in &children {
+        child.signal(Signal::KILL);
+    }
+    if until(|| !children.iter().any(Recorded::is_alive)) {
+        Ok(())
+    } else {
+        Err(ControlPlaneError::Busy(run.to_owned()))
+    }
+}
+
+/// Waits until it is so; not when it takes too long.
+fn until(is_so: impl Fn() -> bool) -> bool {
+    let start = Instant::now();
+    while !is_so() {
+        if start.elapsed() > END_LIMIT {
+            return false;
+        }
+        thread::sleep(POLL);
+    }
+    true
+}

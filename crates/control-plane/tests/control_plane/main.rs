@@ -1,0 +1,102 @@
+//! Real control planes: `cargo test --release --workspace --test control_plane -- --ignored`, after `cargo xtask control-plane build`.
+//!
+//! The tests have a `main` of their own, because a program that starts children must be able to become one.
+
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real processes take real time")]
+
+mod cluster;
+mod endings;
+mod holder;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use towtank_control_plane::{Binaries, Config};
+
+/// A test, and what is wrong if it is.
+type Test = fn(&Path) -> Result<(), Failed>;
+
+const TESTS: &[(&str, Test)] = &[
+    ("an_administrator_is_served", cluster::an_administrator_is_served),
+    ("the_components_have_their_own_rights", cluster::the_components_have_their_own_rights),
+    ("a_job_becomes_pods", cluster::a_job_becomes_pods),
+    ("each_component_comes_back", cluster::each_component_comes_back),
+    ("a_component_that_ends_by_itself_is_an_error", cluster::a_component_that_ends_by_itself_is_an_error),
+    ("gates_go_to_those_that_know_them", cluster::gates_go_to_those_that_know_them),
+    ("a_failed_start_keeps_its_logs", cluster::a_failed_start_keeps_its_logs),
+    ("taken_ports_are_tried_again_but_not_for_ever", cluster::taken_ports_are_tried_again_but_not_for_ever),
+    ("nothing_outlives_a_killed_process", endings::nothing_outlives_a_killed_process),
+    ("nothing_outlives_a_terminated_process", endings::nothing_outlives_a_terminated_process),
+    ("nothing_outlives_a_process_that_is_interrupted_early", endings::nothing_outlives_an_interrupted_start),
+    ("nothing_outlives_a_panic", endings::nothing_outlives_a_panic),
+    ("runs_are_ended_from_outside", endings::runs_are_ended_from_outside),
+];
+
+fn main() -> ExitCode {
+    towtank_control_plane::shim();
+    if let Some(code) = holder::main() {
+        return code;
+    }
+    let mut arguments = Arguments::from_args();
+    // Each of them has work for all cores.
+    arguments.test_threads = Some(1);
+    let absent = binaries().is_none();
+    let wanted = arguments.ignored || arguments.include_ignored;
+    if absent && !wanted {
+        eprintln!(
+            "control_plane: not run, because there is no control plane: cargo xtask control-plane build"
+        );
+    }
+    let trials = TESTS.iter().map(|(name, test)| {
+        // Where the programs are, the tests are run; where not, only by name, and then they fail.
+        Trial::test(*name, || in_own_directory(*test)).with_ignored_flag(absent && !wanted)
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+/// Runs a test in an empty directory, and removes that if nothing is wrong.
+fn in_own_directory(test: Test) -> Result<(), Failed> {
+    let name = format!("towtank-control-plane-{}-{:x}", std::process::id(), getrandom::u64()?);
+    let dir = std::env::temp_dir().join(name);
+    std::fs::create_dir(&dir)?;
+    test(&dir).map_err(|failed| {
+        let message = failed.message().unwrap_or("failed").to_owned();
+        format!("{message}\nits directory: {}", dir.display())
+    })?;
+    Ok(std::fs::remove_dir_all(&dir)?)
+}
+
+/// The newest control plane that is built.
+pub(crate) fn binaries() -> Option<Binaries> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/reference");
+    let version = |path: PathBuf| {
+        let version = path.file_name()?.to_str()?.strip_prefix("kube-apiserver-")?.to_owned();
+        Binaries::in_dir(&dir, &version).check().is_ok().then_some(version)
+    };
+    let entries = std::fs::read_dir(&dir).ok()?;
+    // All minor versions have two digits.
+    let newest = entries.filter_map(|entry| version(entry.ok()?.path())).max()?;
+    Some(Binaries::in_dir(&dir, &newest))
+}
+
+/// The newest control plane, with runs in this directory.
+pub(crate) fn config(dir: &Path) -> Result<Config, Failed> {
+    let binaries = binaries().ok_or("there is no control plane: cargo xtask control-plane build")?;
+    Ok(Config::new(binaries, dir))
+}
+
+/// Fails with `what` unless it is so.
+pub(crate) fn ensure(is_so: bool, what: impl Into<String>) -> Result<(), Failed> {
+    if is_so { Ok(()) } else { Err(what.into().into()) }
+}
+
+/// Waits for something that comes within seconds; a minute on a machine that has much else to do.
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> Result<bool, Failed>) -> Result<(), Failed> {
+    let start = std::time::Instant::now();
+    while !is_so()? {
+        ensure(start.elapsed().as_secs() < 60, format!("not within a minute: {what}"))?;
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    Ok(())
+}
