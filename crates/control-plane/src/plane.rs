@@ -136,6 +136,17 @@ impl ControlPlane {
         &self.kubeconfig
     }
 
+    /// Writes a kubeconfig for another user into the directory of this run, and returns where it is. Only this user can read it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_kubeconfig(&self, user: &str, token: &str) -> Result<PathBuf, ControlPlaneError> {
+        let path = PathBuf::from(self.layout.kubeconfig(user));
+        let text = kubeconfig::text(&self.server, &self.layout.ca(), user, token);
+        self.run.write(&path, text.as_bytes())?;
+        Ok(path)
+    }
+
     /// The directory of this run. It is removed at the end.
     pub fn dir(&self) -> &Path {
         self.run.path()
