@@ -64,7 +64,8 @@ impl RealTime {
                     Shown::Failed(error) => why = format!(": {error}"),
                     Shown::Stored(_) | Shown::Gone(_) => {}
                 }
-                this.copy.borrow_mut().receive(this.now(), message);
+                let now = this.now();
+                this.copy.borrow_mut().receive(now, message);
             }
         }
         this.catch_up()?;
