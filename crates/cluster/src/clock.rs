@@ -33,7 +33,8 @@ impl Clock {
 
     /// The present instant.
     pub(crate) fn now(&self) -> Time {
-        Time::ZERO + Duration::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
+        Time::ZERO
+            + Duration::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 }
 

@@ -84,7 +84,8 @@ impl Connection {
         let (method, path) = (request.method().clone(), request.uri().to_string());
         let unanswered = |why: String| Unanswered { method: method.clone(), path: path.clone(), why };
         let exchange = async {
-            let response = self.client.send(request.map(Body::from)).await.map_err(|error| error.to_string())?;
+            let response =
+                self.client.send(request.map(Body::from)).await.map_err(|error| error.to_string())?;
             let (head, body) = response.into_parts();
             let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
             Ok(Response::from_parts(head, body))
@@ -101,10 +102,17 @@ impl Connection {
     /// # Errors
     ///
     /// As for [`Connection::send`].
-    pub fn ask(&self, method: Method, path: &str, content_type: &str, body: &Value) -> Result<Answer, Unanswered> {
+    pub fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: &Value,
+    ) -> Result<Answer, Unanswered> {
         let bytes = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
         let failed = |why: String| Unanswered { method: method.clone(), path: path.to_owned(), why };
-        let request = Request::builder().method(method.clone()).uri(path).header("content-type", content_type);
+        let request =
+            Request::builder().method(method.clone()).uri(path).header("content-type", content_type);
         let request = request.body(bytes).map_err(|error| failed(error.to_string()))?;
         let response = self.send(request)?;
         let body = serde_json::from_slice(response.body()).unwrap_or_default();

@@ -11,6 +11,7 @@ mod engine;
 mod mirror;
 pub mod nodes;
 pub mod site;
+pub mod suite;
 mod translate;
 mod watch;
 pub mod world;

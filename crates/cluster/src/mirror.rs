@@ -68,8 +68,10 @@ impl Copy {
         let version: u64 = version.and_then(|version| version.parse().ok()).unwrap_or(0);
         self.translation.inward(kind, &mut object);
         let row = match kind {
-            Kind::Job => wire::job_row(&object).map(|job| (job.uid, if is_gone { Replica::JobGone(job) } else { Replica::Job(job) })),
-            _ => wire::pod_row(&object, node_id).map(|pod| (pod.uid, if is_gone { Replica::PodGone(pod) } else { Replica::Pod(pod) })),
+            Kind::Job => wire::job_row(&object)
+                .map(|job| (job.uid, if is_gone { Replica::JobGone(job) } else { Replica::Job(job) })),
+            _ => wire::pod_row(&object, node_id)
+                .map(|pod| (pod.uid, if is_gone { Replica::PodGone(pod) } else { Replica::Pod(pod) })),
         };
         let (uid, replica) = match row {
             Ok(row) => row,
@@ -147,7 +149,8 @@ impl Registry for Writer {
 
     fn terminate_namespace(&mut self, namespace: &str) {
         let path = format!("/api/v1/namespaces/{namespace}");
-        if let Err(error) = self.connection.ask(http::Method::DELETE, &path, "application/json", &Value::Null) {
+        if let Err(error) = self.connection.ask(http::Method::DELETE, &path, "application/json", &Value::Null)
+        {
             self.copy.borrow_mut().fail(error.to_string());
         }
     }
@@ -235,9 +238,8 @@ impl Mirror {
                 self.copy.borrow_mut().miniclusters.remove(&place(&object));
             }
             (Watched::MiniClusters, Shown::Listed(uids)) => {
-                let is_listed = |object: &Value| {
-                    object["metadata"]["uid"].as_str().is_some_and(|uid| uids.contains(uid))
-                };
+                let is_listed =
+                    |object: &Value| object["metadata"]["uid"].as_str().is_some_and(|uid| uids.contains(uid));
                 self.copy.borrow_mut().miniclusters.retain(|_, object| is_listed(object));
             }
             (Watched::Jobs, shown) => self.show(Kind::Job, watched, shown, ctx),
@@ -297,8 +299,13 @@ impl Mirror {
             message: text("/message").to_owned(),
         };
         let count = object["count"].as_u64().and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
-        let record =
-            EventRecord { draft, actor: Actor::JobController, count, first_time: ctx.now, last_time: ctx.now };
+        let record = EventRecord {
+            draft,
+            actor: Actor::JobController,
+            count,
+            first_time: ctx.now,
+            last_time: ctx.now,
+        };
         let name = text("/metadata/name").to_owned();
         let number = ctx.server.replicate_event(self.events.get(&name).copied(), record);
         self.events.insert(name, number);

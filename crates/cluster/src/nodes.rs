@@ -84,7 +84,13 @@ impl VirtualNodes {
         Ok(())
     }
 
-    fn must(&self, path: &str, method: Method, content_type: &str, body: &Value) -> Result<Answer, SiteError> {
+    fn must(
+        &self,
+        path: &str,
+        method: Method,
+        content_type: &str,
+        body: &Value,
+    ) -> Result<Answer, SiteError> {
         let answer = self.connection.ask(method, path, content_type, body)?;
         match answer.is_success() {
             true => Ok(answer),

@@ -101,9 +101,11 @@ impl Site {
             ..Config::new(config.binaries.clone(), &config.dir)
         })?;
         let client = |why: &dyn std::fmt::Display| SiteError::Client(why.to_string());
-        let kubeconfig = kube::config::Kubeconfig::read_from(plane.kubeconfig()).map_err(|why| client(&why))?;
+        let kubeconfig =
+            kube::config::Kubeconfig::read_from(plane.kubeconfig()).map_err(|why| client(&why))?;
         let options = kube::config::KubeConfigOptions::default();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|why| client(&why))?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|why| client(&why))?;
         let settings = runtime
             .block_on(kube::Config::from_custom_kubeconfig(kubeconfig, &options))
             .map_err(|why| client(&why))?;
@@ -155,7 +157,10 @@ impl Site {
             let body = json!({"metadata": {"name": namespace}});
             let answer = self.connection.ask(Method::POST, "/api/v1/namespaces", JSON, &body)?;
             if !answer.is_success() && answer.code != 409 {
-                return Err(SiteError::Refused { what: format!("namespace {namespace}"), answer: answer.body });
+                return Err(SiteError::Refused {
+                    what: format!("namespace {namespace}"),
+                    answer: answer.body,
+                });
             }
         }
         self.nodes.become_these(nodes, machine)
@@ -197,7 +202,10 @@ impl Site {
             for object in &objects {
                 let name = object["metadata"]["name"].as_str().unwrap_or_default();
                 let path = format!("{collection}/{name}");
-                if object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty()) {
+                if object["metadata"]["finalizers"]
+                    .as_array()
+                    .is_some_and(|finalizers| !finalizers.is_empty())
+                {
                     let patch = json!({"metadata": {"finalizers": null}});
                     self.connection.ask(Method::PATCH, &path, "application/merge-patch+json", &patch)?;
                 }

@@ -141,7 +141,10 @@ fn shift_times(value: &mut Value, shift: SignedDuration) {
             for (name, field) in fields {
                 let time = field.as_str().filter(|_| TIMES.contains(&name.as_str()));
                 match time.and_then(|text| text.parse::<Timestamp>().ok()) {
-                    Some(time) => *field = time.saturating_add(shift).map_or(Value::Null, |time| time.to_string().into()),
+                    Some(time) => {
+                        *field =
+                            time.saturating_add(shift).map_or(Value::Null, |time| time.to_string().into())
+                    }
                     None => shift_times(field, shift),
                 }
             }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use towtank_control_plane::Component;
 use towtank_lockstep::run::Run;
@@ -12,7 +13,7 @@ use towtank_lockstep::virtual_world::{VirtualWorld, configuration};
 use towtank_lockstep::world::WorldKind;
 use towtank_model::simulation::Simulation;
 use towtank_model::time::Time;
-use towtank_scenario::ast::{Action, Claim, Manifest, Operator, Scenario, Stack, When};
+use towtank_scenario::ast::{Action, Manifest, Scenario, Stack, When};
 
 use crate::clock::Clock;
 use crate::engine::RealTime;
@@ -26,32 +27,22 @@ type ClusterWorld = VirtualWorld<RealTime>;
 
 /// Why a scenario is not played on a real cluster; `None`: it is.
 pub fn obstacle(scenario: &Scenario) -> Option<&'static str> {
-    let mut actions = scenario.steps.iter().map(|step| &step.action.value);
-    if actions.any(|action| matches!(action, Action::Cache { .. })) {
-        return Some("nobody can hold the caches of a real controller");
+    let does = |is_such: fn(&Action) -> bool| scenario.steps.iter().any(|step| is_such(&step.action.value));
+    if does(|action| matches!(action, Action::Cache { .. })) {
+        Some("nobody can hold the caches of a real controller")
+    } else if does(|action| matches!(action, Action::Node { .. })) {
+        Some("virtual nodes on a real control plane do not fail yet")
+    } else if does(|action| matches!(action, Action::TerminateNamespace(_))) {
+        Some("the namespace is needed afterwards")
+    } else if !scenario.cluster.faults.is_empty() {
+        Some("the calls of a real controller do not fail when they are told to")
+    } else if !scenario.is_of_the_production_operator() {
+        Some("it is about another operator or entrypoint than the production one")
+    } else if scenario.cluster.manual_pods && scenario.cluster.nodes > 0 {
+        Some("pods that are moved by hand have no scheduler, and a real control plane has one")
+    } else {
+        None
     }
-    let mut actions = scenario.steps.iter().map(|step| &step.action.value);
-    if actions.any(|action| matches!(action, Action::Node { .. })) {
-        return Some("virtual nodes do not fail yet");
-    }
-    let mut actions = scenario.steps.iter().map(|step| &step.action.value);
-    if actions.any(|action| matches!(action, Action::TerminateNamespace(_))) {
-        return Some("the namespace of a real cluster is needed afterwards");
-    }
-    if !scenario.cluster.faults.is_empty() {
-        return Some("the calls of a real controller do not fail when they are told to");
-    }
-    if scenario.cluster.operator == Operator::Upstream && scenario.has_miniclusters() {
-        return Some("it is about the original operator, and the production operator is played");
-    }
-    let mut expectations = scenario.steps.iter().flat_map(|step| &step.expect);
-    if expectations.any(|expectation| {
-        matches!(expectation.when, When::Before)
-            && expectation.clauses.iter().any(|clause| matches!(clause.claim, Claim::Table(_)))
-    }) {
-        return Some("tables are not watched between two looks");
-    }
-    None
 }
 
 /// Plays a scenario on a site, which must be of the stack's Kubernetes.
@@ -59,11 +50,13 @@ pub fn obstacle(scenario: &Scenario) -> Option<&'static str> {
 /// # Errors
 ///
 /// The cluster cannot be made ready for it. Whatever goes wrong later is a failure of the run.
-pub fn play(site: &mut Site, scenario: &Scenario, stack: Stack, seed: u64, limits: Limits) -> Result<Run, SiteError> {
-    let mut world = begin(site, scenario, stack, seed)?;
-    let setting = Setting { stack, seed };
-    Ok(runner::play(scenario, &mut world, setting, Limits { reality: Some(Reality::default()), ..limits }))
+pub fn play(site: &mut Site, scenario: &Scenario, stack: Stack, limits: Limits) -> Result<Run, SiteError> {
+    let mut world = begin(site, scenario, stack, SEED)?;
+    Ok(runner::play(scenario, &mut world, Setting { stack, seed: SEED }, limits))
 }
+
+/// What is drawn in a real cluster is drawn by the model's kubelets alone, and comes out otherwise each time.
+const SEED: u64 = 1;
 
 fn begin(site: &mut Site, scenario: &Scenario, stack: Stack, seed: u64) -> Result<ClusterWorld, SiteError> {
     let mut config = configuration(scenario, stack.kubernetes, seed)?;
@@ -95,7 +88,8 @@ fn begin(site: &mut Site, scenario: &Scenario, stack: Stack, seed: u64) -> Resul
     let upper = Production::new(RealApi { connection: connection.clone(), copy: Rc::clone(&copy) }, settings);
     let writer = Writer { connection, copy: Rc::clone(&copy) };
     let simulation = Simulation::with_application(config, mirror, Some(Box::new(writer)), upper);
-    let engine = RealTime::new(simulation, copy, inbox, watches).map_err(|error| SiteError::Client(error.0))?;
+    let engine =
+        RealTime::new(simulation, copy, inbox, watches).map_err(|error| SiteError::Client(error.0))?;
     Ok(VirtualWorld::around(WorldKind::Cluster, scenario, stack.kubernetes, engine))
 }
 
@@ -106,7 +100,9 @@ fn namespaces(scenario: &Scenario) -> Vec<String> {
         _ => None,
     });
     let key = |manifest: &Manifest| match manifest {
-        Manifest::Job(key, _) | Manifest::Pod(key, _) | Manifest::MiniCluster(key, _) => key.namespace.to_string(),
+        Manifest::Job(key, _) | Manifest::Pod(key, _) | Manifest::MiniCluster(key, _) => {
+            key.namespace.to_string()
+        }
     };
     let mut names: Vec<String> = manifests.flatten().map(key).filter(|name| name != "default").collect();
     names.sort();
@@ -114,7 +110,15 @@ fn namespaces(scenario: &Scenario) -> Vec<String> {
     names
 }
 
-/// When a run of the model ends, from its beginning: about as long as it takes here.
-pub fn expected_length(run: &Run) -> std::time::Duration {
-    run.ended.since(Time::ZERO)
+/// About how long a scenario takes in real time: what its run on the model took up to the last step, but for what has to last.
+pub fn expected_length(scenario: &Scenario, model: &Run, reality: Reality) -> Duration {
+    let last = model.steps.iter().filter_map(|step| step.settled).max().unwrap_or(model.ended);
+    let holds =
+        scenario.steps.iter().flat_map(|step| &step.expect).filter_map(|expectation| {
+            match expectation.when {
+                When::Holds(length) => Some(length.saturating_sub(reality.holds_max)),
+                _ => None,
+            }
+        });
+    last.since(Time::ZERO).saturating_sub(holds.sum())
 }

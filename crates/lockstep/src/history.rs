@@ -15,6 +15,15 @@ use crate::trace_text::{Names, TraceLine, actor_name, job_size};
 
 /// The histories of all Jobs and pods, one after another; lines of one object in order.
 pub(crate) fn lines(trace: &[TraceEntry]) -> Vec<TraceLine> {
+    told(trace, |actor| format!(" by {}", actor_name(actor)))
+}
+
+/// The same without who told a pod to go.
+pub(crate) fn lines_without_authors(trace: &[TraceEntry]) -> Vec<TraceLine> {
+    told(trace, |_| String::new())
+}
+
+fn told(trace: &[TraceEntry], author: impl Fn(Actor) -> String) -> Vec<TraceLine> {
     let mut names = Names::default();
     // The Jobs of each name: a later one may have the name of one that has gone.
     let mut jobs: BTreeMap<Option<Arc<str>>, Vec<Uid>> = BTreeMap::new();
@@ -35,7 +44,7 @@ pub(crate) fn lines(trace: &[TraceEntry]) -> Vec<TraceLine> {
                 let Some(pod) = versions.new.as_ref().or(versions.old.as_ref()) else { continue };
                 let owner = pod.owner.as_ref();
                 let job = owner.map(|owner| owner.name.clone());
-                let events = pod_events(versions, entry.actor);
+                let events = pod_events(versions, &author(entry.actor));
                 (owner.map(|owner| owner.uid), format!("pod {}", names.pod(pod)), job, events)
             }
             Change::Node(_) => continue,
@@ -83,12 +92,12 @@ fn job_events(Versions { old, new }: &Versions<Job>) -> Vec<String> {
     events
 }
 
-fn pod_events(Versions { old, new }: &Versions<Pod>, actor: Actor) -> Vec<String> {
+fn pod_events(Versions { old, new }: &Versions<Pod>, author: &str) -> Vec<String> {
     let Some(new) = new else { return vec!["gone".to_owned()] };
     let Some(old) = old else { return vec!["created".to_owned()] };
     let mut events = Vec::new();
     if new.deletion.is_some() && old.deletion.is_none() {
-        events.push(format!("told to go by {}", actor_name(actor)));
+        events.push(format!("told to go{author}"));
     }
     if new.status.phase != old.status.phase {
         events.push(new.status.phase.as_str().to_owned());

@@ -7,6 +7,7 @@
 mod changes;
 pub mod claim;
 pub mod explain;
+pub mod explanation;
 mod history;
 pub mod kubectl;
 pub mod observation_trace;
@@ -14,6 +15,7 @@ pub mod recording;
 pub mod run;
 pub mod runner;
 pub mod session;
+pub mod sight;
 pub mod table;
 pub mod trace_text;
 pub mod verdict;

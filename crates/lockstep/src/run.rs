@@ -10,6 +10,7 @@ use towtank_scenario::ast::Stack;
 
 use crate::claim::Mismatch;
 use crate::observation_trace::ObservationTrace;
+use crate::sight::StepSights;
 use crate::table::Grid;
 use crate::world::{Refusal, WorldError, WorldKind};
 
@@ -38,6 +39,8 @@ pub struct Run {
     pub trace: Vec<TraceEntry>,
     /// What was to be seen, change by change.
     pub observations: ObservationTrace,
+    /// What was to be seen in each step, where somebody wants to know ([`Limits::keeps_sights`](crate::runner::Limits::keeps_sights)).
+    pub sights: Vec<StepSights>,
 }
 
 impl Run {

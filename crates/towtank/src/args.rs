@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Explain(ExplainArguments),
     /// Play scenarios in the reference and keep what it writes, for machines that cannot play it
     Record(RecordArguments),
+    /// Play scenarios on real control planes, in real time, and have the model explain what happened there
+    E2e(E2eArguments),
     /// Print the JSON Schema of the scenario format
     Schema,
     /// Serve the API of a simulated cluster on a port of this machine, for kubectl and any other client
@@ -103,6 +105,53 @@ pub(crate) struct RunArguments {
     /// Show no progress bar
     #[arg(long)]
     pub(crate) no_progress: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct E2eArguments {
+    /// Scenario files, or directories of them
+    #[arg(value_name = "PATH", default_values = ["scenarios/downsize", "scenarios/scaling", "scenarios/jobs"])]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Only scenarios whose name contains this
+    #[arg(long, short = 's', value_name = "NAME")]
+    pub(crate) scenario: Option<String>,
+    /// What the clusters are made of
+    #[arg(long, value_enum, default_value_t = Provider::Process)]
+    pub(crate) provider: Provider,
+    /// Versions to play, of those that a scenario is true of: 1.36, 1.29..1.36 or all; can be repeated
+    #[arg(long, value_name = "VERSIONS", default_value = "1.37", value_parser = parse_versions::<KubernetesVersion>)]
+    pub(crate) kubernetes: Vec<VersionRange>,
+    /// Versions of Flux to play MiniClusters with, of those that a scenario is true of: 0.61.2, 0.50.0..0.61.2 or all
+    #[arg(long, value_name = "VERSIONS", default_value = "0.61.2", value_parser = parse_versions::<FluxVersion>)]
+    pub(crate) flux: VersionRange<FluxVersion>,
+    /// Clusters at the same time
+    #[arg(long, short, value_name = "N", default_value = "6")]
+    pub(crate) jobs: NonZeroUsize,
+    /// Scenarios that take longer are not played
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    pub(crate) length_max_s: u64,
+    /// Runs of the model that are tried as an explanation, with each timing profile
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) seeds: u64,
+    /// Where the programs of control planes are, as `cargo xtask control-plane build` names them
+    #[arg(long, value_name = "DIR", default_value = "target/reference")]
+    pub(crate) programs: PathBuf,
+    /// The production operator
+    #[arg(long, value_name = "FILE", default_value = "target/release/towtank-operator")]
+    pub(crate) operator: PathBuf,
+    /// Where clusters have their directories while they run; the logs of those stay there that did not do what they should
+    #[arg(long, value_name = "DIR", default_value = "target/clusters")]
+    pub(crate) dir: PathBuf,
+    /// Show what was to be seen in each run too
+    #[arg(long)]
+    pub(crate) show: bool,
+}
+
+/// What a cluster is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Provider {
+    /// etcd and Kubernetes' own programs as child processes, with virtual nodes
+    Process,
 }
 
 #[derive(Debug, Args)]

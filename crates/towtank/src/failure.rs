@@ -16,7 +16,7 @@ pub(crate) const DISAGREE: u8 = 1;
 /// Bad usage or a bad file.
 const BAD_INPUT: u8 = 2;
 /// A world could not be had.
-const NO_WORLD: u8 = 3;
+pub(crate) const NO_WORLD: u8 = 3;
 
 /// Columns that messages are wrapped to, whatever the terminal.
 const WIDTH: usize = 120;

@@ -12,6 +12,8 @@ use clap::Parser;
 use args::{Arguments, Command};
 
 fn main() -> ExitCode {
+    // Children of a real cluster begin here.
+    towtank_control_plane::shim();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => command::explain::run(&arguments),
         Command::Record(arguments) => command::record::run(&arguments),
         Command::Schema => command::schema::run(),
+        Command::E2e(arguments) => command::e2e::run(&arguments),
         Command::Serve(arguments) => command::serve::run(&arguments),
     };
     match result {

@@ -49,10 +49,7 @@ impl Kind {
 }
 
 /// The request that a write is. `node_name` tells what a node is called on the other side.
-pub fn http_request<'a>(
-    request: &Request<'a>,
-    node_name: impl FnOnce(NodeId) -> String,
-) -> HttpRequest<'a> {
+pub fn http_request<'a>(request: &Request<'a>, node_name: impl FnOnce(NodeId) -> String) -> HttpRequest<'a> {
     match *request {
         Request::CreateJob(key, manifest) => create(Kind::Job, key, job_object(key, manifest)),
         Request::UpdateJob(job, manifest) => patch(Kind::Job, &job.key, "", job_patch(job, manifest)),

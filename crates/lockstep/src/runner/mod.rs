@@ -20,6 +20,7 @@ use crate::claim::{self, Memo, Mismatch, Subject};
 use crate::kubectl;
 use crate::observation_trace::Recorder;
 use crate::run::{ExpectationResult, Failure, FailureCause, Outcome, Run, SeenTable, StepResult};
+use crate::sight::{Sight, StepSights};
 use crate::trace_text;
 use crate::world::{Refusal, World};
 use monitor::Monitor;
@@ -38,6 +39,8 @@ pub struct Limits {
     pub patience: Duration,
     /// Played in real time; `None`: time stands still while somebody looks.
     pub reality: Option<Reality>,
+    /// What is to be seen in each step is kept in [`Run::sights`].
+    pub keeps_sights: bool,
 }
 
 /// How exactly a scenario is meant where it is played in real time.
@@ -65,6 +68,7 @@ impl Default for Limits {
             failure_writes: 8,
             patience: Duration::ZERO,
             reality: None,
+            keeps_sights: false,
         }
     }
 }
@@ -132,6 +136,8 @@ struct Player<'a> {
     refusal: Option<Refusal>,
     /// From when the present step's times count.
     since: Time,
+    /// What was to be seen in each step that has begun.
+    sights: Vec<StepSights>,
 }
 
 impl<'a> Player<'a> {
@@ -150,6 +156,7 @@ impl<'a> Player<'a> {
             instants: 0,
             refusal: None,
             since,
+            sights: Vec::new(),
         }
     }
 
@@ -195,6 +202,9 @@ impl<'a> Player<'a> {
         let now = self.world.now();
         self.steps[index].at = Some(now);
         self.recorder.note(now, &step.name.value);
+        if self.limits.keeps_sights {
+            self.sights.push(StepSights::default());
+        }
         self.refusal = None;
         if let Action::Wait(length) = step.action.value {
             self.arm_monitors(index);
@@ -215,6 +225,11 @@ impl<'a> Player<'a> {
             }
         }
         self.steps[index].settled = Some(self.world.now());
+        if let Some(sights) = self.sights.last_mut() {
+            let sight = Sight::of(self.world.observe());
+            sights.all.insert(sight.clone());
+            sights.settled = Some(sight);
+        }
         Ok(())
     }
 
@@ -270,7 +285,8 @@ impl<'a> Player<'a> {
                 Some(reality) => self.settle_within(expectation, &mut memo, self.turn() + reality.slack)?,
             },
             When::Within(bound) => {
-                self.settle_within(expectation, &mut memo, bound + self.limits.patience)?
+                let slack = self.limits.reality.map_or(Duration::ZERO, |reality| reality.slack);
+                self.settle_within(expectation, &mut memo, bound + self.limits.patience + slack)?
             }
             When::At(offset) => self.settle_at(expectation, &mut memo, offset)?,
             When::Holds(length) => self.settle_holds(expectation, &mut memo, length)?,
@@ -450,6 +466,9 @@ impl<'a> Player<'a> {
             let changes = self.world.take_changes();
             self.recorder.record(now, self.world.observe(), changes);
             self.recorded = Some(generation);
+            if let Some(sights) = self.sights.last_mut() {
+                sights.all.insert(Sight::of(self.world.observe()));
+            }
         }
         let observation = self.world.observe();
         let subject = Subject { observation, refusal: self.refusal.as_ref(), version: self.stack.kubernetes };
@@ -515,6 +534,7 @@ impl<'a> Player<'a> {
             failure,
             trace,
             observations: self.recorder.finish(),
+            sights: self.sights,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The commands.
 
 pub(crate) mod check;
+pub(crate) mod e2e;
 pub(crate) mod explain;
 pub(crate) mod record;
 pub(crate) mod run;

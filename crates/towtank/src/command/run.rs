@@ -52,7 +52,10 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
 }
 
 /// The scenarios whose name contains `wanted`.
-fn selected(scenarios: Vec<Arc<Scenario>>, wanted: Option<&str>) -> Result<Vec<Arc<Scenario>>, Failure> {
+pub(super) fn selected(
+    scenarios: Vec<Arc<Scenario>>,
+    wanted: Option<&str>,
+) -> Result<Vec<Arc<Scenario>>, Failure> {
     let Some(wanted) = wanted else { return Ok(scenarios) };
     let (chosen, others): (Vec<_>, Vec<_>) =
         scenarios.into_iter().partition(|scenario| scenario.name.contains(wanted));

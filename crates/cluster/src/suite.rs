@@ -1,0 +1,229 @@
+//! Many scenarios on several sites at once: most of the time a real cluster waits.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use towtank_control_plane::{Binaries, Interrupt};
+use towtank_lockstep::explanation::{self, Explained, Search};
+use towtank_lockstep::run::Run;
+use towtank_lockstep::runner::{Limits, Reality};
+use towtank_lockstep::session;
+use towtank_lockstep::virtual_world::{SetupError, configuration};
+use towtank_scenario::ast::{Scenario, Stack};
+
+use crate::site::{Site, SiteConfig, SiteError};
+use crate::world;
+
+/// What is played, and how.
+#[derive(Clone, Debug)]
+pub struct Suite {
+    /// Where the programs of control planes are, as `cargo xtask control-plane build` names them.
+    pub programs: PathBuf,
+    /// The production operator's program.
+    pub operator: PathBuf,
+    /// Where the directories of runs are made.
+    pub dir: PathBuf,
+    /// Where the logs of a site go that did not do what it should.
+    pub logs: PathBuf,
+    /// Sites at once.
+    pub sites: NonZeroUsize,
+    /// A scenario that takes longer in the model is not played.
+    pub length_max: Duration,
+    /// How far an explanation is searched for.
+    pub search: Search,
+    /// Breaks everything off.
+    pub interrupt: Interrupt,
+}
+
+/// One scenario as one version.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// What is played.
+    pub scenario: Arc<Scenario>,
+    /// As which versions.
+    pub stack: Stack,
+}
+
+/// What became of a task.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It was played.
+    Played(Box<Played>),
+    /// It was not, for this reason.
+    NotPlayed(String),
+    /// The cluster did not do what it should.
+    Broken(SiteError),
+}
+
+/// A run on a real cluster, and what the model says of it.
+#[derive(Debug)]
+pub struct Played {
+    /// The run.
+    pub run: Run,
+    /// The run of the model that explains it; nothing is explained that has failed.
+    pub explained: Option<Explained>,
+}
+
+impl Played {
+    /// Whether the cluster did what the scenario says, and the model knows how.
+    pub fn agrees(&self) -> bool {
+        self.run.passed() && matches!(self.explained, Some(Ok(_)))
+    }
+}
+
+/// A task that can be played, and what it needs.
+struct Planned {
+    position: usize,
+    task: Task,
+    gates: Vec<(String, bool)>,
+    qps: (f32, u32),
+    length: Duration,
+}
+
+/// Plays all tasks; `progress` hears of each in the order in which they end. The outcomes are in the order of the tasks.
+pub fn play(suite: &Suite, tasks: &[Task], progress: &mut dyn FnMut(&Task, &Outcome)) -> Vec<Outcome> {
+    let mut outcomes: Vec<Option<Outcome>> = Vec::new();
+    let mut planned = Vec::new();
+    for (position, task) in tasks.iter().enumerate() {
+        let plan = plan(suite, position, task);
+        outcomes.push(match plan {
+            Ok(plan) => {
+                planned.push(plan);
+                None
+            }
+            Err(outcome) => {
+                progress(task, &outcome);
+                Some(outcome)
+            }
+        });
+    }
+    // What takes longest begins first, so that nobody waits for it at the end; tasks that can share a site follow one another.
+    planned.sort_by(|one, other| {
+        let place = |planned: &Planned| (planned.gates.clone(), planned.qps.1);
+        place(one).cmp(&place(other)).then(other.length.cmp(&one.length))
+    });
+    let queue = Mutex::new(VecDeque::from(planned));
+    let (sender, results) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..suite.sites.get() {
+            let (queue, sender) = (&queue, sender.clone());
+            scope.spawn(move || work(suite, queue, &sender));
+        }
+        drop(sender);
+        for (position, outcome) in results {
+            if let (Some(task), Some(place)) = (tasks.get(position), outcomes.get_mut(position)) {
+                progress(task, &outcome);
+                *place = Some(outcome);
+            }
+        }
+    });
+    let interrupted = || Outcome::NotPlayed("interrupted".to_owned());
+    outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(interrupted)).collect()
+}
+
+/// What a task needs, or why it is not played.
+fn plan(suite: &Suite, position: usize, task: &Task) -> Result<Planned, Outcome> {
+    let Task { scenario, stack } = task;
+    if let Some(why) = world::obstacle(scenario) {
+        return Err(Outcome::NotPlayed(why.to_owned()));
+    }
+    let setup = |error: SetupError| Outcome::NotPlayed(error.to_string());
+    let config = configuration(scenario, stack.kubernetes, 1).map_err(setup)?;
+    let model = session::play_model(scenario, *stack, 1).map_err(setup)?;
+    let length = world::expected_length(scenario, &model, Reality::default());
+    if length > suite.length_max {
+        let (length, most) = (length.as_secs(), suite.length_max.as_secs());
+        return Err(Outcome::NotPlayed(format!("it takes {length} s, and {most} are allowed")));
+    }
+    // A scenario without a limit is not about one: Kubernetes' own would slow it down.
+    const UNLIMITED: (f32, u32) = (5_000.0, 10_000);
+    let limited = |qps: u32| (u16::try_from(qps).map_or(UNLIMITED.0, f32::from), config.controller.burst);
+    Ok(Planned {
+        position,
+        task: task.clone(),
+        gates: scenario.cluster.feature_gates.clone().into_iter().collect(),
+        qps: config.controller.qps.map_or(UNLIMITED, limited),
+        length,
+    })
+}
+
+/// One site after another, each for as many tasks as can share it.
+fn work(suite: &Suite, queue: &Mutex<VecDeque<Planned>>, sender: &mpsc::Sender<(usize, Outcome)>) {
+    let mut site: Option<Site> = None;
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let Some(planned) = next.filter(|_| !suite.interrupt.is_raised()) else { return };
+        let outcome = play_one(suite, &mut site, &planned);
+        if sender.send((planned.position, outcome)).is_err() {
+            return;
+        }
+    }
+}
+
+fn play_one(suite: &Suite, site: &mut Option<Site>, planned: &Planned) -> Outcome {
+    let Planned { task, gates, qps, .. } = planned;
+    let fits = |site: &Site| {
+        let config = site.config();
+        config.version == task.stack.kubernetes
+            && config.feature_gates == *gates
+            && config.controller_qps == Some(*qps)
+    };
+    if !site.as_ref().is_some_and(fits) {
+        // The old one ends before the new one begins.
+        *site = None;
+        match Site::start(config(suite, planned)) {
+            Ok(started) => *site = Some(started),
+            Err(error) => return Outcome::Broken(error),
+        }
+    }
+    let Some(there) = site else { return Outcome::NotPlayed("there is no site".to_owned()) };
+    let limits = Limits { keeps_sights: true, reality: Some(Reality::default()), ..Limits::default() };
+    let played = world::play(there, &task.scenario, task.stack, limits).and_then(|run| {
+        there.check()?;
+        Ok(run)
+    });
+    let run = match played {
+        Ok(run) => run,
+        Err(error) => {
+            keep_logs(suite, site, task);
+            return Outcome::Broken(error);
+        }
+    };
+    let explained = match run.passed().then(|| explanation::explain(&task.scenario, &run, &suite.search)) {
+        Some(Err(error)) => return Outcome::Broken(error.into()),
+        Some(Ok(explained)) => Some(explained),
+        None => None,
+    };
+    let played = Played { run, explained };
+    if !played.agrees() {
+        keep_logs(suite, site, task);
+    }
+    Outcome::Played(Box::new(played))
+}
+
+/// Ends a site and keeps its logs under the scenario's name.
+fn keep_logs(suite: &Suite, site: &mut Option<Site>, task: &Task) {
+    if let Some(site) = site.take() {
+        let name = format!("{}-{}", task.scenario.name, task.stack.kubernetes);
+        let kept = suite.logs.join(name);
+        // Those of an earlier run of the same name are of no use any more.
+        let _ = std::fs::remove_dir_all(&kept);
+        site.keep_logs(kept);
+    }
+}
+
+fn config(suite: &Suite, planned: &Planned) -> SiteConfig {
+    let version = planned.task.stack.kubernetes;
+    SiteConfig {
+        binaries: Binaries::in_dir(&suite.programs, &version.full()),
+        version,
+        operator: suite.operator.clone(),
+        dir: suite.dir.clone(),
+        feature_gates: planned.gates.clone(),
+        controller_qps: Some(planned.qps),
+        interrupt: Some(suite.interrupt.clone()),
+    }
+}

@@ -1,0 +1,171 @@
+//! Explaining what happened in real time by a run of the model.
+//!
+//! Nothing in a real cluster takes the same time twice, so its run is not compared time by time with anything. It is *explained* when there is a run that
+//! the model allows in which
+//!
+//! * every Job and every pod has the same history (module `history`), but for who told a pod to go, which watches do not tell, and
+//! * what was to be seen whenever a step had settled is to be seen at some instant of the same step.
+//!
+//! The runs that are tried differ in their seeds, so in the latencies and in the order of what happens at the same time, and in their timing
+//! profiles. The search ends after [`Search::seeds`] seeds of each.
+
+use towtank_model::cluster::TimingProfile;
+use towtank_scenario::ast::Scenario;
+
+use crate::history;
+use crate::run::Run;
+use crate::runner::{self, Limits, Setting};
+use crate::sight::Sight;
+use crate::trace_text::TraceLine;
+use crate::virtual_world::{ModelWorld, SetupError};
+
+/// How far is searched.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// Seeds of each profile, from 1.
+    pub seeds: u64,
+    /// Timing profiles besides the scenario's own.
+    pub profiles: Vec<String>,
+}
+
+impl Default for Search {
+    /// 64 seeds of the scenario's own profile, then of that of kind.
+    fn default() -> Self {
+        Self { seeds: 64, profiles: vec!["kind".to_owned()] }
+    }
+}
+
+/// A run of the model that explains another run.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// Its seed.
+    pub seed: u64,
+    /// Its timing profile.
+    pub profile: String,
+    /// The run.
+    pub run: Run,
+}
+
+/// Where the nearest run of the model differs.
+#[derive(Clone, Debug)]
+pub struct Unexplained {
+    /// Runs tried.
+    pub tried: u64,
+    /// Of the nearest run.
+    pub seed: u64,
+    /// Of the nearest run.
+    pub profile: String,
+    /// What it cannot explain.
+    pub gap: Gap,
+}
+
+/// What a run of the model does not explain.
+#[derive(Clone, Debug)]
+pub enum Gap {
+    /// The model does not keep the scenario's expectations itself.
+    ModelFails {
+        /// The step at which it fails.
+        step: String,
+    },
+    /// What was to be seen when a step had settled is never to be seen in the model's.
+    Sight {
+        /// Number of the step.
+        step_index: usize,
+        /// Its name.
+        step: String,
+        /// What was to be seen.
+        seen: Sight,
+        /// The nearest that the model shows in this step.
+        nearest: Sight,
+    },
+    /// An object had another history.
+    History {
+        /// Lines before, the same in both.
+        lines_before: usize,
+        /// What happened really; `None`: no more.
+        real: Option<TraceLine>,
+        /// What happens in the model; `None`: no more.
+        model: Option<TraceLine>,
+    },
+}
+
+impl Gap {
+    /// How much is explained before it.
+    fn rank(&self) -> (u8, usize, usize) {
+        match self {
+            Self::ModelFails { .. } => (0, 0, 0),
+            Self::History { lines_before, .. } => (1, *lines_before, 0),
+            Self::Sight { step_index, seen, nearest, .. } => {
+                (2, *step_index, usize::MAX - seen.distance(nearest))
+            }
+        }
+    }
+}
+
+/// What the search came to.
+pub type Explained = Result<Explanation, Box<Unexplained>>;
+
+/// Looks for a run of the model that explains `real`, which was played with [`Limits::keeps_sights`].
+///
+/// # Errors
+///
+/// The model cannot be set up as the scenario wants it.
+pub fn explain(scenario: &Scenario, real: &Run, search: &Search) -> Result<Explained, SetupError> {
+    let own = scenario.cluster.timing.clone();
+    let others =
+        search.profiles.iter().filter(|name| **name != own && TimingProfile::by_name(name).is_some());
+    let profiles: Vec<String> = std::iter::once(&own).chain(others).cloned().collect();
+    let history = history::lines_without_authors(&real.trace);
+    let limits = Limits { keeps_sights: true, ..Limits::default() };
+    let mut nearest: Option<Unexplained> = None;
+    let mut tried = 0;
+    for profile in profiles {
+        let mut scenario = scenario.clone();
+        scenario.cluster.timing.clone_from(&profile);
+        for seed in 1..=search.seeds {
+            tried += 1;
+            let mut world = ModelWorld::new(&scenario, real.stack, seed)?;
+            let run = runner::play(&scenario, &mut world, Setting { stack: real.stack, seed }, limits);
+            let Some(gap) = gap(real, &history, &run) else {
+                return Ok(Ok(Explanation { seed, profile, run }));
+            };
+            if nearest.as_ref().is_none_or(|nearest| gap.rank() > nearest.gap.rank()) {
+                nearest = Some(Unexplained { tried, seed, profile: profile.clone(), gap });
+            }
+        }
+    }
+    let nearest = nearest.unwrap_or(Unexplained {
+        tried,
+        seed: 0,
+        profile: own,
+        gap: Gap::ModelFails { step: "no run was tried".to_owned() },
+    });
+    Ok(Err(Box::new(Unexplained { tried, ..nearest })))
+}
+
+/// What `model` does not explain of `real`.
+fn gap(real: &Run, history: &[TraceLine], model: &Run) -> Option<Gap> {
+    if let Some(failure) = &model.failure {
+        return Some(Gap::ModelFails { step: failure.step.clone() });
+    }
+    let told = history::lines_without_authors(&model.trace);
+    let same = history.iter().zip(&told).take_while(|(one, other)| one.text == other.text).count();
+    if same < history.len() || same < told.len() {
+        let (real, model) = (history.get(same).cloned(), told.into_iter().nth(same));
+        return Some(Gap::History { lines_before: same, real, model });
+    }
+    let steps = real.sights.iter().zip(&model.sights).enumerate();
+    for (step_index, (real_sights, model_sights)) in steps {
+        let Some(seen) = &real_sights.settled else { continue };
+        if !model_sights.all.contains(seen) {
+            let nearest = model_sights.all.iter().min_by_key(|sight| sight.distance(seen));
+            return Some(Gap::Sight {
+                step_index,
+                step: real.steps.get(step_index).map(|step| step.name.clone()).unwrap_or_default(),
+                seen: seen.clone(),
+                nearest: nearest.cloned().unwrap_or_default(),
+            });
+        }
+    }
+    None
+}

@@ -1,0 +1,92 @@
+//! What is to be seen at one instant and has nothing to do with time: what runs of different clocks are compared by.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use towtank_scenario::observation::{JobView, MiniClusterView, Observation, PodView};
+
+/// One line for each object, without times, names that are drawn, and nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sight(Arc<[String]>);
+
+impl Sight {
+    /// What this observation shows.
+    pub fn of(observation: &Observation) -> Self {
+        let jobs = observation.jobs.iter().filter(|job| job.exists).map(job_line);
+        let pods = observation.pods.iter().map(pod_line);
+        let miniclusters = observation.miniclusters.iter().filter(|it| it.exists).map(minicluster_line);
+        let mut lines: Vec<String> = miniclusters.chain(jobs).chain(pods).collect();
+        lines.sort();
+        Self(lines.into())
+    }
+
+    /// The lines, sorted.
+    pub fn lines(&self) -> &[String] {
+        &self.0
+    }
+
+    /// How many lines are in one of both only.
+    pub fn distance(&self, other: &Self) -> usize {
+        let (one, two): (BTreeSet<&String>, BTreeSet<&String>) =
+            (self.0.iter().collect(), other.0.iter().collect());
+        one.symmetric_difference(&two).count()
+    }
+}
+
+impl fmt::Display for Sight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+fn job_line(job: &JobView) -> String {
+    let conditions = job.conditions.iter().filter(|condition| condition.status == "True");
+    let conditions: Vec<String> =
+        conditions.map(|condition| format!("{} {}", condition.kind, condition.reason)).collect();
+    format!(
+        "job {}: {} of {}, active {}, succeeded {}, failed {}, completed {:?}, {:?}{}",
+        job.name,
+        job.parallelism,
+        job.completions.map_or_else(|| "-".to_owned(), |completions| completions.to_string()),
+        job.active,
+        job.succeeded,
+        job.failed,
+        job.completed_indexes,
+        conditions,
+        if job.deleting { ", is to go" } else { "" },
+    )
+}
+
+fn pod_line(pod: &PodView) -> String {
+    let place = match pod.index {
+        Some(index) => format!("{}/{index}#{}", pod.job, pod.incarnation),
+        None if pod.job.is_empty() => pod.name.clone(),
+        None => format!("{}/#{}", pod.job, pod.number),
+    };
+    format!("pod {place}: {}{}", pod.phase, if pod.deleting { ", is to go" } else { "" })
+}
+
+fn minicluster_line(minicluster: &MiniClusterView) -> String {
+    let (status, flux) = (&minicluster.status, &minicluster.flux);
+    format!(
+        "minicluster {}: {} wanted, status size {}, completed {:?}, {:?}; flux {}, {} online, {} drained",
+        minicluster.name,
+        minicluster.spec.size,
+        status.size,
+        status.completed_indexes,
+        status.conditions,
+        if flux.running { "runs" } else { "does not run" },
+        flux.online,
+        flux.drained,
+    )
+}
+
+/// What was to be seen while a step was played.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepSights {
+    /// When its expectations had come true.
+    pub settled: Option<Sight>,
+    /// At any instant from its action to the next one's.
+    pub all: BTreeSet<Sight>,
+}

@@ -1,0 +1,191 @@
+//! `towtank e2e`: scenarios on real control planes, explained by the model.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use towtank_cluster::suite::{self, Outcome, Played, Suite, Task};
+use towtank_control_plane::Interrupt;
+use towtank_lockstep::explanation::{Gap, Search, Unexplained};
+use towtank_lockstep::sight::Sight;
+use towtank_model::time::Time;
+use towtank_report::human;
+
+use crate::args::E2eArguments;
+use crate::failure::{AGREE, DISAGREE, Failure, NO_WORLD};
+use crate::files;
+
+/// Plays every scenario in every version asked for.
+pub(crate) fn run(arguments: &E2eArguments) -> Result<ExitCode, Failure> {
+    let tasks = tasks(arguments)?;
+    let suite = suite(arguments)?;
+    let mut tally = Tally::default();
+    let mut told = Ok(());
+    suite::play(&suite, &tasks, &mut |task, outcome| {
+        tally.count(outcome);
+        if told.is_ok() {
+            told = super::print(&text(task, outcome, arguments.show, &suite.logs));
+        }
+    });
+    told?;
+    super::print(&format!("{tally}\n"))?;
+    Ok(ExitCode::from(tally.code()))
+}
+
+fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
+    let absolute = |path: &Path| -> Result<PathBuf, Failure> {
+        std::path::absolute(path).map_err(|error| Failure::Usage(format!("`{}`: {error}", path.display())))
+    };
+    let interrupt =
+        Interrupt::install().map_err(|error| Failure::Usage(format!("cannot hear signals: {error}")))?;
+    let dir = absolute(&arguments.dir)?;
+    Ok(Suite {
+        programs: absolute(&arguments.programs)?,
+        operator: absolute(&arguments.operator)?,
+        logs: dir.join("logs"),
+        dir,
+        sites: arguments.jobs,
+        length_max: Duration::from_secs(arguments.length_max_s),
+        search: Search { seeds: arguments.seeds, ..Search::default() },
+        interrupt,
+    })
+}
+
+/// What is played: every scenario as every version that it is true of.
+fn tasks(arguments: &E2eArguments) -> Result<Vec<Task>, Failure> {
+    let scenarios = super::run::selected(files::load(&arguments.paths)?, arguments.scenario.as_deref())?;
+    let mut tasks = Vec::new();
+    for kubernetes in &arguments.kubernetes {
+        for scenario in &scenarios {
+            let stacks = scenario.stacks(*kubernetes, arguments.flux);
+            tasks.extend(stacks.into_iter().map(|stack| Task { scenario: scenario.clone(), stack }));
+        }
+    }
+    match tasks.is_empty() {
+        true => Err(Failure::Usage("no scenario speaks of these versions".to_owned())),
+        false => Ok(tasks),
+    }
+}
+
+/// What became of one task.
+fn text(task: &Task, outcome: &Outcome, shows: bool, logs: &Path) -> String {
+    let name = format!("{} (Kubernetes {})", task.scenario.name, task.stack);
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = match outcome {
+        Outcome::NotPlayed(why) => writeln!(out, "not played    {name}: {why}"),
+        Outcome::Broken(error) => writeln!(out, "no cluster    {name}: {error}"),
+        Outcome::Played(played) => writeln!(out, "{}", verdict(task, played, &name, logs)),
+    };
+    if let (true, Outcome::Played(played)) = (shows, outcome) {
+        let _ = write!(out, "{}", played.run.observations);
+    }
+    out
+}
+
+fn verdict(task: &Task, Played { run, explained }: &Played, name: &str, logs: &Path) -> String {
+    let length = length(run.ended);
+    let kept = || format!("  logs of the cluster: {}", logs.display());
+    match (&run.failure, explained) {
+        (Some(failure), _) => {
+            format!(
+                "FAILED        {name}, {length}\n{}{}",
+                human::failure(&task.scenario, run, failure),
+                kept()
+            )
+        }
+        (None, Some(Ok(explanation))) => format!(
+            "explained     {name}, {length}, by the model with seed {} and the timing `{}`",
+            explanation.seed, explanation.profile
+        ),
+        (None, Some(Err(unexplained))) => {
+            format!("NOT EXPLAINED {name}, {length}\n{}{}", gap(unexplained), kept())
+        }
+        (None, None) => format!("NOT EXPLAINED {name}, {length}: nothing was tried"),
+    }
+}
+
+fn length(ended: Time) -> String {
+    format!("{:.1} s", (ended - Time::ZERO).as_secs_f64())
+}
+
+/// Where the nearest run of the model differs.
+fn gap(unexplained: &Unexplained) -> String {
+    let Unexplained { tried, seed, profile, gap } = unexplained;
+    let mut out = format!(
+        "  none of {tried} runs of the model explains it; the nearest has seed {seed} and the timing `{profile}`\n"
+    );
+    let line = |line: &Option<towtank_lockstep::trace_text::TraceLine>| {
+        line.as_ref()
+            .map_or_else(|| "nothing more".to_owned(), |line| format!("{} at {}", line.text, line.at))
+    };
+    let _ = match gap {
+        Gap::ModelFails { step } => {
+            writeln!(out, "  the model itself does not keep what step `{step}` expects")
+        }
+        Gap::History { real, model, .. } => {
+            writeln!(out, "  the cluster: {}\n  the model:   {}", line(real), line(model))
+        }
+        Gap::Sight { step, seen, nearest, .. } => {
+            write!(
+                out,
+                "  when step `{step}` had settled, the cluster (+) showed what the model (-) never shows:\n{}",
+                difference(seen, nearest)
+            )
+        }
+    };
+    out
+}
+
+/// The lines that only one of both has.
+fn difference(seen: &Sight, nearest: &Sight) -> String {
+    let only = |one: &Sight, other: &Sight, sign: char| -> String {
+        let lines = one.lines().iter().filter(|line| !other.lines().contains(line));
+        lines.map(|line| format!("    {sign} {line}\n")).collect()
+    };
+    only(nearest, seen, '-') + &only(seen, nearest, '+')
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    explained: usize,
+    unexplained: usize,
+    failed: usize,
+    broken: usize,
+    not_played: usize,
+}
+
+impl Tally {
+    fn count(&mut self, outcome: &Outcome) {
+        let place = match outcome {
+            Outcome::Played(played) if played.agrees() => &mut self.explained,
+            Outcome::Played(played) if played.run.passed() => &mut self.unexplained,
+            Outcome::Played(_) => &mut self.failed,
+            Outcome::NotPlayed(_) => &mut self.not_played,
+            Outcome::Broken(_) => &mut self.broken,
+        };
+        *place += 1;
+    }
+
+    /// Nothing that was not played counts as agreement.
+    const fn code(&self) -> u8 {
+        if self.unexplained + self.failed > 0 {
+            DISAGREE
+        } else if self.broken > 0 || self.explained == 0 {
+            NO_WORLD
+        } else {
+            AGREE
+        }
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { explained, unexplained, failed, broken, not_played } = self;
+        write!(
+            f,
+            "{explained} explained, {unexplained} not explained, {failed} failed, {broken} without a cluster, {not_played} not played"
+        )
+    }
+}
