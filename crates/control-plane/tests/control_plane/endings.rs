@@ -67,7 +67,6 @@ pub(crate) fn runs_are_ended_from_outside(dir: &Path) -> Result<(), Failed> {
     ensure(end_runs(dir)? == 0, "there is none yet")?;
     let mut holder = Holder::start(dir, Then::Wait)?;
     holder.wait_until_up()?;
-    // Here the holder is waited for by this process, so it stays in the table of processes, without a program, until then.
     ensure(end_runs(dir)? == 1, "one was up")?;
     ensure(holder.wait_until_gone()?.success(), "it ended in order")?;
     ensure(runs(dir)? == 0, "its directory is removed")
