@@ -151,7 +151,7 @@ impl ControlPlane {
         self.children.get(&component).map(Child::id)
     }
 
-    /// Bytes of memory that all components have resident together. What they share, such as nothing but the kernel's pages, counts for each.
+    /// Bytes of memory that all components have resident together.
     pub fn resident_bytes(&self) -> u64 {
         self.children.values().filter_map(Child::resident_bytes).sum()
     }
