@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 use rustix::process::Signal;
-use towtank_control_plane::{Launch, spawn_child};
+use towtank_control_plane::{Child, Launch, spawn_child};
 
 use crate::holder::{Holder, Then, is_running};
 use crate::{ensure, eventually};
@@ -22,8 +22,13 @@ pub(crate) fn a_child_ends_with_its_parent(dir: &Path) -> Result<(), Failed> {
 
 pub(crate) fn a_child_lives_on_when_the_thread_is_gone(dir: &Path) -> Result<(), Failed> {
     let launch = Launch::new("/bin/sleep", dir.join("log")).args(["600"]);
-    let spawned = std::thread::spawn(move || spawn_child(&launch)).join();
-    let mut child = spawned.map_err(|_| "panicked")??;
+    let spawn = move || -> Result<Child, String> {
+        let child = spawn_child(&launch).map_err(|error| error.to_string())?;
+        // Before that it has not asked for the signal.
+        become_itself(&child).map_err(|_| "it is nothing else yet")?;
+        Ok(child)
+    };
+    let mut child = std::thread::spawn(spawn).join().map_err(|_| "panicked")??;
     // The signal comes as soon as the kernel has ended the thread, and there is nothing to see but that it does not come.
     ensure(child.wait(Duration::from_millis(200)).is_none(), "it lives on")?;
     let id = child.id();
@@ -59,9 +64,13 @@ pub(crate) fn a_child_that_does_not_listen_is_killed(dir: &Path) -> Result<(), F
     ensure(status.to_string().contains("signal: 9"), status.to_string())?;
 
     let mut listens = spawn_child(&Launch::new("/bin/sleep", &log).args(["600"]))?;
-    eventually("it sleeps", || {
-        Ok(std::fs::read_link(format!("/proc/{}/exe", listens.id()))? != std::env::current_exe()?)
-    })?;
+    become_itself(&listens)?;
     let status = listens.stop(Duration::from_secs(60)).ok_or("it has ended")?;
     ensure(status.to_string().contains("signal: 15"), status.to_string())
+}
+
+/// Waits until a child is its program, and no longer this one.
+fn become_itself(child: &Child) -> Result<(), Failed> {
+    let running = format!("/proc/{}/exe", child.id());
+    eventually("the child is its program", || Ok(std::fs::read_link(&running)? != std::env::current_exe()?))
 }

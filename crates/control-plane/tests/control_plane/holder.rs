@@ -133,7 +133,8 @@ impl Holder {
         })
     }
 
-    fn line(&mut self) -> Result<String, Failed> {
+    /// The next line that it says; empty when it has ended.
+    pub(crate) fn line(&mut self) -> Result<String, Failed> {
         let mut line = String::new();
         self.output.read_line(&mut line)?;
         Ok(line.trim().to_owned())
