@@ -140,6 +140,20 @@ enum ControlPlaneChore {
         #[arg(long, value_name = "VERSION", default_value = "1.37")]
         kubernetes: Vec<String>,
     },
+    /// Builds the programs that are missing, starts a control plane and says how to reach it; ends it and removes everything with Ctrl-C or SIGTERM.
+    Up {
+        /// Minor version of Kubernetes, such as 1.36.
+        #[arg(long, value_name = "VERSION", default_value = "1.37")]
+        kubernetes: String,
+    },
+    /// Ends the control planes that are up.
+    Down,
+    /// Builds the programs that are missing and runs the tests of crates/control-plane with them.
+    Test {
+        /// Minor version of Kubernetes, such as 1.36, or a range, such as 1.36..1.37; can be given several times.
+        #[arg(long, value_name = "VERSION", default_value = "1.37")]
+        kubernetes: Vec<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -165,6 +179,7 @@ enum ReferenceChore {
 }
 
 fn main() -> ExitCode {
+    towtank_control_plane::shim();
     let outcome = match Cli::parse().chore {
         Chore::Ci => ci::ci(),
         Chore::Test { args } => tests::test(&args),
@@ -175,9 +190,12 @@ fn main() -> ExitCode {
             ReferenceChore::Build { kubernetes, all } => reference::build_drivers(&kubernetes, all),
             ReferenceChore::Record { kubernetes, check } => reference::record(&kubernetes, check),
         },
-        Chore::ControlPlane { chore: ControlPlaneChore::Build { kubernetes } } => {
-            control_plane::build(&kubernetes)
-        }
+        Chore::ControlPlane { chore } => match chore {
+            ControlPlaneChore::Build { kubernetes } => control_plane::build(&kubernetes),
+            ControlPlaneChore::Up { kubernetes } => control_plane::up(&kubernetes),
+            ControlPlaneChore::Down => control_plane::down(),
+            ControlPlaneChore::Test { kubernetes } => control_plane::test(&kubernetes),
+        },
         Chore::Mutants { operator: true, only, .. } => operator::mutants(only),
         Chore::Mutants { reference: false, .. } => tests::mutants(),
         Chore::Mutants { kubernetes, stories, .. } => stories::mutants_on_reference(&kubernetes, stories),

@@ -227,3 +227,26 @@ pub(crate) fn last_lines(log: &Path) -> String {
     let skipped = lines.len().saturating_sub(LAST_LINES);
     lines.get(skipped..).unwrap_or_default().join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_cannot_become_a_child_starts_none() {
+        let launch = Launch::new("/bin/true", "/nowhere/log");
+        assert!(matches!(spawn_child(&launch), Err(ControlPlaneError::NoShim)));
+    }
+
+    #[test]
+    fn an_error_shows_the_end_of_a_log() {
+        let path = std::env::temp_dir().join(format!("towtank-log-{}", process::id()));
+        let lines: Vec<String> = (1..=3000).map(|line| format!("line {line}")).collect();
+        std::fs::write(&path, lines.join("\n")).expect("a log");
+        let last = last_lines(&path);
+        std::fs::remove_file(&path).expect("it was there");
+        assert_eq!(last.lines().count(), LAST_LINES);
+        assert!(last.ends_with("line 2999\nline 3000"), "{last}");
+        assert!(last_lines(&path).starts_with("(not readable"));
+    }
+}

@@ -1,5 +1,6 @@
 //! Waiting until a component serves.
 
+use std::error::Error;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -65,7 +66,7 @@ fn ask(
         let answer = runtime.block_on(async { timeout(ANSWER_LIMIT, client.request_text(request)).await });
         let why = match answer {
             Ok(Ok(_)) => return Ok(Health::Healthy),
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => with_causes(&error),
             Err(_) => "no answer".to_owned(),
         };
         if start.elapsed() >= limit {
@@ -73,4 +74,20 @@ fn ask(
         }
         thread::sleep(PAUSE);
     }
+}
+
+/// A client's error says little without what it comes from.
+fn with_causes(error: &dyn Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let says = error.to_string();
+        // Some say what they come from themselves.
+        if !said.ends_with(&says) {
+            said.push_str(": ");
+            said.push_str(&says);
+        }
+        cause = error.source();
+    }
+    said
 }

@@ -104,11 +104,11 @@ impl ControlPlane {
         for component in clients {
             self.wait_until_healthy(component)?;
         }
-        self.check()
+        self.children.values_mut().try_for_each(Child::check)
     }
 
     /// Keeps the logs and names them where they will be.
-    fn failed(mut self, mut error: ControlPlaneError) -> ControlPlaneError {
+    fn failed(&mut self, mut error: ControlPlaneError) -> ControlPlaneError {
         if let ControlPlaneError::Ended { log, .. } | ControlPlaneError::Unhealthy { log, .. } = &mut error {
             let kept = self.run.keep_logs_of_failed();
             *log = kept.join(log.file_name().unwrap_or_default());
@@ -162,7 +162,7 @@ impl ControlPlane {
         self.children.get(&component).map(Child::id)
     }
 
-    /// Bytes of memory that all components have resident together. What they share, such as nothing but the kernel's pages, counts for each.
+    /// Bytes of memory that all components have resident together.
     pub fn resident_bytes(&self) -> u64 {
         self.children.values().filter_map(Child::resident_bytes).sum()
     }
@@ -191,19 +191,20 @@ impl ControlPlane {
     /// Starts a component again, on the same port and with the same data, and returns when it is healthy. One that runs is ended in order first.
     ///
     /// # Errors
-    /// It ends, or is not healthy within the limit.
+    /// As of [`Self::check`], or it is not healthy within the limit.
     pub fn restart(&mut self, component: Component) -> Result<(), ControlPlaneError> {
         self.stop(component);
-        self.launch_component(component)?;
-        self.wait_until_healthy(component)
+        let started = self.launch_component(component).and_then(|()| self.wait_until_healthy(component));
+        started.map_err(|error| self.failed(error))
     }
 
-    /// An error when a component has ended that nobody ended.
+    /// An error when a component has ended that nobody ended. From then on this is a run that failed: its logs are kept.
     ///
     /// # Errors
-    /// [`ControlPlaneError::Ended`] names the component and its log.
+    /// [`ControlPlaneError::Ended`] names the component, and the place where its log is kept when the run is over.
     pub fn check(&mut self) -> Result<(), ControlPlaneError> {
-        self.children.values_mut().try_for_each(Child::check)
+        let ended = self.children.values_mut().try_for_each(Child::check);
+        ended.map_err(|error| self.failed(error))
     }
 
     /// At the end, the directory of logs is moved to `to`, which must not exist yet.

@@ -87,8 +87,7 @@ pub(crate) fn an_administrator_is_served(dir: &Path) -> Result<(), Failed> {
 pub(crate) fn the_components_have_their_own_rights(dir: &Path) -> Result<(), Failed> {
     let plane = ControlPlane::start(config(dir)?)?;
     let scheduler = User::of(&plane.dir().join("kube-scheduler.kubeconfig"))?;
-    let refused = matches!(scheduler.namespaces(), Ok(_));
-    ensure(refused, "the scheduler reads namespaces")?;
+    ensure(scheduler.namespaces().is_ok(), "the scheduler reads namespaces")?;
     let created = scheduler.create_job("forbidden", 1);
     ensure(created.is_err(), "the scheduler creates no Jobs")?;
     // The service account controller works with an account of its own, which the controller manager has made.
@@ -149,13 +148,18 @@ pub(crate) fn a_component_that_ends_by_itself_is_an_error(dir: &Path) -> Result<
         Ok(error.is_some())
     })?;
     let text = error.map(|error| error.to_string()).unwrap_or_default();
-    let log = plane.log(Component::Scheduler);
+    let run = plane.dir().file_name().unwrap_or_default().to_owned();
+    let log = plane.dir().with_file_name("failed").join(run).join("kube-scheduler.log");
     let names_both = text.contains("kube-scheduler-") && text.contains(&log.display().to_string());
     ensure(names_both, format!("names component and log: {text}"))?;
     plane.restart(Component::Scheduler)?;
-    Ok(plane.check()?)
+    plane.check()?;
+    drop(plane);
+    ensure(log.is_file(), "the log is kept")
 }
 
+/// Since 1.36 there is no way back.
+const LOCKED: &str = "JobManagedBy";
 /// The scheduler does not know this gate, and ends when it is told of it.
 const NOT_THE_SCHEDULERS: &str = "ControllerManagerReleaseLeaderElectionLockOnExit";
 
@@ -177,8 +181,7 @@ pub(crate) fn gates_go_to_those_that_know_them(dir: &Path) -> Result<(), Failed>
     let unknown = matches!(&error, Some(ControlPlaneError::UnknownGate(name)) if name == "NoSuchGate");
     ensure(unknown, format!("the gate is unknown: {error:?}"))?;
 
-    // Indexed Jobs are elastic, and from 1.31 on there is no way back.
-    config.feature_gates = vec![("JobPodFailurePolicy".to_owned(), false)];
+    config.feature_gates = vec![(LOCKED.to_owned(), false)];
     let error = ControlPlane::start(config).err();
     let text = error.map(|error| error.to_string()).unwrap_or_default();
     ensure(text.contains("locked"), format!("the component's own words: {text}"))

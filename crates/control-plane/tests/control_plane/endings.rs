@@ -51,6 +51,7 @@ pub(crate) fn nothing_outlives_an_interrupted_start(dir: &Path) -> Result<(), Fa
     eventually("a run begins", || Ok(runs(dir)? == 1))?;
     holder.signal(Signal::TERM)?;
     ensure(holder.wait_until_gone()?.success(), "it ends in order")?;
+    ensure(holder.line()?.is_empty(), "it does not wait until everything is up")?;
     ensure(runs(dir)? == 0, "its directory is removed")
 }
 
@@ -67,7 +68,6 @@ pub(crate) fn runs_are_ended_from_outside(dir: &Path) -> Result<(), Failed> {
     ensure(end_runs(dir)? == 0, "there is none yet")?;
     let mut holder = Holder::start(dir, Then::Wait)?;
     holder.wait_until_up()?;
-    // Here the holder is waited for by this process, so it stays in the table of processes, without a program, until then.
     ensure(end_runs(dir)? == 1, "one was up")?;
     ensure(holder.wait_until_gone()?.success(), "it ended in order")?;
     ensure(runs(dir)? == 0, "its directory is removed")

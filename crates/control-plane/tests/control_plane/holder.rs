@@ -1,4 +1,4 @@
-//! A process that holds a control plane, to be ended in every way: the tests' own program, with a private word.
+//! A process that holds a control plane, or a child, to be ended in every way: the tests' own program, with a private word.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
@@ -8,24 +8,41 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 use rustix::process::{Pid, Signal, kill_process};
-use towtank_control_plane::{Component, ControlPlane, ControlPlaneError, Interrupt};
+use towtank_control_plane::{Component, ControlPlane, ControlPlaneError, Interrupt, Launch, spawn_child};
 
 use crate::{config, ensure, eventually};
 
 const WORD: &str = "--hold-a-control-plane";
 const UP: &str = "up";
 
-/// What the holder does when everything is up.
+/// What the holder does.
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Then {
-    /// Waits for a signal.
+    /// Starts a control plane and waits for a signal.
     Wait,
+    /// Starts a control plane and panics.
     Panic,
+    /// Starts a child that sleeps, and waits for a signal.
+    HoldSleeper,
+}
+
+impl Then {
+    const ALL: [Self; 3] = [Self::Wait, Self::Panic, Self::HoldSleeper];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Panic => "panic",
+            Self::HoldSleeper => "hold-sleeper",
+        }
+    }
 }
 
 /// Holds a control plane if this process was started for it.
 pub(crate) fn main() -> Option<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [word, dir, then] = args.as_slice() else { return None };
+    let then = Then::ALL.into_iter().find(|known| known.name() == then)?;
     (word == WORD).then(|| match hold(Path::new(dir), then) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -35,9 +52,16 @@ pub(crate) fn main() -> Option<ExitCode> {
     })
 }
 
-fn hold(dir: &Path, then: &str) -> Result<(), String> {
+fn hold(dir: &Path, then: Then) -> Result<(), String> {
     let interrupt = Interrupt::install().map_err(|error| error.to_string())?;
     println!("listening to signals");
+    if then == Then::HoldSleeper {
+        let sleeper = Launch::new("/bin/sleep", dir.join("log")).args(["600"]);
+        let sleeper = spawn_child(&sleeper).map_err(|error| error.to_string())?;
+        println!("{}", sleeper.id());
+        wait_for(&interrupt);
+        return Ok(());
+    }
     let mut config = config(dir).map_err(|_| "no control plane")?;
     config.interrupt = Some(interrupt.clone());
     let plane = match ControlPlane::start(config) {
@@ -49,11 +73,15 @@ fn hold(dir: &Path, then: &str) -> Result<(), String> {
     }
     println!("{}", plane.dir().display());
     println!("{UP}");
-    assert!(then != "panic", "as it was told");
+    assert!(then != Then::Panic, "as it was told");
+    wait_for(&interrupt);
+    Ok(())
+}
+
+fn wait_for(interrupt: &Interrupt) {
     while !interrupt.is_raised() {
         std::thread::sleep(Duration::from_millis(10));
     }
-    Ok(())
 }
 
 /// The holder, seen from the test.
@@ -69,12 +97,11 @@ pub(crate) struct Holder {
 impl Holder {
     /// Starts one, and returns when it listens to signals.
     pub(crate) fn start(dir: &Path, then: Then) -> Result<Self, Failed> {
-        let then = match then {
-            Then::Wait => "wait",
-            Then::Panic => "panic",
-        };
+        // A panic that was asked for is nothing to read.
+        let errors = if then == Then::Panic { Stdio::null() } else { Stdio::inherit() };
         let mut process = Command::new(std::env::current_exe()?)
-            .args([WORD.as_ref(), dir.as_os_str(), then.as_ref()])
+            .args([WORD.as_ref(), dir.as_os_str(), then.name().as_ref()])
+            .stderr(errors)
             .stdout(Stdio::piped())
             .spawn()?;
         let output = process.stdout.take().ok_or("no output")?;
@@ -97,7 +124,17 @@ impl Holder {
         ensure(Path::new(&self.run).is_dir(), "the run has a directory")
     }
 
-    fn line(&mut self) -> Result<String, Failed> {
+    /// Waits until its one child has become what it shall be.
+    pub(crate) fn wait_for_child(&mut self) -> Result<(), Failed> {
+        let id = self.line()?.parse()?;
+        self.ids.push(id);
+        eventually("the child sleeps", || {
+            Ok(std::fs::read_link(format!("/proc/{id}/exe"))? != std::env::current_exe()?)
+        })
+    }
+
+    /// The next line that it says; empty when it has ended.
+    pub(crate) fn line(&mut self) -> Result<String, Failed> {
         let mut line = String::new();
         self.output.read_line(&mut line)?;
         Ok(line.trim().to_owned())

@@ -1,14 +1,15 @@
-//! Real control planes: `cargo test --release --workspace --test control_plane -- --ignored`, after `cargo xtask control-plane build`.
+//! Children of every kind, and real control planes: `cargo xtask control-plane test` builds what those need and runs them too.
 //!
 //! The tests have a `main` of their own, because a program that starts children must be able to become one.
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real processes take real time")]
 
+mod children;
 mod cluster;
 mod endings;
 mod holder;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -17,7 +18,17 @@ use towtank_control_plane::{Binaries, Config};
 /// A test, and what is wrong if it is.
 type Test = fn(&Path) -> Result<(), Failed>;
 
-const TESTS: &[(&str, Test)] = &[
+/// With any program.
+const CHILDREN: &[(&str, Test)] = &[
+    ("a_child_ends_with_its_parent", children::a_child_ends_with_its_parent),
+    ("a_child_lives_on_when_the_thread_is_gone", children::a_child_lives_on_when_the_thread_is_gone),
+    ("a_child_knows_nothing_of_the_shell", children::a_child_knows_nothing_of_the_shell),
+    ("a_program_that_cannot_be_run_says_so", children::a_program_that_cannot_be_run_says_so),
+    ("a_child_that_does_not_listen_is_killed", children::a_child_that_does_not_listen_is_killed),
+];
+
+/// With a control plane.
+const CONTROL_PLANES: &[(&str, Test)] = &[
     ("an_administrator_is_served", cluster::an_administrator_is_served),
     ("the_components_have_their_own_rights", cluster::the_components_have_their_own_rights),
     ("a_job_becomes_pods", cluster::a_job_becomes_pods),
@@ -41,17 +52,17 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Each of them has work for all cores.
     arguments.test_threads = Some(1);
-    let absent = binaries().is_none();
-    let wanted = arguments.ignored || arguments.include_ignored;
-    if absent && !wanted {
-        eprintln!(
-            "control_plane: not run, because there is no control plane: cargo xtask control-plane build"
-        );
+    // Nobody builds Kubernetes by the way: `cargo xtask control-plane test` does, and asks for them.
+    if !(arguments.ignored || arguments.include_ignored) {
+        eprintln!("control planes are not tested here: cargo xtask control-plane test");
     }
-    let trials = TESTS.iter().map(|(name, test)| {
-        // Where the programs are, the tests are run; where not, only by name, and then they fail.
-        Trial::test(*name, || in_own_directory(*test)).with_ignored_flag(absent && !wanted)
+    let children = CHILDREN.iter().map(|(name, test)| Trial::test(*name, || in_own_directory(*test)));
+    let planes = CONTROL_PLANES.iter().map(|(name, test)| {
+        Trial::test(*name, || in_own_directory(*test))
+            .with_kind("needs cargo xtask control-plane build")
+            .with_ignored_flag(true)
     });
+    let trials = children.chain(planes);
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
@@ -67,23 +78,15 @@ fn in_own_directory(test: Test) -> Result<(), Failed> {
     Ok(std::fs::remove_dir_all(&dir)?)
 }
 
-/// The newest control plane that is built.
-pub(crate) fn binaries() -> Option<Binaries> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/reference");
-    let version = |path: PathBuf| {
-        let version = path.file_name()?.to_str()?.strip_prefix("kube-apiserver-")?.to_owned();
-        Binaries::in_dir(&dir, &version).check().is_ok().then_some(version)
-    };
-    let entries = std::fs::read_dir(&dir).ok()?;
-    // All minor versions have two digits.
-    let newest = entries.filter_map(|entry| version(entry.ok()?.path())).max()?;
-    Some(Binaries::in_dir(&dir, &newest))
-}
+/// Names the release of Kubernetes to test, such as 1.36.3.
+const VERSION_VARIABLE: &str = "TOWTANK_KUBERNETES";
 
-/// The newest control plane, with runs in this directory.
+/// The control plane of the release that is to be tested, with runs in this directory.
 pub(crate) fn config(dir: &Path) -> Result<Config, Failed> {
-    let binaries = binaries().ok_or("there is no control plane: cargo xtask control-plane build")?;
-    Ok(Config::new(binaries, dir))
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/reference");
+    let version = std::env::var(VERSION_VARIABLE)
+        .map_err(|_| format!("{VERSION_VARIABLE} names no release: use cargo xtask control-plane test"))?;
+    Ok(Config::new(Binaries::in_dir(&built, &version), dir))
 }
 
 /// Fails with `what` unless it is so.
