@@ -126,8 +126,10 @@ impl Registry for Writer {
     fn write(&mut self, _now: Time, request: &Request<'_>) -> Result<Vec<Replica>, ApiError> {
         let mut sent = http_request(request, node_name);
         self.copy.borrow().translation.outward(&mut sent.body);
-        if let Request::UpdatePodStatus(pod, _) = request {
-            // Lists are replaced whole, so nobody may have written to them since.
+        if let Request::UpdatePodStatus(pod, _) = request
+            && pod.node.is_some()
+        {
+            // Lists are replaced whole, so nobody may have written to them since. Where there is no kubelet, a user does, who overwrites what the scheduler says.
             let version = self.copy.borrow().versions.get(&(false, pod.uid)).copied();
             sent.body["metadata"]["resourceVersion"] = version.unwrap_or(0).to_string().into();
         }

@@ -38,8 +38,6 @@ pub fn obstacle(scenario: &Scenario) -> Option<&'static str> {
         Some("the calls of a real controller do not fail when they are told to")
     } else if !scenario.is_of_the_production_operator() {
         Some("it is about another operator or entrypoint than the production one")
-    } else if scenario.cluster.manual_pods && scenario.cluster.nodes > 0 {
-        Some("pods that are moved by hand have no scheduler, and a real control plane has one")
     } else {
         None
     }
@@ -63,6 +61,10 @@ fn begin(site: &mut Site, scenario: &Scenario, stack: Stack, seed: u64) -> Resul
     config.explains = false;
     config.cluster.nodes_only = true;
     let machine = Machine { cpu_milli: config.cluster.cpu_milli, pods_max: config.cluster.pods_max };
+    if config.cluster.manual_pods {
+        // Nobody moves pods but the user: without nodes the scheduler does nothing.
+        config.cluster.nodes = 0;
+    }
     site.prepare(config.cluster.nodes, machine, &namespaces(scenario))?;
 
     let clock = Clock::start();

@@ -3,11 +3,17 @@
 //! Nothing in a real cluster takes the same time twice, so its run is not compared time by time with anything. It is *explained* when there is a run that
 //! the model allows in which
 //!
-//! * every Job and every pod has the same history (module `history`), but for who told a pod to go, which watches do not tell, and
-//! * what was to be seen whenever a step had settled is to be seen at some instant of the same step.
+//! * every Job and every pod has the same history (module `history`), but for who told a pod to go, which watches do not tell,
+//! * what was to be seen whenever a step had settled is to be seen at some instant of the same step, and
+//! * what was to be seen at the end, with what the operator reports, is to be seen after the last step.
+//!
+//! A step may settle while many pods are on their way at once, and in which state each is found at this very moment is chance. Where no run shows all of them
+//! together, it is enough that each object by itself is to be seen so in the step; the explanation names such steps.
 //!
 //! The runs that are tried differ in their seeds, so in the latencies and in the order of what happens at the same time, and in their timing
 //! profiles. The search ends after [`Search::seeds`] seeds of each.
+
+use std::collections::BTreeSet;
 
 use towtank_model::cluster::TimingProfile;
 use towtank_scenario::ast::Scenario;
@@ -44,6 +50,8 @@ pub struct Explanation {
     pub profile: String,
     /// The run.
     pub run: Run,
+    /// Numbers of the steps in which only each object by itself was explained.
+    pub apart: Vec<usize>,
 }
 
 /// Where the nearest run of the model differs.
@@ -118,6 +126,7 @@ pub fn explain(scenario: &Scenario, real: &Run, search: &Search) -> Result<Expla
     let history = history::lines_without_authors(&real.trace);
     let limits = Limits { keeps_sights: true, ..Limits::default() };
     let mut nearest: Option<Unexplained> = None;
+    let mut apart: Option<Explanation> = None;
     let mut tried = 0;
     for profile in profiles {
         let mut scenario = scenario.clone();
@@ -126,13 +135,25 @@ pub fn explain(scenario: &Scenario, real: &Run, search: &Search) -> Result<Expla
             tried += 1;
             let mut world = ModelWorld::new(&scenario, real.stack, seed)?;
             let run = runner::play(&scenario, &mut world, Setting { stack: real.stack, seed }, limits);
-            let Some(gap) = gap(real, &history, &run) else {
-                return Ok(Ok(Explanation { seed, profile, run }));
-            };
-            if nearest.as_ref().is_none_or(|nearest| gap.rank() > nearest.gap.rank()) {
-                nearest = Some(Unexplained { tried, seed, profile: profile.clone(), gap });
+            match compare(real, &history, &run) {
+                Ok(steps) if steps.is_empty() => {
+                    return Ok(Ok(Explanation { seed, profile, run, apart: steps }));
+                }
+                Ok(steps) => {
+                    if apart.as_ref().is_none_or(|known| steps.len() < known.apart.len()) {
+                        apart = Some(Explanation { seed, profile: profile.clone(), run, apart: steps });
+                    }
+                }
+                Err(gap) => {
+                    if nearest.as_ref().is_none_or(|nearest| gap.rank() > nearest.gap.rank()) {
+                        nearest = Some(Unexplained { tried, seed, profile: profile.clone(), gap });
+                    }
+                }
             }
         }
+    }
+    if let Some(explanation) = apart {
+        return Ok(Ok(explanation));
     }
     let nearest = nearest.unwrap_or(Unexplained {
         tried,
@@ -143,29 +164,65 @@ pub fn explain(scenario: &Scenario, real: &Run, search: &Search) -> Result<Expla
     Ok(Err(Box::new(Unexplained { tried, ..nearest })))
 }
 
-/// What `model` does not explain of `real`.
-fn gap(real: &Run, history: &[TraceLine], model: &Run) -> Option<Gap> {
+/// The steps in which `model` explains only each object by itself, or what it does not explain of `real`.
+fn compare(real: &Run, history: &[TraceLine], model: &Run) -> Result<Vec<usize>, Gap> {
     if let Some(failure) = &model.failure {
-        return Some(Gap::ModelFails { step: failure.step.clone() });
+        return Err(Gap::ModelFails { step: failure.step.clone() });
     }
     let told = history::lines_without_authors(&model.trace);
     let same = history.iter().zip(&told).take_while(|(one, other)| one.text == other.text).count();
     if same < history.len() || same < told.len() {
         let (real, model) = (history.get(same).cloned(), told.into_iter().nth(same));
-        return Some(Gap::History { lines_before: same, real, model });
+        return Err(Gap::History { lines_before: same, real, model });
     }
-    let steps = real.sights.iter().zip(&model.sights).enumerate();
-    for (step_index, (real_sights, model_sights)) in steps {
-        let Some(seen) = &real_sights.settled else { continue };
-        if !model_sights.all.contains(seen) {
-            let nearest = model_sights.all.iter().min_by_key(|sight| sight.distance(seen));
-            return Some(Gap::Sight {
-                step_index,
-                step: real.steps.get(step_index).map(|step| step.name.clone()).unwrap_or_default(),
-                seen: seen.clone(),
-                nearest: nearest.cloned().unwrap_or_default(),
-            });
+    let mut apart = Vec::new();
+    for (step_index, (step, known)) in real.sights.iter().zip(&model.sights).enumerate() {
+        if let Some(seen) = &step.settled {
+            match Sighting::of(seen, &known.all) {
+                Sighting::Together => {}
+                Sighting::Apart => apart.push(step_index),
+                Sighting::Never(nearest) => {
+                    let name = real.steps.get(step_index).map(|step| step.name.clone());
+                    return Err(Gap::Sight {
+                        step_index,
+                        step: name.unwrap_or_default(),
+                        seen: seen.clone(),
+                        nearest,
+                    });
+                }
+            }
         }
     }
-    None
+    let last = model.sights.last().map(|step| &step.whole);
+    if let (Some(rest), Some(last)) = (&real.rest, last)
+        && !last.contains(rest)
+    {
+        let nearest = last.iter().min_by_key(|sight| sight.distance(rest)).cloned().unwrap_or_default();
+        let step = "until all is at rest".to_owned();
+        return Err(Gap::Sight { step_index: real.sights.len(), step, seen: rest.clone(), nearest });
+    }
+    Ok(apart)
+}
+
+/// How something that was to be seen is to be seen elsewhere.
+enum Sighting {
+    /// At one instant.
+    Together,
+    /// Each line at some instant.
+    Apart,
+    /// A line never; the nearest that is to be seen.
+    Never(Sight),
+}
+
+impl Sighting {
+    fn of(seen: &Sight, shown: &BTreeSet<Sight>) -> Self {
+        if shown.contains(seen) {
+            return Self::Together;
+        }
+        let lines: BTreeSet<&String> = shown.iter().flat_map(Sight::lines).collect();
+        if !seen.lines().is_empty() && seen.lines().iter().all(|line| lines.contains(line)) {
+            return Self::Apart;
+        }
+        Self::Never(shown.iter().min_by_key(|sight| sight.distance(seen)).cloned().unwrap_or_default())
+    }
 }

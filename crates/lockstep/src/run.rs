@@ -10,7 +10,7 @@ use towtank_scenario::ast::Stack;
 
 use crate::claim::Mismatch;
 use crate::observation_trace::ObservationTrace;
-use crate::sight::StepSights;
+use crate::sight::{Sight, StepSights};
 use crate::table::Grid;
 use crate::world::{Refusal, WorldError, WorldKind};
 
@@ -41,6 +41,8 @@ pub struct Run {
     pub observations: ObservationTrace,
     /// What was to be seen in each step, where somebody wants to know ([`Limits::keeps_sights`](crate::runner::Limits::keeps_sights)).
     pub sights: Vec<StepSights>,
+    /// What was to be seen at the end, then.
+    pub rest: Option<Sight>,
 }
 
 impl Run {

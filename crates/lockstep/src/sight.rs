@@ -11,11 +11,30 @@ use towtank_scenario::observation::{JobView, MiniClusterView, Observation, PodVi
 pub struct Sight(Arc<[String]>);
 
 impl Sight {
-    /// What this observation shows.
+    /// What this observation shows, but for what an operator reports of a MiniCluster, which comes whenever it comes.
     pub fn of(observation: &Observation) -> Self {
+        Self::with(observation, minicluster_line)
+    }
+
+    /// The same with what the operator reports.
+    pub fn whole(observation: &Observation) -> Self {
+        Self::with(observation, |minicluster| {
+            let status = &minicluster.status;
+            format!(
+                "{}; status size {}, ready {}, completed {:?}, {:?}",
+                minicluster_line(minicluster),
+                status.size,
+                status.ready,
+                status.completed_indexes,
+                status.conditions
+            )
+        })
+    }
+
+    fn with(observation: &Observation, minicluster: impl Fn(&MiniClusterView) -> String) -> Self {
         let jobs = observation.jobs.iter().filter(|job| job.exists).map(job_line);
         let pods = observation.pods.iter().map(pod_line);
-        let miniclusters = observation.miniclusters.iter().filter(|it| it.exists).map(minicluster_line);
+        let miniclusters = observation.miniclusters.iter().filter(|it| it.exists).map(minicluster);
         let mut lines: Vec<String> = miniclusters.chain(jobs).chain(pods).collect();
         lines.sort();
         Self(lines.into())
@@ -68,25 +87,32 @@ fn pod_line(pod: &PodView) -> String {
 }
 
 fn minicluster_line(minicluster: &MiniClusterView) -> String {
-    let (status, flux) = (&minicluster.status, &minicluster.flux);
+    let flux = &minicluster.flux;
     format!(
-        "minicluster {}: {} wanted, status size {}, completed {:?}, {:?}; flux {}, {} online, {} drained",
+        "minicluster {}: {} wanted, flux {}, {} online, {} drained",
         minicluster.name,
         minicluster.spec.size,
-        status.size,
-        status.completed_indexes,
-        status.conditions,
         if flux.running { "runs" } else { "does not run" },
         flux.online,
         flux.drained,
     )
 }
 
-/// What was to be seen while a step was played.
+/// What was to be seen while a step was played, the end of the run after the last one included.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepSights {
     /// When its expectations had come true.
     pub settled: Option<Sight>,
     /// At any instant from its action to the next one's.
     pub all: BTreeSet<Sight>,
+    /// The same with what operators report.
+    pub whole: BTreeSet<Sight>,
+}
+
+impl StepSights {
+    /// Notes what is to be seen now.
+    pub(crate) fn note(&mut self, observation: &Observation) {
+        self.all.insert(Sight::of(observation));
+        self.whole.insert(Sight::whole(observation));
+    }
 }

@@ -226,9 +226,9 @@ impl<'a> Player<'a> {
         }
         self.steps[index].settled = Some(self.world.now());
         if let Some(sights) = self.sights.last_mut() {
-            let sight = Sight::of(self.world.observe());
-            sights.all.insert(sight.clone());
-            sights.settled = Some(sight);
+            let observation = self.world.observe();
+            sights.note(observation);
+            sights.settled = Some(Sight::of(observation));
         }
         Ok(())
     }
@@ -467,7 +467,7 @@ impl<'a> Player<'a> {
             self.recorder.record(now, self.world.observe(), changes);
             self.recorded = Some(generation);
             if let Some(sights) = self.sights.last_mut() {
-                sights.all.insert(Sight::of(self.world.observe()));
+                sights.note(self.world.observe());
             }
         }
         let observation = self.world.observe();
@@ -498,6 +498,7 @@ impl<'a> Player<'a> {
     /// The run, with the part of the trace that was taken before.
     fn finish(mut self, stop: Option<Box<Stop>>, setting: Setting, mut trace: Vec<TraceEntry>) -> Run {
         trace.append(&mut self.world.take_trace());
+        let rest = self.limits.keeps_sights.then(|| Sight::whole(self.world.observe()));
         let stop = match stop {
             None if trace.is_empty() => Some(self.stop_at_start(FailureCause::EmptyTrace)),
             stop => stop,
@@ -535,6 +536,7 @@ impl<'a> Player<'a> {
             trace,
             observations: self.recorder.finish(),
             sights: self.sights,
+            rest,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use towtank_cluster::suite::{self, Outcome, Played, Suite, Task};
 use towtank_control_plane::Interrupt;
-use towtank_lockstep::explanation::{Gap, Search, Unexplained};
+use towtank_lockstep::explanation::{Explanation, Gap, Search, Unexplained};
 use towtank_lockstep::sight::Sight;
 use towtank_model::time::Time;
 use towtank_report::human;
@@ -96,14 +96,25 @@ fn verdict(task: &Task, Played { run, explained }: &Played, name: &str, logs: &P
             )
         }
         (None, Some(Ok(explanation))) => format!(
-            "explained     {name}, {length}, by the model with seed {} and the timing `{}`",
-            explanation.seed, explanation.profile
+            "explained     {name}, {length}, by the model with seed {} and the timing `{}`{}",
+            explanation.seed,
+            explanation.profile,
+            apart(explanation)
         ),
         (None, Some(Err(unexplained))) => {
             format!("NOT EXPLAINED {name}, {length}\n{}{}", gap(unexplained), kept())
         }
         (None, None) => format!("NOT EXPLAINED {name}, {length}: nothing was tried"),
     }
+}
+
+/// Where it explains no more than each object by itself.
+fn apart(explanation: &Explanation) -> String {
+    let name = |step: &usize| {
+        explanation.run.steps.get(*step).map_or_else(String::new, |step| format!("`{}`", step.name))
+    };
+    let steps: Vec<String> = explanation.apart.iter().map(name).collect();
+    if steps.is_empty() { String::new() } else { format!("; object by object after {}", steps.join(", ")) }
 }
 
 fn length(ended: Time) -> String {
@@ -138,11 +149,19 @@ fn gap(unexplained: &Unexplained) -> String {
     out
 }
 
+/// Lines of one side that are shown.
+const LINES_MAX: usize = 12;
+
 /// The lines that only one of both has.
 fn difference(seen: &Sight, nearest: &Sight) -> String {
     let only = |one: &Sight, other: &Sight, sign: char| -> String {
-        let lines = one.lines().iter().filter(|line| !other.lines().contains(line));
-        lines.map(|line| format!("    {sign} {line}\n")).collect()
+        let lines: Vec<&String> = one.lines().iter().filter(|line| !other.lines().contains(line)).collect();
+        let mut text: String =
+            lines.iter().take(LINES_MAX).map(|line| format!("    {sign} {line}\n")).collect();
+        if lines.len() > LINES_MAX {
+            let _ = writeln!(text, "    {sign} … and {} more", lines.len() - LINES_MAX);
+        }
+        text
     };
     only(nearest, seen, '-') + &only(seen, nearest, '+')
 }
