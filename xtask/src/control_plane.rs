@@ -1,17 +1,10 @@
 //! Chores with a real control plane.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
-use towtank_control_plane::{Binaries, Config, ControlPlane, ControlPlaneError, Interrupt, end_runs};
 use towtank_model::version::KubernetesVersion;
 use towtank_reference::build::{Program, build_program};
 
-use crate::command::{Failed, Outcome, command, root, run};
+use crate::command::{Failed, Outcome, cargo, command, root, run};
 use crate::reference::versions;
-
-/// How often it is looked whether everything still runs.
-const POLL: Duration = Duration::from_millis(100);
 
 /// Builds etcd, the API server, the controllers and the scheduler of these versions, one after the other: one Go build has work for all cores.
 pub(crate) fn build(named: &[String]) -> Outcome {
@@ -31,61 +24,32 @@ fn build_version(version: KubernetesVersion) -> Outcome {
     Ok(())
 }
 
-/// Where control planes that are up have their directories: tests and other chores have theirs elsewhere, so that [`down`] ends nothing of them.
-fn runs() -> PathBuf {
-    root().join("target/control-plane")
-}
-
-/// Starts a control plane, prints how to reach it, and keeps it until Ctrl-C or SIGTERM.
+/// Builds what is missing, starts a control plane and keeps it until Ctrl-C or SIGTERM.
 pub(crate) fn up(kubernetes: &str) -> Outcome {
-    let versions = versions(&[kubernetes.to_owned()])?;
-    let [version] = versions.as_slice() else {
-        return Err(Failed::new(format!("one control plane at a time: {kubernetes} is several versions")));
-    };
-    build_version(*version)?;
-    let interrupt = Interrupt::install().map_err(|error| Failed::new(error.to_string()))?;
-    let binary = |program: Program| program.path(&root().join("target"), *version);
-    let binaries = Binaries {
-        etcd: binary(Program::Etcd),
-        apiserver: binary(Program::Apiserver),
-        controller_manager: binary(Program::ControllerManager),
-        scheduler: binary(Program::Scheduler),
-    };
-    let config = Config { interrupt: Some(interrupt.clone()), ..Config::new(binaries, runs()) };
-    match serve(config, *version, &interrupt) {
-        // Whoever interrupts it while it starts gets what they want.
-        Ok(()) | Err(ControlPlaneError::Interrupted) => Ok(()),
-        Err(error) => Err(Failed::new(error.to_string())),
-    }
-}
-
-#[expect(clippy::disallowed_types, reason = "how long a start takes is a fact about the machine")]
-#[expect(clippy::disallowed_methods, reason = "real processes run in real time")]
-fn serve(config: Config, version: KubernetesVersion, interrupt: &Interrupt) -> Result<(), ControlPlaneError> {
-    let start = std::time::Instant::now();
-    let mut plane = ControlPlane::start(config)?;
-    println!(
-        "Kubernetes {} serves at {} after {:.1} s, with {} MB resident",
-        version.full(),
-        plane.server(),
-        start.elapsed().as_secs_f64(),
-        plane.resident_bytes() / 1_000_000
-    );
-    println!("  kubectl --kubeconfig {} get namespaces", plane.kubeconfig().display());
-    println!("  logs: {}", plane.dir().join("logs").display());
-    println!("Ctrl-C, or cargo xtask control-plane down, ends it and removes everything");
-    while !interrupt.is_raised() {
-        plane.check()?;
-        std::thread::sleep(POLL);
-    }
-    Ok(())
+    build(&[kubernetes.to_owned()])?;
+    cargo(["towtank", "control-plane", "up", "--kubernetes", kubernetes])
 }
 
 /// Ends what [`up`] has started, whichever terminal it is in, and removes what killed ones have left.
 pub(crate) fn down() -> Outcome {
-    let ended = end_runs(&runs()).map_err(|error| Failed::new(error.to_string()))?;
-    eprintln!("xtask: control planes ended: {ended}");
-    Ok(())
+    cargo(["towtank", "control-plane", "down"])
+}
+
+/// Plays scenarios on real control planes; what is missing is built before.
+pub(crate) fn e2e(named: &[String], args: &[String]) -> Outcome {
+    // The production operator is a program of its own there.
+    cargo(["build", "--quiet", "--release", "--package", "towtank", "--package", "towtank-operator"])?;
+    e2e_after_build(named, args)
+}
+
+/// The same with the programs that the tests have built: `--package` would build what they depend on with other features.
+pub(crate) fn e2e_after_build(named: &[String], args: &[String]) -> Outcome {
+    build(named)?;
+    let own =
+        std::env::current_exe().map_err(|error| Failed::new(format!("where this program is: {error}")))?;
+    let versions = named.iter().flat_map(|version| ["--kubernetes", version.as_str()]);
+    let args = ["e2e"].into_iter().chain(versions).chain(args.iter().map(String::as_str));
+    run(&mut command(own.with_file_name("towtank"), args))
 }
 
 /// Runs the tests that need a control plane, with one version after the other.

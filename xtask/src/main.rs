@@ -49,6 +49,15 @@ enum Chore {
         #[command(subcommand)]
         chore: ControlPlaneChore,
     },
+    /// Plays scenarios on real control planes, in real time, and has the model explain what happened there. Builds what is missing.
+    E2e {
+        /// Minor version of Kubernetes, such as 1.36, or a range, such as 1.29..1.36; can be given several times.
+        #[arg(long, value_name = "VERSION", default_value = "1.37")]
+        kubernetes: Vec<String>,
+        /// Passed on to `towtank e2e`: paths, `--provider`, `--jobs`, …; see `cargo towtank e2e --help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Seeded mistakes in the model: each must show in a random story. Builds the model and the stories once more, and
     /// nothing else.
     Mutants {
@@ -196,6 +205,7 @@ fn main() -> ExitCode {
             ControlPlaneChore::Down => control_plane::down(),
             ControlPlaneChore::Test { kubernetes } => control_plane::test(&kubernetes),
         },
+        Chore::E2e { kubernetes, args } => control_plane::e2e(&kubernetes, &args),
         Chore::Mutants { operator: true, only, .. } => operator::mutants(only),
         Chore::Mutants { reference: false, .. } => tests::mutants(),
         Chore::Mutants { kubernetes, stories, .. } => stories::mutants_on_reference(&kubernetes, stories),

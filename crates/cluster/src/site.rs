@@ -30,6 +30,8 @@ pub struct SiteConfig {
     pub dir: PathBuf,
     /// Feature gates that differ from what the version has.
     pub feature_gates: Vec<(String, bool)>,
+    /// Nobody moves pods but users: there are no controllers of pods.
+    pub pods_by_hand: bool,
     /// Requests per second and burst of the controllers, when they are not Kubernetes' own.
     pub controller_qps: Option<(f32, u32)>,
     /// Breaks off a start.
@@ -83,8 +85,41 @@ pub struct Site {
     nodes: VirtualNodes,
     operator: Child,
     connection: Connection,
-    plane: Rc<RefCell<ControlPlane>>,
+    controllers: Rc<RefCell<JobControllers>>,
     config: SiteConfig,
+}
+
+/// The control plane, and whether the controllers of Jobs run in it.
+pub(crate) struct JobControllers {
+    plane: ControlPlane,
+    are_on: bool,
+    pods_by_hand: bool,
+}
+
+impl JobControllers {
+    /// Has the controllers of Jobs run or not; all others run in any case, as they do where the model's process of the Job controller ends.
+    pub(crate) fn turn(&mut self, on: bool) -> Result<(), ControlPlaneError> {
+        if self.are_on != on {
+            self.plane.set_extra_flags(Component::ControllerManager, controllers(on, self.pods_by_hand));
+            self.plane.restart(Component::ControllerManager)?;
+            self.are_on = on;
+        }
+        Ok(())
+    }
+}
+
+/// The flag that says which controllers run.
+fn controllers(of_jobs: bool, pods_by_hand: bool) -> Vec<String> {
+    let mut without = Vec::new();
+    if !of_jobs {
+        without.extend(["job-controller", "ttl-after-finished-controller"]);
+    }
+    if pods_by_hand {
+        // It ends pods without a node that are told to go.
+        without.push("pod-garbage-collector-controller");
+    }
+    let without: String = without.iter().map(|controller| format!(",-{controller}")).collect();
+    if without.is_empty() { Vec::new() } else { vec![format!("--controllers=*{without}")] }
 }
 
 impl Site {
@@ -98,6 +133,7 @@ impl Site {
             feature_gates: config.feature_gates.clone(),
             controller_qps: config.controller_qps,
             interrupt: config.interrupt.clone(),
+            extra_flags: [(Component::ControllerManager, controllers(true, config.pods_by_hand))].into(),
             ..Config::new(config.binaries.clone(), &config.dir)
         })?;
         let client = |why: &dyn std::fmt::Display| SiteError::Client(why.to_string());
@@ -113,7 +149,12 @@ impl Site {
         deploy(&connection)?;
         let operator = start_operator(&connection, &plane, &config)?;
         let nodes = VirtualNodes::new(connection.clone());
-        Ok(Self { nodes, operator, connection, plane: Rc::new(RefCell::new(plane)), config })
+        // The controllers are healthy before they have begun: a Job would have to wait for them.
+        let account = "/api/v1/namespaces/default/serviceaccounts/default";
+        eventually("the controllers do nothing", || Ok(connection.get(account)?.is_some()))?;
+        let controllers =
+            Rc::new(RefCell::new(JobControllers { plane, are_on: true, pods_by_hand: config.pods_by_hand }));
+        Ok(Self { nodes, operator, connection, controllers, config })
     }
 
     /// How it was set up.
@@ -126,9 +167,9 @@ impl Site {
         &self.connection
     }
 
-    /// Its control plane.
-    pub fn plane(&self) -> Rc<RefCell<ControlPlane>> {
-        Rc::clone(&self.plane)
+    /// The switch of the controllers of Jobs.
+    pub(crate) fn job_controllers(&self) -> Rc<RefCell<JobControllers>> {
+        Rc::clone(&self.controllers)
     }
 
     /// An error when a process has ended that nobody has ended.
@@ -138,12 +179,12 @@ impl Site {
     /// Names the process and its log.
     pub fn check(&mut self) -> Result<(), SiteError> {
         self.operator.check()?;
-        Ok(self.plane.borrow_mut().check()?)
+        Ok(self.controllers.borrow_mut().plane.check()?)
     }
 
     /// At the end, the logs are moved there.
     pub fn keep_logs(&self, to: PathBuf) {
-        self.plane.borrow_mut().keep_logs(to);
+        self.controllers.borrow_mut().plane.keep_logs(to);
     }
 
     /// Makes the cluster one of these nodes and without anything that a scenario has made, and its controllers run.
@@ -168,9 +209,7 @@ impl Site {
 
     /// Takes away what a scenario has made.
     fn clean(&mut self) -> Result<(), SiteError> {
-        if self.plane.borrow().id(Component::ControllerManager).is_none() {
-            self.plane.borrow_mut().restart(Component::ControllerManager)?;
-        }
+        self.controllers.borrow_mut().turn(true)?;
         let namespaces = self.list("/api/v1/namespaces")?;
         let names = namespaces.iter().filter_map(|object| object["metadata"]["name"].as_str());
         let own = names.filter(|name| !name.starts_with("kube-") && *name != embedded::NAMESPACE);

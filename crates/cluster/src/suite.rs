@@ -102,7 +102,10 @@ pub fn play(suite: &Suite, tasks: &[Task], progress: &mut dyn FnMut(&Task, &Outc
     }
     // What takes longest begins first, so that nobody waits for it at the end; tasks that can share a site follow one another.
     planned.sort_by(|one, other| {
-        let place = |planned: &Planned| (planned.gates.clone(), planned.qps.1);
+        let place = |planned: &Planned| {
+            let by_hand = planned.task.scenario.cluster.manual_pods;
+            (planned.task.stack.kubernetes, by_hand, planned.gates.clone(), planned.qps.1)
+        };
         place(one).cmp(&place(other)).then(other.length.cmp(&one.length))
     });
     let queue = Mutex::new(VecDeque::from(planned));
@@ -223,6 +226,7 @@ fn config(suite: &Suite, planned: &Planned) -> SiteConfig {
         operator: suite.operator.clone(),
         dir: suite.dir.clone(),
         feature_gates: planned.gates.clone(),
+        pods_by_hand: planned.task.scenario.cluster.manual_pods,
         controller_qps: Some(planned.qps),
         interrupt: Some(suite.interrupt.clone()),
     }

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use towtank_control_plane::Component;
 use towtank_lockstep::run::Run;
 use towtank_lockstep::runner::{self, Limits, Reality, Setting};
 use towtank_lockstep::virtual_world::embedded::{self, Production};
@@ -73,18 +72,8 @@ fn begin(site: &mut Site, scenario: &Scenario, stack: Stack, seed: u64) -> Resul
     let connection = site.connection().clone();
     let (sender, inbox) = mpsc::channel();
     let watches = Watches::begin(&connection, &sender);
-    let plane = site.plane();
-    let switch = move |on: bool| {
-        let mut plane = plane.borrow_mut();
-        match (on, plane.id(Component::ControllerManager)) {
-            (true, None) => plane.restart(Component::ControllerManager).map_err(|error| error.to_string()),
-            (false, Some(_)) => {
-                plane.stop(Component::ControllerManager);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    };
+    let switch = site.job_controllers();
+    let switch = move |on: bool| switch.borrow_mut().turn(on).map_err(|error| error.to_string());
     let mirror = Mirror::new(Rc::clone(&copy), Box::new(switch));
     let settings = embedded::settings(scenario, stack, &config);
     let upper = Production::new(RealApi { connection: connection.clone(), copy: Rc::clone(&copy) }, settings);

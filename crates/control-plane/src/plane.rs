@@ -188,6 +188,11 @@ impl ControlPlane {
         }
     }
 
+    /// Further flags of a component from its next start on, in the place of those of [`Config::extra_flags`].
+    pub fn set_extra_flags(&mut self, component: Component, flags: Vec<String>) {
+        self.config.extra_flags.insert(component, flags);
+    }
+
     /// Starts a component again, on the same port and with the same data, and returns when it is healthy. One that runs is ended in order first.
     ///
     /// # Errors

@@ -29,6 +29,11 @@ pub(crate) enum Command {
     Record(RecordArguments),
     /// Play scenarios on real control planes, in real time, and have the model explain what happened there
     E2e(E2eArguments),
+    /// A real control plane on this machine, for kubectl and any other client
+    ControlPlane {
+        #[command(subcommand)]
+        action: ControlPlaneAction,
+    },
     /// Print the JSON Schema of the scenario format
     Schema,
     /// Serve the API of a simulated cluster on a port of this machine, for kubectl and any other client
@@ -105,6 +110,31 @@ pub(crate) struct RunArguments {
     /// Show no progress bar
     #[arg(long)]
     pub(crate) no_progress: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ControlPlaneAction {
+    /// Start one and keep it until it is interrupted
+    Up(UpArguments),
+    /// End those that are up, and remove what killed ones have left
+    Down {
+        /// Where they have their directories
+        #[arg(long, value_name = "DIR", default_value = "target/control-plane")]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArguments {
+    /// The version of Kubernetes
+    #[arg(long, value_name = "VERSION", default_value_t = KubernetesVersion::NEWEST)]
+    pub(crate) kubernetes: KubernetesVersion,
+    /// Where its programs are, as `cargo xtask control-plane build` names them
+    #[arg(long, value_name = "DIR", default_value = "target/reference")]
+    pub(crate) programs: PathBuf,
+    /// Where it has its directory
+    #[arg(long, value_name = "DIR", default_value = "target/control-plane")]
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -33,6 +33,9 @@ pub(crate) enum Failure {
     /// A world that this build cannot play in.
     #[error("the world `{0}` is not available in this version of towtank: play in `model` or `reference`")]
     NoWorld(WorldKind),
+    /// A real control plane cannot be had.
+    #[error("{0}")]
+    NoCluster(String),
     /// The model does not play a scenario in a version, or the reference cannot be had.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -52,7 +55,7 @@ pub(crate) enum Failure {
 impl Failure {
     const fn code(&self) -> u8 {
         match self {
-            Self::NoWorld(_) | Self::Setup(SetupError::Driver(_)) => NO_WORLD,
+            Self::NoWorld(_) | Self::NoCluster(_) | Self::Setup(SetupError::Driver(_)) => NO_WORLD,
             Self::Scenarios(_)
             | Self::Usage(_)
             | Self::Setup(_)

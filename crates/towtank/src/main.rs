@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => command::explain::run(&arguments),
         Command::Record(arguments) => command::record::run(&arguments),
         Command::Schema => command::schema::run(),
+        Command::ControlPlane { action } => command::control_plane::run(&action),
         Command::E2e(arguments) => command::e2e::run(&arguments),
         Command::Serve(arguments) => command::serve::run(&arguments),
     };

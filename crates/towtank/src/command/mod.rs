@@ -1,6 +1,7 @@
 //! The commands.
 
 pub(crate) mod check;
+pub(crate) mod control_plane;
 pub(crate) mod e2e;
 pub(crate) mod explain;
 pub(crate) mod record;
