@@ -15,6 +15,14 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
+    /// Waits for the next second and starts it there: objects keep their times in whole seconds.
+    #[expect(clippy::disallowed_methods, reason = "a real cluster lives in real time")]
+    pub(crate) fn start_with_a_second() -> Self {
+        let fraction = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().subsec_nanos();
+        std::thread::sleep(Duration::from_secs(1).saturating_sub(Duration::from_nanos(fraction.into())));
+        Self::start()
+    }
+
     /// Starts it.
     pub(crate) fn start() -> Self {
         let unix = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();

@@ -11,6 +11,7 @@ use towtank_lockstep::world::WorldError;
 use towtank_model::simulation::Simulation;
 use towtank_model::time::Time;
 
+use crate::clock::Clock;
 use crate::mirror::{Mirror, RealApi, Shared};
 use crate::watch::{Message, Shown, Watched, Watches};
 
@@ -64,11 +65,13 @@ impl RealTime {
                     Shown::Failed(error) => why = format!(": {error}"),
                     Shown::Stored(_) | Shown::Gone(_) => {}
                 }
-                let now = this.now();
-                this.copy.borrow_mut().receive(now, message);
+                this.copy.borrow_mut().receive(Time::ZERO, message);
             }
         }
+        // Nothing was there, so nothing has been counted yet.
+        this.copy.borrow_mut().begin(Clock::start_with_a_second());
         this.catch_up()?;
+        this.changed = this.now();
         Ok(this)
     }
 

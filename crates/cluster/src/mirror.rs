@@ -21,7 +21,10 @@ use towtank_model::server::{
 };
 use towtank_model::simulation::{Context, Controller};
 use towtank_model::time::Time;
-use towtank_wire::{self as wire, Kind, request::http_request};
+use towtank_wire::{
+    self as wire, Kind,
+    request::{HttpRequest, http_request},
+};
 
 use crate::clock::Clock;
 use crate::connection::Connection;
@@ -89,6 +92,22 @@ impl Copy {
         Some(replica)
     }
 
+    /// The last version that a watch has shown of the object of this name.
+    fn present_of(&self, watched: Watched, namespace: &str, name: &str) -> Option<Value> {
+        let mut present = self.present.get(&watched)?.values();
+        present
+            .find(|object| {
+                object["metadata"]["name"] == *name && object["metadata"]["namespace"] == *namespace
+            })
+            .cloned()
+    }
+
+    /// The run begins now; nothing has been copied yet.
+    pub(crate) fn begin(&mut self, clock: Clock) {
+        self.clock = clock;
+        self.translation = Translation::new(clock.began_s());
+    }
+
     /// Something has arrived.
     pub(crate) fn receive(&mut self, at: Time, message: Message) {
         self.inbox.push_back((at, message));
@@ -141,12 +160,13 @@ impl Registry for Writer {
         if !answer.is_success() {
             return Err(wire::api_error(sent.kind.plural(), sent.key, answer.code, &answer.body));
         }
-        // What becomes of a deletion, an eviction or a binding is seen through the watch.
         let is_object = answer.body["kind"] == if sent.kind == Kind::Job { "Job" } else { "Pod" };
-        if sent.method == "DELETE" || !is_object {
-            return Ok(Vec::new());
-        }
-        Ok(self.copy.borrow_mut().replica(sent.kind, answer.body, false).into_iter().collect())
+        let replica = if is_object && sent.method != "DELETE" {
+            self.copy.borrow_mut().replica(sent.kind, answer.body, false)
+        } else {
+            self.read_back(&sent)
+        };
+        Ok(replica.into_iter().collect())
     }
 
     fn terminate_namespace(&mut self, namespace: &str) {
@@ -154,6 +174,22 @@ impl Registry for Writer {
         if let Err(error) = self.connection.ask(http::Method::DELETE, &path, "application/json", &Value::Null)
         {
             self.copy.borrow_mut().fail(error.to_string());
+        }
+    }
+}
+
+impl Writer {
+    /// What has become of an object that the answer does not show, or not as it is now: who writes sees it at once.
+    fn read_back(&self, sent: &HttpRequest<'_>) -> Option<Replica> {
+        let path = sent.path.trim_end_matches("/eviction").trim_end_matches("/binding");
+        let watched = if sent.kind == Kind::Job { Watched::Jobs } else { Watched::Pods };
+        let known = self.copy.borrow().present_of(watched, &sent.key.namespace, &sent.key.name)?;
+        // When there is no answer, the watch tells.
+        let stored = self.connection.get(path).ok()?;
+        let mut copy = self.copy.borrow_mut();
+        match stored.filter(|stored| stored["metadata"]["uid"] == known["metadata"]["uid"]) {
+            Some(stored) => copy.replica(sent.kind, stored, false),
+            None => copy.replica(sent.kind, known, true),
         }
     }
 }

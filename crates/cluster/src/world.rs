@@ -35,11 +35,30 @@ pub fn obstacle(scenario: &Scenario) -> Option<&'static str> {
         Some("the namespace is needed afterwards")
     } else if !scenario.cluster.faults.is_empty() {
         Some("the calls of a real controller do not fail when they are told to")
+    } else if is_hasty(scenario) {
+        Some(
+            "a MiniCluster is changed at the instant at which it is made, and which of both its operator sees first is chance in real time",
+        )
     } else if !scenario.is_of_the_production_operator() {
         Some("it is about another operator or entrypoint than the production one")
     } else {
         None
     }
+}
+
+/// Whether a MiniCluster is changed before anything can have been seen of it.
+fn is_hasty(scenario: &Scenario) -> bool {
+    let makes = |action: &Action| match action {
+        Action::Apply(manifests) => {
+            manifests.iter().any(|manifest| matches!(manifest, Manifest::MiniCluster(..)))
+        }
+        _ => false,
+    };
+    let changes = |action: &Action| matches!(action, Action::PatchMiniCluster { .. });
+    scenario.steps.windows(2).any(|steps| {
+        let [one, next] = steps else { return false };
+        makes(&one.action.value) && one.expect.is_empty() && changes(&next.action.value)
+    })
 }
 
 /// Plays a scenario on a site, which must be of the stack's Kubernetes.
@@ -66,9 +85,7 @@ fn begin(site: &mut Site, scenario: &Scenario, stack: Stack, seed: u64) -> Resul
     }
     site.prepare(config.cluster.nodes, machine, &namespaces(scenario))?;
 
-    let clock = Clock::start();
-    config.start = clock.now();
-    let copy = Rc::new(RefCell::new(Copy::new(clock)));
+    let copy = Rc::new(RefCell::new(Copy::new(Clock::start())));
     let connection = site.connection().clone();
     let (sender, inbox) = mpsc::channel();
     let watches = Watches::begin(&connection, &sender);

@@ -3,12 +3,13 @@
 //! Nothing in a real cluster takes the same time twice, so its run is not compared time by time with anything. It is *explained* when there is a run that
 //! the model allows in which
 //!
-//! * every Job and every pod has the same history (module `history`), but for who told a pod to go, which watches do not tell,
+//! * every Job and every pod has the same history (module `history`), but for who told a pod to go, which watches do not tell, and for which is which of equal pods,
 //! * what was to be seen whenever a step had settled is to be seen at some instant of the same step, and
 //! * what was to be seen at the end, with what the operator reports, is to be seen after the last step.
 //!
 //! A step may settle while many pods are on their way at once, and in which state each is found at this very moment is chance. Where no run shows all of them
-//! together, it is enough that each object by itself is to be seen so in the step; the explanation names such steps.
+//! together, it is enough that each object by itself is to be seen so in the step, in this or another run that does not differ otherwise; the explanation names
+//! such steps.
 //!
 //! The runs that are tried differ in their seeds, so in the latencies and in the order of what happens at the same time, and in their timing
 //! profiles. The search ends after [`Search::seeds`] seeds of each.
@@ -21,7 +22,7 @@ use towtank_scenario::ast::Scenario;
 use crate::history;
 use crate::run::Run;
 use crate::runner::{self, Limits, Setting};
-use crate::sight::Sight;
+use crate::sight::{Sight, StepSights};
 use crate::trace_text::TraceLine;
 use crate::virtual_world::{ModelWorld, SetupError};
 
@@ -123,10 +124,11 @@ pub fn explain(scenario: &Scenario, real: &Run, search: &Search) -> Result<Expla
     let others =
         search.profiles.iter().filter(|name| **name != own && TimingProfile::by_name(name).is_some());
     let profiles: Vec<String> = std::iter::once(&own).chain(others).cloned().collect();
-    let history = history::lines_without_authors(&real.trace);
+    let history = history::lines_by_chance(&real.trace);
     let limits = Limits { keeps_sights: true, ..Limits::default() };
     let mut nearest: Option<Unexplained> = None;
-    let mut apart: Option<Explanation> = None;
+    let mut shown = Shown::default();
+    let mut candidate: Option<Explanation> = None;
     let mut tried = 0;
     for profile in profiles {
         let mut scenario = scenario.clone();
@@ -135,25 +137,31 @@ pub fn explain(scenario: &Scenario, real: &Run, search: &Search) -> Result<Expla
             tried += 1;
             let mut world = ModelWorld::new(&scenario, real.stack, seed)?;
             let run = runner::play(&scenario, &mut world, Setting { stack: real.stack, seed }, limits);
-            match compare(real, &history, &run) {
-                Ok(steps) if steps.is_empty() => {
-                    return Ok(Ok(Explanation { seed, profile, run, apart: steps }));
+            if let Err(gap) = compare(real, &history, &run) {
+                if nearest.as_ref().is_none_or(|nearest| gap.rank() > nearest.gap.rank()) {
+                    nearest = Some(Unexplained { tried, seed, profile: profile.clone(), gap });
                 }
-                Ok(steps) => {
-                    if apart.as_ref().is_none_or(|known| steps.len() < known.apart.len()) {
-                        apart = Some(Explanation { seed, profile: profile.clone(), run, apart: steps });
-                    }
-                }
-                Err(gap) => {
-                    if nearest.as_ref().is_none_or(|nearest| gap.rank() > nearest.gap.rank()) {
-                        nearest = Some(Unexplained { tried, seed, profile: profile.clone(), gap });
-                    }
-                }
+                continue;
+            }
+            let apart = apart(real, &run);
+            let explanation = Explanation { seed, profile: profile.clone(), run, apart };
+            if explanation.apart.is_empty() {
+                return Ok(Ok(explanation));
+            }
+            shown.add(&explanation.run);
+            if candidate.as_ref().is_none_or(|known| explanation.apart.len() < known.apart.len()) {
+                candidate = Some(explanation);
             }
         }
     }
-    if let Some(explanation) = apart {
-        return Ok(Ok(explanation));
+    if let Some(explanation) = candidate {
+        match shown.gap(real, &explanation) {
+            None => return Ok(Ok(explanation)),
+            Some(gap) => {
+                let Explanation { seed, profile, .. } = explanation;
+                return Ok(Err(Box::new(Unexplained { tried, seed, profile, gap })));
+            }
+        }
     }
     let nearest = nearest.unwrap_or(Unexplained {
         tried,
@@ -164,65 +172,64 @@ pub fn explain(scenario: &Scenario, real: &Run, search: &Search) -> Result<Expla
     Ok(Err(Box::new(Unexplained { tried, ..nearest })))
 }
 
-/// The steps in which `model` explains only each object by itself, or what it does not explain of `real`.
-fn compare(real: &Run, history: &[TraceLine], model: &Run) -> Result<Vec<usize>, Gap> {
+/// What `model` does not explain of what became of each object, and of the end.
+fn compare(real: &Run, history: &[TraceLine], model: &Run) -> Result<(), Gap> {
     if let Some(failure) = &model.failure {
         return Err(Gap::ModelFails { step: failure.step.clone() });
     }
-    let told = history::lines_without_authors(&model.trace);
+    let told = history::lines_by_chance(&model.trace);
     let same = history.iter().zip(&told).take_while(|(one, other)| one.text == other.text).count();
     if same < history.len() || same < told.len() {
         let (real, model) = (history.get(same).cloned(), told.into_iter().nth(same));
         return Err(Gap::History { lines_before: same, real, model });
     }
-    let mut apart = Vec::new();
-    for (step_index, (step, known)) in real.sights.iter().zip(&model.sights).enumerate() {
-        if let Some(seen) = &step.settled {
-            match Sighting::of(seen, &known.all) {
-                Sighting::Together => {}
-                Sighting::Apart => apart.push(step_index),
-                Sighting::Never(nearest) => {
-                    let name = real.steps.get(step_index).map(|step| step.name.clone());
-                    return Err(Gap::Sight {
-                        step_index,
-                        step: name.unwrap_or_default(),
-                        seen: seen.clone(),
-                        nearest,
-                    });
-                }
-            }
-        }
-    }
     let last = model.sights.last().map(|step| &step.whole);
     if let (Some(rest), Some(last)) = (&real.rest, last)
         && !last.contains(rest)
     {
-        let nearest = last.iter().min_by_key(|sight| sight.distance(rest)).cloned().unwrap_or_default();
         let step = "until all is at rest".to_owned();
+        let nearest = nearest_of(rest, last);
         return Err(Gap::Sight { step_index: real.sights.len(), step, seen: rest.clone(), nearest });
     }
-    Ok(apart)
+    Ok(())
 }
 
-/// How something that was to be seen is to be seen elsewhere.
-enum Sighting {
-    /// At one instant.
-    Together,
-    /// Each line at some instant.
-    Apart,
-    /// A line never; the nearest that is to be seen.
-    Never(Sight),
+/// The steps whose end `model` never shows as one.
+fn apart(real: &Run, model: &Run) -> Vec<usize> {
+    let steps = real.sights.iter().zip(&model.sights).enumerate();
+    let differs = |(_, (real, model)): &(usize, (&StepSights, &StepSights))| {
+        real.settled.as_ref().is_some_and(|seen| !model.all.contains(seen))
+    };
+    steps.filter(differs).map(|(step_index, _)| step_index).collect()
 }
 
-impl Sighting {
-    fn of(seen: &Sight, shown: &BTreeSet<Sight>) -> Self {
-        if shown.contains(seen) {
-            return Self::Together;
+fn nearest_of(seen: &Sight, shown: &BTreeSet<Sight>) -> Sight {
+    shown.iter().min_by_key(|sight| sight.distance(seen)).cloned().unwrap_or_default()
+}
+
+/// All that runs of the model have shown of single objects, step by step.
+#[derive(Default)]
+struct Shown(Vec<BTreeSet<String>>);
+
+impl Shown {
+    fn add(&mut self, model: &Run) {
+        self.0.resize_with(self.0.len().max(model.sights.len()), BTreeSet::new);
+        for (lines, step) in self.0.iter_mut().zip(&model.sights) {
+            lines.extend(step.all.iter().flat_map(Sight::lines).cloned());
         }
-        let lines: BTreeSet<&String> = shown.iter().flat_map(Sight::lines).collect();
-        if !seen.lines().is_empty() && seen.lines().iter().all(|line| lines.contains(line)) {
-            return Self::Apart;
-        }
-        Self::Never(shown.iter().min_by_key(|sight| sight.distance(seen)).cloned().unwrap_or_default())
+    }
+
+    /// The first step that is not even explained object by object.
+    fn gap(&self, real: &Run, explanation: &Explanation) -> Option<Gap> {
+        explanation.apart.iter().find_map(|&step_index| {
+            let seen = real.sights.get(step_index)?.settled.as_ref()?;
+            let lines = self.0.get(step_index)?;
+            if seen.lines().iter().all(|line| lines.contains(line)) {
+                return None;
+            }
+            let step = real.steps.get(step_index).map(|step| step.name.clone()).unwrap_or_default();
+            let nearest = nearest_of(seen, &explanation.run.sights.get(step_index)?.all);
+            Some(Gap::Sight { step_index, step, seen: seen.clone(), nearest })
+        })
     }
 }

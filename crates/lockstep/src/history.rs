@@ -18,9 +18,27 @@ pub(crate) fn lines(trace: &[TraceEntry]) -> Vec<TraceLine> {
     told(trace, |actor| format!(" by {}", actor_name(actor)))
 }
 
-/// The same without who told a pod to go.
-pub(crate) fn lines_without_authors(trace: &[TraceEntry]) -> Vec<TraceLine> {
-    told(trace, |_| String::new())
+/// The same without who told a pod to go, and without numbers of pods that have no index: which of equal pods comes first is chance.
+pub(crate) fn lines_by_chance(trace: &[TraceEntry]) -> Vec<TraceLine> {
+    let mut objects: Vec<Vec<TraceLine>> = Vec::new();
+    let mut last = String::new();
+    for mut line in told(trace, |_| String::new()) {
+        let (object, event) = line.text.split_once(": ").unwrap_or((&line.text, ""));
+        let known = match object.split_once("/#") {
+            Some((job, _number)) => format!("{job}/#: {event}"),
+            None => line.text.clone(),
+        };
+        let object = object.to_owned();
+        line.text = known;
+        match objects.last_mut() {
+            Some(lines) if object == last => lines.push(line),
+            _ => objects.push(vec![line]),
+        }
+        last = object;
+    }
+    let texts = |lines: &[TraceLine]| -> Vec<String> { lines.iter().map(|line| line.text.clone()).collect() };
+    objects.sort_by_cached_key(|lines| texts(lines));
+    objects.into_iter().flatten().collect()
 }
 
 fn told(trace: &[TraceEntry], author: impl Fn(Actor) -> String) -> Vec<TraceLine> {

@@ -81,7 +81,8 @@ fn pod_line(pod: &PodView) -> String {
     let place = match pod.index {
         Some(index) => format!("{}/{index}#{}", pod.job, pod.incarnation),
         None if pod.job.is_empty() => pod.name.clone(),
-        None => format!("{}/#{}", pod.job, pod.number),
+        // Which of equal pods comes first is chance.
+        None => format!("{}/#", pod.job),
     };
     format!("pod {place}: {}{}", pod.phase, if pod.deleting { ", is to go" } else { "" })
 }
