@@ -3,6 +3,7 @@
 use towtank_reference::build::check_go;
 
 use crate::command::{Failed, Outcome, cargo, command, quietly, run};
+use crate::control_plane;
 use crate::kubectl::kubectl;
 use crate::reference::{build_drivers, random_writes, record};
 use crate::stories::differential_after_tests;
@@ -16,11 +17,19 @@ const UPDATES_IN_CI: u64 = 5_000;
 /// The versions that continuous integration plays the reference of: the newest, and one as old as can be.
 const PLAYED_IN_CI: [&str; 2] = ["1.37", "1.28"];
 
+/// The version whose control plane is built: that of a driver, with which it shares most of what is compiled.
+const CONTROL_PLANE_IN_CI: &str = "1.37";
+/// Scenarios that take longer in real time are for people who wait.
+const SECONDS_IN_CI: &str = "25";
+
 pub(crate) fn ci() -> Outcome {
     let go = check_go();
     // A thread builds with Go what is not built yet, while cargo checks and compiles.
     std::thread::scope(|scope| {
-        let build = || build_drivers(&PLAYED_IN_CI.map(String::from), false);
+        let build = || {
+            build_drivers(&PLAYED_IN_CI.map(String::from), false)?;
+            control_plane::build(&[CONTROL_PLANE_IN_CI.to_owned()])
+        };
         let drivers = go.is_ok().then(|| scope.spawn(build));
         step("format", || cargo(["fmt", "--all", "--check"]))?;
         step("clippy", || {
@@ -40,10 +49,15 @@ pub(crate) fn ci() -> Outcome {
             eprintln!("xtask: the real controller was not played, only its recordings compared with{why}");
             return Ok(());
         };
-        step("drivers of the reference", || {
-            drivers.join().unwrap_or_else(|_| Err(Failed::new("building the drivers")))
+        step("drivers of the reference, and a control plane", || {
+            drivers.join().unwrap_or_else(|_| Err(Failed::new("building with Go")))
         })?;
-        play_the_reference()
+        play_the_reference()?;
+        step("a real control plane", || {
+            let version = [CONTROL_PLANE_IN_CI.to_owned()];
+            control_plane::test(&version)?;
+            control_plane::e2e_after_build(&version, &["--length-max-s".to_owned(), SECONDS_IN_CI.to_owned()])
+        })
     })
 }
 

@@ -30,8 +30,8 @@ pub(crate) enum Failure {
     /// Anything else that the user can put right.
     #[error("{0}")]
     Usage(String),
-    /// A world that this build cannot play in.
-    #[error("the world `{0}` is not available in this version of towtank: play in `model` or `reference`")]
+    /// A world that another command plays in.
+    #[error("the world `{0}` takes real time: `towtank e2e` plays in it")]
     NoWorld(WorldKind),
     /// A real control plane cannot be had.
     #[error("{0}")]
