@@ -181,6 +181,7 @@ fn fleet(cluster: &ClusterSpec, stack: Stack, timing: &'static TimingProfile) ->
         timing,
         has_view,
         operator: cluster.operator,
+        replicas: cluster.operator_replicas,
     })
 }
 
@@ -229,8 +230,10 @@ impl<E: Engine<Upper: Upper>> World for VirtualWorld<E> {
     }
 
     fn perform(&mut self, action: &Action) -> Result<(), Refusal> {
-        let result =
-            action::perform(self.engine.simulation_mut(), &self.identities, self.manual_pods, action);
+        let result = match action {
+            Action::Operator(change) => self.engine.operate(change),
+            _ => action::perform(self.engine.simulation_mut(), &self.identities, self.manual_pods, action),
+        };
         self.engine.act();
         self.identify();
         result
