@@ -189,23 +189,26 @@ fn planted_faults_meet_the_nth_of_their_kind() {
     pump.plant_request("create", "things", 2, RequestFault::Crash(Moment::Before));
     pump.plant_request("create", "things/status", 1, RequestFault::Error(Moment::Before));
     pump.plant_request("patch", "things", 1, RequestFault::Error(Moment::Before));
+    pump.plant_request("create", "others", 4, RequestFault::Error(Moment::Before));
+    let post = |plural: &str| {
+        let path = format!("/api/v1/namespaces/a/{plural}");
+        Request::post(path).body(Vec::new()).expect("a request")
+    };
     for start in [100, 150] {
         pump.add(program(FaultPlan::default(), move |client| {
             Box::pin(async move {
-                tokio::time::sleep(Duration::from_millis(start)).await;
-                let post = Request::post("/api/v1/namespaces/a/things").body(Vec::new());
-                let _ = client.request_text(post.expect("a request")).await;
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                let post = Request::post("/api/v1/namespaces/a/things").body(Vec::new());
-                let _ = client.request_text(post.expect("a request")).await;
+                for (pause, plural) in [(start, "things"), (20, "others"), (80, "things")] {
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                    let _ = client.request_text(post(plural)).await;
+                }
                 std::future::pending().await
             })
         }));
     }
     pump.run_until(Time::from_secs(3)).expect("it goes on");
     // The second program's first fails; the first one's process ends at its second, and begins again.
-    assert_eq!(pump.site().posts, [100, 250, 1_300, 1_400].map(Time::from_millis));
-    assert_eq!(pump.planted(), 2);
+    assert_eq!(pump.site().posts, [100, 120, 170, 250, 1_300, 1_320, 1_400].map(Time::from_millis));
+    assert_eq!(pump.planted(), 3);
 }
 
 /// A fault of a watch counts the events of watches of its resource.
