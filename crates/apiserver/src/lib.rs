@@ -58,6 +58,7 @@ mod strategy;
 mod subresources;
 mod table;
 mod typed;
+mod validation;
 mod watch;
 mod write;
 mod write_rows;

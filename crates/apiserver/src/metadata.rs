@@ -33,7 +33,8 @@ impl NameRule {
         }
     }
 
-    fn complaints(self, name: &str) -> Vec<String> {
+    /// What is wrong with a name.
+    pub(crate) fn complaints(self, name: &str) -> Vec<String> {
         match self {
             Self::Subdomain => names::dns_subdomain(name),
             Self::Label => names::dns_label(name),

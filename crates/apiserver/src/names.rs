@@ -122,6 +122,53 @@ pub fn label_value(text: &str) -> Vec<String> {
     complaints
 }
 
+/// A key of a ConfigMap or Secret (`IsConfigMapKey`).
+pub fn config_key(text: &str) -> Vec<String> {
+    const LEN_MAX: usize = 253;
+    let mut complaints = Vec::new();
+    if text.len() > LEN_MAX {
+        complaints.push(too_long(LEN_MAX));
+    }
+    let fits = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_');
+    if text.is_empty() || !text.bytes().all(fits) {
+        complaints.push(
+            "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or \
+             'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+                .to_owned(),
+        );
+    }
+    match text {
+        "." | ".." => complaints.push(format!("must not be '{text}'")),
+        _ if text.starts_with("..") => complaints.push("must not start with '..'".to_owned()),
+        _ => {}
+    }
+    complaints
+}
+
+/// The name of a port (`IsValidPortName`).
+pub fn port_name(text: &str) -> Vec<String> {
+    const LEN_MAX: usize = 15;
+    let mut complaints = Vec::new();
+    if text.len() > LEN_MAX {
+        complaints.push(too_long(LEN_MAX));
+    }
+    let fits = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    for (is_wrong, why) in [
+        (
+            text.is_empty() || !text.bytes().all(fits),
+            "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
+        ),
+        (!text.bytes().any(|c| c.is_ascii_lowercase()), "must contain at least one letter (a-z)"),
+        (text.contains("--"), "must not contain consecutive hyphens"),
+        (text.starts_with('-') || text.ends_with('-'), "must not begin or end with a hyphen"),
+    ] {
+        if is_wrong {
+            complaints.push(why.to_owned());
+        }
+    }
+    complaints
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -87,6 +87,24 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
+    /// What a method means for an object or a collection, if it means anything.
+    pub(crate) fn of(method: &http::Method, target: &Target, is_watch: bool) -> Option<Self> {
+        use http::Method;
+        let is_one = !target.name.is_empty();
+        Some(match (method, is_one) {
+            (&Method::GET | &Method::HEAD, true) => Self::Get,
+            (&Method::GET | &Method::HEAD, false) if is_watch => Self::Watch,
+            (&Method::GET | &Method::HEAD, false) => Self::List,
+            (&Method::POST, false) => Self::Create,
+            (&Method::POST, true) if !target.subresource.is_empty() => Self::Create,
+            (&Method::PUT, true) => Self::Update,
+            (&Method::PATCH, true) => Self::Patch,
+            (&Method::DELETE, true) if target.subresource.is_empty() => Self::Delete,
+            (&Method::DELETE, false) => Self::DeleteCollection,
+            _ => return None,
+        })
+    }
+
     /// As RBAC and audit logs have it.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -100,6 +118,15 @@ impl Verb {
             Self::DeleteCollection => "deletecollection",
         }
     }
+}
+
+/// What a request does, and to what: verb, and resource with subresource, as roles name them (`patch`, `miniclusters/status`); nothing where there is
+/// no object.
+pub(crate) fn kind_of(method: &http::Method, uri: &http::Uri) -> Option<(&'static str, String)> {
+    let Path::Resource(target) = parse_path(uri.path()) else { return None };
+    let is_watch = Query::parse(uri.query().unwrap_or_default()).flag("watch") == Some(true);
+    let verb = Verb::of(method, &target, is_watch)?.as_str();
+    Some((verb, target.resource()))
 }
 
 /// The object or collection that a path names.
@@ -117,6 +144,16 @@ pub(crate) struct Target {
     pub(crate) name: String,
     /// Subresource, if any.
     pub(crate) subresource: String,
+}
+
+impl Target {
+    /// The resource with its subresource, as roles name it.
+    pub(crate) fn resource(&self) -> String {
+        match &*self.subresource {
+            "" => self.plural.clone(),
+            subresource => format!("{}/{subresource}", self.plural),
+        }
+    }
 }
 
 /// A path, read.

@@ -489,31 +489,18 @@ fn response(reply: Reply, warnings: &[String], retry_after: Option<u32>) -> http
 
 /// What is asked of the target.
 fn verb_of(parsed: &Parsed, target: &Target, resource: &Resource) -> Result<Verb> {
-    use http::Method;
-    let is_one = !target.name.is_empty();
     let is_watch = parsed.query.flag("watch") == Some(true);
-    let verb = match (&parsed.method, is_one) {
-        (&Method::GET | &Method::HEAD, true) => Verb::Get,
-        (&Method::GET | &Method::HEAD, false) if is_watch => Verb::Watch,
-        (&Method::GET | &Method::HEAD, false) => Verb::List,
-        (&Method::POST, false) => Verb::Create,
-        (&Method::POST, true) if !target.subresource.is_empty() => Verb::Create,
-        (&Method::PUT, true) => Verb::Update,
-        (&Method::PATCH, true) => Verb::Patch,
-        (&Method::DELETE, true) if target.subresource.is_empty() => Verb::Delete,
-        (&Method::DELETE, false) => Verb::DeleteCollection,
-        (method, _) => {
-            let action = method.as_str().to_lowercase();
-            return Err(ApiError::method_not_supported(&resource.group, &resource.plural, &action));
-        }
+    let unsupported = || {
+        let action = parsed.method.as_str().to_lowercase();
+        ApiError::method_not_supported(&resource.group, &resource.plural, &action)
     };
+    let verb = Verb::of(&parsed.method, target, is_watch).ok_or_else(unsupported)?;
     let is_collection_of_all = target.namespace.is_empty() && resource.is_namespaced;
     let is_review = resource.class == crate::kinds::Class::Review;
     if (is_review && verb != Verb::Create)
         || (is_collection_of_all && matches!(verb, Verb::Create | Verb::DeleteCollection))
     {
-        let action = parsed.method.as_str().to_lowercase();
-        return Err(ApiError::method_not_supported(&resource.group, &resource.plural, &action));
+        return Err(unsupported());
     }
     Ok(verb)
 }

@@ -95,17 +95,6 @@ pub(crate) fn validate(
     match (&*resource.group, &*resource.kind) {
         ("", "Secret") => immutable("type"),
         ("apps", "Deployment") => immutable("spec.selector"),
-        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
-            if let Some(before) = before
-                && before["roleRef"] != object["roleRef"]
-            {
-                errors.push(FieldError::invalid(
-                    "roleRef",
-                    object["roleRef"].clone(),
-                    "cannot change roleRef",
-                ));
-            }
-        }
         _ => {}
     }
     match (&*resource.group, &*resource.kind) {
@@ -115,6 +104,7 @@ pub(crate) fn validate(
         ("apiextensions.k8s.io", _) => errors.extend(crate::crd::validate(object, before)),
         _ => {}
     }
+    errors.extend(crate::validation::validate(version, (&resource.group, &resource.kind), object, before));
     errors
 }
 

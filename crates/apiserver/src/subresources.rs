@@ -33,7 +33,7 @@ impl ApiServer {
                     "pod {pod:?} is simulated: no program runs in its containers that could write a log or be talked to"
                 )))
             }
-            ("status" | "scale", _) if resource.has_status => {
+            ("status", _) if resource.has_status => {
                 let action = call.parsed.method.as_str().to_lowercase();
                 Err(ApiError::method_not_supported(&resource.group, &resource.plural, &action))
             }

@@ -108,8 +108,7 @@ impl ApiServer {
         if let Some(manager) = manager {
             shape::manage(self, call, None, &mut object, manager, "");
         }
-        let mut errors = shape::validate(self, &resource, &object, None);
-        errors.extend(strategy::validate(call.rows.features().version, &resource, &object, None));
+        let errors = self.faults(call, &object, None);
         // Of rows the model has its say, too.
         let is_row = matches!(resource.class, Class::Pod | Class::Job);
         if !is_row {
@@ -235,7 +234,7 @@ impl ApiServer {
         manager: Option<&str>,
     ) -> Result<Written> {
         let resource = Arc::clone(&call.resource);
-        self.check_is_same(call, old, before, &mut object)?;
+        self.check_is_same(call, old, before, &mut object, subresource)?;
         let given = (resource.class == Class::Job && subresource.is_empty()).then(|| object.clone());
         tidy(&mut object);
         shape::default(self, &resource, &mut object);
@@ -251,8 +250,7 @@ impl ApiServer {
         if let Some(manager) = manager {
             shape::manage(self, call, Some(before), &mut object, manager, subresource);
         }
-        let mut errors = shape::validate(self, &resource, &object, Some(before));
-        errors.extend(strategy::validate(call.rows.features().version, &resource, &object, Some(before)));
+        let errors = self.faults(call, &object, Some(before));
         if !matches!(resource.class, Class::Pod | Class::Job) {
             check(&resource, old.name(), &errors)?;
         }
@@ -281,6 +279,17 @@ impl ApiServer {
         Ok(Written::Version(self.latest(&resource, &version)))
     }
 
+    /// All that is wrong with an object. Where the rules of its kind say what its schema says, they say it in Kubernetes' words.
+    fn faults(&self, call: &Call<'_>, object: &Value, before: Option<&Value>) -> Vec<FieldError> {
+        let told = strategy::validate(call.rows.features().version, &call.resource, object, before);
+        let mut errors = shape::validate(self, &call.resource, object, before);
+        let is_told =
+            |error: &FieldError| told.iter().any(|told| told.kind == error.kind && told.field == error.field);
+        errors.retain(|error| !is_told(error));
+        errors.extend(told);
+        errors
+    }
+
     /// The object that is written is the one that is stored: name, uid and version.
     fn check_is_same(
         &self,
@@ -288,6 +297,7 @@ impl ApiServer {
         old: &Version,
         before: &Value,
         object: &mut Value,
+        subresource: &str,
     ) -> Result<()> {
         let resource = &call.resource;
         let conflict =
@@ -300,13 +310,15 @@ impl ApiServer {
         }
         let uid = text(object, "/metadata/uid").to_owned();
         let stored_uid = text(before, "/metadata/uid");
-        if !uid.is_empty() && uid != stored_uid {
+        let is_put = call.parsed.method == http::Method::PUT;
+        let is_another = !uid.is_empty() && uid != stored_uid;
+        // The object of a PUT is a precondition (`DefaultUpdatedObjectInfo`); what a patch comes to is only validated.
+        if is_another && is_put {
             return conflict(&format!(
                 "Precondition failed: UID in precondition: {uid}, UID in object meta: {stored_uid}"
             ));
         }
         let rv = text(object, "/metadata/resourceVersion").to_owned();
-        let is_put = call.parsed.method == http::Method::PUT;
         if rv.is_empty() || rv == "0" {
             if is_put && resource.is_custom {
                 let missing =
@@ -319,6 +331,11 @@ impl ApiServer {
             return Err(ApiError::invalid(&resource.group, &resource.kind, old.name(), &[wrong]));
         } else if rv != old.rv.to_string() {
             return conflict(OBJECT_MODIFIED);
+        }
+        // The status of a custom resource takes nothing else over.
+        if is_another && !(resource.is_custom && subresource == "status") {
+            let changed = FieldError::invalid("metadata.uid", uid, "field is immutable");
+            return Err(ApiError::invalid(&resource.group, &resource.kind, old.name(), &[changed]));
         }
         let fields = metadata(object);
         fields.insert("resourceVersion".to_owned(), old.rv.to_string().into());

@@ -4,6 +4,7 @@ mod rules {
     mod deletion;
     mod reading;
     mod rows;
+    mod validating;
     mod watching;
     mod writing;
 }

@@ -38,6 +38,7 @@ use towtank_scenario::ast::Scenario;
 
 use self::others::Others;
 use crate::plan::Plan;
+use crate::world::is_of_election;
 
 const GROUP: &str = "flux-framework.org";
 /// How long before the end of a run everything must be at rest. Nothing is under way any more after so long: requests time out after a
@@ -355,10 +356,8 @@ impl Audit {
             return self.violations;
         }
         let start = Time::from_micros(now.as_micros().saturating_sub(REST.as_micros() as u64));
-        let late: Vec<&LoggedRequest> = requests
-            .iter()
-            .filter(|request| request.at > start && !request.line.contains("/leases"))
-            .collect();
+        let late: Vec<&LoggedRequest> =
+            requests.iter().filter(|request| request.at > start && !is_of_election(request)).collect();
         let write = late.iter().find(|request| !request.line.starts_with("GET "));
         if let Some(write) = write {
             self.broken("rest", write.at, write.line.clone());

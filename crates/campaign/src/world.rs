@@ -12,6 +12,11 @@ use crate::audit::{Audit, REST, Violation};
 use crate::plan::Plan;
 use crate::play::end;
 
+/// Leases are about who works: they are no work.
+pub(crate) fn is_of_election(request: &LoggedRequest) -> bool {
+    request.line.contains("/leases")
+}
+
 /// See the module.
 pub(crate) struct Audited {
     world: EmbeddedWorld,
@@ -74,8 +79,9 @@ impl Audited {
         let has_rested = self.world.now() >= self.busy.0 + REST;
         let log = self.world.engine().log();
         let fresh = log.get(self.busy.1..).unwrap_or_default();
-        let is_work = |line: &str| !line.contains("/leases") && !line.contains("watch=true");
-        let last = fresh.iter().rfind(|request| is_work(&request.line));
+        let is_work =
+            |request: &&LoggedRequest| !is_of_election(request) && !request.line.contains("watch=true");
+        let last = fresh.iter().rfind(is_work);
         let at = last.map_or(self.busy.0, |request| request.at);
         self.busy = (at, log.len());
         let goal = self.goal.as_ref().filter(|_| has_rested && last.is_none());

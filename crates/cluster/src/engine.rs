@@ -1,18 +1,23 @@
 //! A simulation whose clock is the real one: nodes and Flux are the model's, everything else happens elsewhere.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use serde_json::Value;
 use towtank_lockstep::virtual_world::Engine;
 use towtank_lockstep::virtual_world::embedded::Production;
-use towtank_lockstep::world::WorldError;
+use towtank_lockstep::world::{Refusal, WorldError};
 use towtank_model::simulation::Simulation;
 use towtank_model::time::Time;
+use towtank_scenario::ast::OperatorChange;
 
+use crate::chaos::Chaos;
 use crate::clock::Clock;
 use crate::mirror::{Mirror, RealApi, Shared};
+use crate::processes::{Processes, Victim};
 use crate::watch::{Message, Shown, Watched, Watches};
 
 /// How long the world may be silent before somebody looks at it.
@@ -31,6 +36,8 @@ pub(crate) struct RealTime {
     simulation: Nodes,
     copy: Shared,
     inbox: Receiver<Message>,
+    processes: Rc<RefCell<Processes>>,
+    chaos: Chaos,
     /// When anything last happened.
     changed: Time,
     /// They end with the world.
@@ -48,9 +55,11 @@ impl RealTime {
         copy: Shared,
         inbox: Receiver<Message>,
         watches: Watches,
+        processes: Rc<RefCell<Processes>>,
+        chaos: Chaos,
     ) -> Result<Self, WorldError> {
         let changed = copy.borrow().clock.now();
-        let mut this = Self { simulation, copy, inbox, changed, _watches: watches };
+        let mut this = Self { simulation, copy, inbox, processes, chaos, changed, _watches: watches };
         let deadline = changed + LISTS_MAX;
         let mut listed = BTreeSet::new();
         let mut why = String::new();
@@ -97,6 +106,15 @@ impl RealTime {
         Ok(messages)
     }
 
+    /// Kills what is to be killed by now, and starts it again.
+    fn strike(&mut self) -> Result<(), WorldError> {
+        while let Some(victim) = self.chaos.due(self.now()) {
+            let mut processes = self.processes.borrow_mut();
+            processes.strike(victim).map_err(|error| WorldError(error.to_string()))?;
+        }
+        Ok(())
+    }
+
     /// Lets everything happen that is due by now.
     fn catch_up(&mut self) -> Result<bool, WorldError> {
         let now = self.now();
@@ -139,9 +157,22 @@ impl Engine for RealTime {
         self.changed = self.now();
     }
 
+    /// Stories that do anything else to it are not played here.
+    fn operate(&mut self, change: &OperatorChange) -> Result<(), Refusal> {
+        let mut processes = self.processes.borrow_mut();
+        let done = match change {
+            OperatorChange::Restart(_) => processes.strike(Victim::Operator),
+            OperatorChange::Start => processes.turn_operator(true),
+            OperatorChange::Stop(_) => processes.turn_operator(false),
+            OperatorChange::Hold | OperatorChange::Release | OperatorChange::Faults(_) => Ok(()),
+        };
+        done.map_err(|error| Refusal::new("ServiceUnavailable", error.to_string()))
+    }
+
     fn next_instant(&mut self, limit: Time) -> Result<Option<Time>, WorldError> {
         let tick = self.now() + TICK;
         loop {
+            self.strike()?;
             if self.catch_up()? {
                 return Ok(Some(self.simulation.now()));
             }
@@ -152,8 +183,8 @@ impl Engine for RealTime {
             if now >= tick {
                 return Ok(Some(now));
             }
-            let scheduled = self.simulation.scheduled_time();
-            let wake = scheduled.map_or(tick, |at| at.min(tick)).min(limit);
+            let next = [self.simulation.scheduled_time(), self.chaos.next_time(), Some(tick), Some(limit)];
+            let wake = next.into_iter().flatten().min().unwrap_or(limit);
             for message in self.receive(wake)? {
                 let now = self.now();
                 self.copy.borrow_mut().receive(now, message);
@@ -163,6 +194,6 @@ impl Engine for RealTime {
 
     fn is_quiescent(&self) -> bool {
         let planned = self.simulation.scheduled_time().is_some_and(|at| at.since(self.now()) < REST);
-        !planned && self.now().since(self.changed) >= REST
+        !planned && self.chaos.next_time().is_none() && self.now().since(self.changed) >= REST
     }
 }

@@ -5,11 +5,13 @@
 //! everybody else writes there comes back through watches. So scheduler, controllers, garbage collection and the operator are real, and
 //! nodes and Flux are the same implementation as in every other world.
 
+pub mod chaos;
 mod clock;
 pub mod connection;
 mod engine;
 mod mirror;
 pub mod nodes;
+pub mod processes;
 pub mod site;
 pub mod suite;
 mod translate;

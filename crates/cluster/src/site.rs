@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
-use towtank_control_plane::{Binaries, Child, Component, Config, ControlPlane, ControlPlaneError, Interrupt};
+use towtank_control_plane::{
+    Binaries, Component, Config, ControlPlane, ControlPlaneError, Interrupt, Launch,
+};
 use towtank_lockstep::virtual_world::SetupError;
 use towtank_lockstep::virtual_world::embedded;
 use towtank_model::version::KubernetesVersion;
@@ -16,6 +18,7 @@ use towtank_model::version::KubernetesVersion;
 use crate::clock::Clock;
 use crate::connection::{Connection, Unanswered};
 use crate::nodes::{Machine, VirtualNodes};
+use crate::processes::{Processes, controllers};
 
 /// How a site is set up.
 #[derive(Clone, Debug)]
@@ -36,6 +39,16 @@ pub struct SiteConfig {
     pub controller_qps: Option<(f32, u32)>,
     /// Breaks off a start.
     pub interrupt: Option<Interrupt>,
+}
+
+impl SiteConfig {
+    /// Whether scenarios can follow one another on one site.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.version == other.version
+            && self.feature_gates == other.feature_gates
+            && self.pods_by_hand == other.pods_by_hand
+            && self.controller_qps == other.controller_qps
+    }
 }
 
 /// Why a cluster cannot be had, or cannot be used any more.
@@ -81,45 +94,11 @@ const JSON: &str = "application/json";
 
 /// A running cluster. What it consists of ends with it.
 pub struct Site {
-    /// In this order: the nodes' heartbeat and the operator end before what they talk to.
+    /// In this order: the nodes' heartbeat ends before what it talks to.
     nodes: VirtualNodes,
-    operator: Child,
     connection: Connection,
-    controllers: Rc<RefCell<JobControllers>>,
+    processes: Rc<RefCell<Processes>>,
     config: SiteConfig,
-}
-
-/// The control plane, and whether the controllers of Jobs run in it.
-pub(crate) struct JobControllers {
-    plane: ControlPlane,
-    are_on: bool,
-    pods_by_hand: bool,
-}
-
-impl JobControllers {
-    /// Has the controllers of Jobs run or not; all others run in any case, as they do where the model's process of the Job controller ends.
-    pub(crate) fn turn(&mut self, on: bool) -> Result<(), ControlPlaneError> {
-        if self.are_on != on {
-            self.plane.set_extra_flags(Component::ControllerManager, controllers(on, self.pods_by_hand));
-            self.plane.restart(Component::ControllerManager)?;
-            self.are_on = on;
-        }
-        Ok(())
-    }
-}
-
-/// The flag that says which controllers run.
-fn controllers(of_jobs: bool, pods_by_hand: bool) -> Vec<String> {
-    let mut without = Vec::new();
-    if !of_jobs {
-        without.extend(["job-controller", "ttl-after-finished-controller"]);
-    }
-    if pods_by_hand {
-        // It ends pods without a node that are told to go.
-        without.push("pod-garbage-collector-controller");
-    }
-    let without: String = without.iter().map(|controller| format!(",-{controller}")).collect();
-    if without.is_empty() { Vec::new() } else { vec![format!("--controllers=*{without}")] }
 }
 
 impl Site {
@@ -147,14 +126,13 @@ impl Site {
             .map_err(|why| client(&why))?;
         let connection = Connection::new(settings).map_err(SiteError::Client)?;
         deploy(&connection)?;
-        let operator = start_operator(&connection, &plane, &config)?;
+        let operator = operator(&connection, &plane, &config)?;
+        let processes = Processes::new(plane, operator, config.pods_by_hand)?;
         let nodes = VirtualNodes::new(connection.clone());
         // The controllers are healthy before they have begun: a Job would have to wait for them.
         let account = "/api/v1/namespaces/default/serviceaccounts/default";
         eventually("the controllers do nothing", || Ok(connection.get(account)?.is_some()))?;
-        let controllers =
-            Rc::new(RefCell::new(JobControllers { plane, are_on: true, pods_by_hand: config.pods_by_hand }));
-        Ok(Self { nodes, operator, connection, controllers, config })
+        Ok(Self { nodes, connection, processes: Rc::new(RefCell::new(processes)), config })
     }
 
     /// How it was set up.
@@ -167,9 +145,9 @@ impl Site {
         &self.connection
     }
 
-    /// The switch of the controllers of Jobs.
-    pub(crate) fn job_controllers(&self) -> Rc<RefCell<JobControllers>> {
-        Rc::clone(&self.controllers)
+    /// Its processes.
+    pub(crate) fn processes(&self) -> Rc<RefCell<Processes>> {
+        Rc::clone(&self.processes)
     }
 
     /// An error when a process has ended that nobody has ended.
@@ -177,14 +155,13 @@ impl Site {
     /// # Errors
     ///
     /// Names the process and its log.
-    pub fn check(&mut self) -> Result<(), SiteError> {
-        self.operator.check()?;
-        Ok(self.controllers.borrow_mut().plane.check()?)
+    pub fn check(&self) -> Result<(), SiteError> {
+        Ok(self.processes.borrow_mut().check()?)
     }
 
     /// At the end, the logs are moved there.
     pub fn keep_logs(&self, to: PathBuf) {
-        self.controllers.borrow_mut().plane.keep_logs(to);
+        self.processes.borrow_mut().plane.keep_logs(to);
     }
 
     /// Makes the cluster one of these nodes and without anything that a scenario has made, and its controllers run.
@@ -209,7 +186,10 @@ impl Site {
 
     /// Takes away what a scenario has made.
     fn clean(&mut self) -> Result<(), SiteError> {
-        self.controllers.borrow_mut().turn(true)?;
+        let mut processes = self.processes.borrow_mut();
+        processes.turn_operator(true)?;
+        processes.turn_job_controllers(true)?;
+        drop(processes);
         let namespaces = self.list("/api/v1/namespaces")?;
         let names = namespaces.iter().filter_map(|object| object["metadata"]["name"].as_str());
         let own = names.filter(|name| !name.starts_with("kube-") && *name != embedded::NAMESPACE);
@@ -298,12 +278,8 @@ fn deploy(connection: &Connection) -> Result<(), SiteError> {
     eventually("miniclusters are not served", || Ok(connection.get(served)?.is_some()))
 }
 
-/// Starts the operator's own program as what its manifests make it: a ServiceAccount with its roles.
-fn start_operator(
-    connection: &Connection,
-    plane: &ControlPlane,
-    config: &SiteConfig,
-) -> Result<Child, SiteError> {
+/// The operator's own program as what its manifests make it: a ServiceAccount with its roles.
+fn operator(connection: &Connection, plane: &ControlPlane, config: &SiteConfig) -> Result<Launch, SiteError> {
     let (namespace, name) = (embedded::NAMESPACE, embedded::OPERATOR);
     let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
     let request = json!({"spec": {"expirationSeconds": TOKEN_S}});
@@ -313,12 +289,8 @@ fn start_operator(
         return Err(SiteError::Refused { what: format!("a token of {name}"), answer: answer.body });
     };
     let kubeconfig = plane.write_kubeconfig(name, token)?;
-    let launch = plane
-        .launch(name, &config.operator)
-        .args(["--metrics-address", "127.0.0.1:0"])
-        .env("KUBECONFIG", kubeconfig)
-        .env("RUST_LOG", "info");
-    Ok(towtank_control_plane::spawn_child(&launch)?)
+    let launch = plane.launch(name, &config.operator).args(["--metrics-address", "127.0.0.1:0"]);
+    Ok(launch.env("KUBECONFIG", kubeconfig).env("RUST_LOG", "info"))
 }
 
 /// Waits until it is so.

@@ -14,6 +14,7 @@ use towtank_lockstep::session;
 use towtank_lockstep::virtual_world::{SetupError, configuration};
 use towtank_scenario::ast::{Scenario, Stack};
 
+use crate::chaos::{self, Chaos};
 use crate::site::{Site, SiteConfig, SiteError};
 use crate::world;
 
@@ -34,6 +35,10 @@ pub struct Suite {
     pub length_max: Duration,
     /// How far an explanation is searched for.
     pub search: Search,
+    /// Seed of what is killed in each scenario; `None`: nothing is.
+    pub chaos: Option<u64>,
+    /// Feature gates of the control plane that the scenarios and the model know nothing of.
+    pub altered_gates: Vec<(String, bool)>,
     /// Breaks everything off.
     pub interrupt: Interrupt,
 }
@@ -147,7 +152,13 @@ fn plan(suite: &Suite, position: usize, task: &Task) -> Result<Planned, Outcome>
     Ok(Planned {
         position,
         task: task.clone(),
-        gates: scenario.cluster.feature_gates.clone().into_iter().collect(),
+        gates: scenario
+            .cluster
+            .feature_gates
+            .clone()
+            .into_iter()
+            .chain(suite.altered_gates.clone())
+            .collect(),
         qps: config.controller.qps.map_or(UNLIMITED, limited),
         length,
     })
@@ -166,25 +177,29 @@ fn work(suite: &Suite, queue: &Mutex<VecDeque<Planned>>, sender: &mpsc::Sender<(
     }
 }
 
+/// Something is killed all this time in a scenario that takes no time in the model.
+const CHAOS_LASTS: Duration = Duration::from_secs(10);
+
 fn play_one(suite: &Suite, site: &mut Option<Site>, planned: &Planned) -> Outcome {
-    let Planned { task, gates, qps, .. } = planned;
-    let fits = |site: &Site| {
-        let config = site.config();
-        config.version == task.stack.kubernetes
-            && config.feature_gates == *gates
-            && config.controller_qps == Some(*qps)
-    };
+    let task = &planned.task;
+    let wanted = config(suite, planned);
+    let fits = |site: &Site| site.config().is_like(&wanted);
     if !site.as_ref().is_some_and(fits) {
         // The old one ends before the new one begins.
         *site = None;
-        match Site::start(config(suite, planned)) {
+        match Site::start(wanted) {
             Ok(started) => *site = Some(started),
             Err(error) => return Outcome::Broken(error),
         }
     }
     let Some(there) = site else { return Outcome::NotPlayed("there is no site".to_owned()) };
     let limits = Limits { keeps_sights: true, reality: Some(Reality::default()), ..Limits::default() };
-    let played = world::play(there, &task.scenario, task.stack, limits).and_then(|run| {
+    let (chaos, patience) = match suite.chaos {
+        None => (Chaos::default(), Duration::ZERO),
+        Some(seed) => (Chaos::random(seed, planned.length.max(CHAOS_LASTS)), chaos::PATIENCE),
+    };
+    let limits = Limits { patience, ..limits };
+    let played = world::play(there, &task.scenario, task.stack, chaos, limits).and_then(|run| {
         there.check()?;
         Ok(run)
     });

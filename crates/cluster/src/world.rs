@@ -14,6 +14,7 @@ use towtank_model::simulation::Simulation;
 use towtank_model::time::Time;
 use towtank_scenario::ast::{Action, Manifest, Scenario, Stack, When};
 
+use crate::chaos::Chaos;
 use crate::clock::Clock;
 use crate::engine::RealTime;
 use crate::mirror::{Copy, Mirror, RealApi, Writer};
@@ -35,6 +36,13 @@ pub fn obstacle(scenario: &Scenario) -> Option<&'static str> {
         Some("the namespace is needed afterwards")
     } else if !scenario.cluster.faults.is_empty() {
         Some("the calls of a real controller do not fail when they are told to")
+    } else if does(|action| {
+        use towtank_scenario::ast::OperatorChange as Change;
+        matches!(action, Action::Operator(Change::Hold | Change::Release | Change::Faults(_)))
+    }) {
+        Some("the requests and watches of a process of its own do not fail when they are told to")
+    } else if scenario.cluster.operator_replicas > 1 {
+        Some("there is one replica of the operator")
     } else if is_hasty(scenario) {
         Some(
             "a MiniCluster is changed at the instant at which it is made, and which of both its operator sees first is chance in real time",
@@ -66,16 +74,27 @@ fn is_hasty(scenario: &Scenario) -> bool {
 /// # Errors
 ///
 /// The cluster cannot be made ready for it. Whatever goes wrong later is a failure of the run.
-pub fn play(site: &mut Site, scenario: &Scenario, stack: Stack, limits: Limits) -> Result<Run, SiteError> {
-    let mut world = begin(site, scenario, stack, SEED)?;
+pub fn play(
+    site: &mut Site,
+    scenario: &Scenario,
+    stack: Stack,
+    chaos: Chaos,
+    limits: Limits,
+) -> Result<Run, SiteError> {
+    let mut world = begin(site, scenario, stack, chaos)?;
     Ok(runner::play(scenario, &mut world, Setting { stack, seed: SEED }, limits))
 }
 
 /// What is drawn in a real cluster is drawn by the model's kubelets alone, and comes out otherwise each time.
 const SEED: u64 = 1;
 
-fn begin(site: &mut Site, scenario: &Scenario, stack: Stack, seed: u64) -> Result<ClusterWorld, SiteError> {
-    let mut config = configuration(scenario, stack.kubernetes, seed)?;
+fn begin(
+    site: &mut Site,
+    scenario: &Scenario,
+    stack: Stack,
+    chaos: Chaos,
+) -> Result<ClusterWorld, SiteError> {
+    let mut config = configuration(scenario, stack.kubernetes, SEED)?;
     config.explains = false;
     config.cluster.nodes_only = true;
     let machine = Machine { cpu_milli: config.cluster.cpu_milli, pods_max: config.cluster.pods_max };
@@ -89,15 +108,17 @@ fn begin(site: &mut Site, scenario: &Scenario, stack: Stack, seed: u64) -> Resul
     let connection = site.connection().clone();
     let (sender, inbox) = mpsc::channel();
     let watches = Watches::begin(&connection, &sender);
-    let switch = site.job_controllers();
-    let switch = move |on: bool| switch.borrow_mut().turn(on).map_err(|error| error.to_string());
+    let processes = site.processes();
+    let switched = Rc::clone(&processes);
+    let switch =
+        move |on: bool| switched.borrow_mut().turn_job_controllers(on).map_err(|error| error.to_string());
     let mirror = Mirror::new(Rc::clone(&copy), Box::new(switch));
     let settings = embedded::settings(scenario, stack, &config);
     let upper = Production::new(RealApi { connection: connection.clone(), copy: Rc::clone(&copy) }, settings);
     let writer = Writer { connection, copy: Rc::clone(&copy) };
     let simulation = Simulation::with_application(config, mirror, Some(Box::new(writer)), upper);
-    let engine =
-        RealTime::new(simulation, copy, inbox, watches).map_err(|error| SiteError::Client(error.0))?;
+    let engine = RealTime::new(simulation, copy, inbox, watches, processes, chaos)
+        .map_err(|error| SiteError::Client(error.0))?;
     Ok(VirtualWorld::around(WorldKind::Cluster, scenario, stack.kubernetes, engine))
 }
 

@@ -55,11 +55,13 @@ impl Run {
     pub fn replay_line(&self) -> String {
         let Stack { kubernetes, flux } = self.stack;
         let flux = flux.map_or_else(String::new, |flux| format!(" --flux {flux}"));
+        let path = quoted(&self.path);
+        if !self.world.is_virtual() {
+            return format!("towtank e2e {path} --kubernetes {kubernetes}{flux}");
+        }
         format!(
-            "towtank run {} --world {} --kubernetes {kubernetes}{flux} --seed {}",
-            quoted(&self.path),
-            self.world,
-            self.seed
+            "towtank run {path} --world {} --kubernetes {kubernetes}{flux} --seed {}",
+            self.world, self.seed
         )
     }
 }

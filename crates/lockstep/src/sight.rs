@@ -59,6 +59,9 @@ impl fmt::Display for Sight {
     }
 }
 
+/// How the line of an object ends that is told to go.
+pub(crate) const GOES: &str = ", is to go";
+
 fn job_line(job: &JobView) -> String {
     let conditions = job.conditions.iter().filter(|condition| condition.status == "True");
     let conditions: Vec<String> =
@@ -73,7 +76,7 @@ fn job_line(job: &JobView) -> String {
         job.failed,
         job.completed_indexes,
         conditions,
-        if job.deleting { ", is to go" } else { "" },
+        if job.deleting { GOES } else { "" },
     )
 }
 
@@ -84,7 +87,7 @@ fn pod_line(pod: &PodView) -> String {
         // Which of equal pods comes first is chance.
         None => format!("{}/#", pod.job),
     };
-    format!("pod {place}: {}{}", pod.phase, if pod.deleting { ", is to go" } else { "" })
+    format!("pod {place}: {}{}", pod.phase, if pod.deleting { GOES } else { "" })
 }
 
 fn minicluster_line(minicluster: &MiniClusterView) -> String {

@@ -48,8 +48,8 @@ impl WorldKind {
         !matches!(self, Self::Model | Self::Reference)
     }
 
-    /// Whether this build can play a scenario in it.
-    pub const fn is_available(self) -> bool {
+    /// Whether time is virtual in it: `towtank run` plays there.
+    pub const fn is_virtual(self) -> bool {
         !matches!(self, Self::Cluster)
     }
 }

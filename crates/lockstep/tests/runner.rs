@@ -165,6 +165,7 @@ fn scenario(steps: Vec<Step>) -> Scenario {
             feature_gates: Vec::new(),
             controller_qps: None,
             controller_burst: 0,
+            operator_replicas: 1,
             faults: FaultPlan::default(),
             operator: towtank_scenario::ast::Operator::Contract,
             flux: towtank_scenario::ast::FluxSpec {

@@ -36,7 +36,7 @@ pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
         }
         Some(job) if !has_size(job, spec.size) => {
             // The API server would take it, and nothing would come of it.
-            if job.is_finished() {
+            if job.is_decided() {
                 return refused(format!(
                     "spec.size: {}: Job `{}` has finished: delete the MiniCluster and apply it again",
                     spec.size, key.name
@@ -79,16 +79,20 @@ pub fn status(standing: &Standing<'_>) -> Status {
     let has_surplus = online.last().is_some_and(|last| last >= below);
     let there = i32::try_from(there).unwrap_or(i32::MAX);
     let finished = own.is_some_and(Job::is_finished);
+    let decided = own.is_some_and(Job::is_decided);
+    let suspended = own.is_some_and(|job| job.spec.suspend);
     let has_failed = own.is_some_and(|job| job.status.true_condition(JobConditionType::Failed).is_some());
     let is_taken = job.is_some() && !is_own;
     let missing = (size - own.map_or(0, |job| job.status.succeeded)).max(0) > there;
     let is_ready = own.is_some() && !finished && !missing;
-    let goes_on = !is_taken && !finished && (own.is_none() || missing || has_surplus || size != wanted);
+    let goes_on = !is_taken
+        && !finished
+        && (own.is_none() || (missing && !suspended) || has_surplus || (size != wanted && !decided));
     let conditions = [
         (is_ready, "Ready"),
         (goes_on, "Progressing"),
         (is_taken || has_failed, "Degraded"),
-        (finished && size != wanted, "ScalingLimited"),
+        (decided && size != wanted, "ScalingLimited"),
     ];
     Status {
         size,

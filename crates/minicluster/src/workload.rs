@@ -12,6 +12,7 @@ use towtank_flux::overlay::Quorum;
 use towtank_flux::time::{Draw, Instant};
 use towtank_flux::{Hostlist, JobId};
 
+use crate::operator::Operator;
 use crate::spec::MiniClusterSpec;
 
 /// Lines of a script.
@@ -76,22 +77,25 @@ pub enum WorkloadError {
 ///
 /// [`WorkloadError`] says which line cannot.
 pub fn check(spec: &MiniClusterSpec) -> Result<(), WorkloadError> {
-    Workload::of(spec).map(drop)
+    Workload::of(spec, Operator::Contract).map(drop)
 }
 
 impl Workload {
-    /// What the lead of this MiniCluster runs; `None`: nothing, it waits for its users.
+    /// What the lead of this MiniCluster runs under an operator; `None`: nothing, it waits for its users.
     ///
     /// # Errors
     ///
     /// [`WorkloadError`] says which line cannot be played.
-    pub fn of(spec: &MiniClusterSpec) -> Result<Option<Self>, WorkloadError> {
+    pub fn of(spec: &MiniClusterSpec, operator: Operator) -> Result<Option<Self>, WorkloadError> {
         let Some(container) = spec.flux_container().filter(|_| !spec.is_interactive) else { return Ok(None) };
         let Some(command) = container.command.as_deref() else { return Ok(None) };
         let only = |what: What, batch| Self { lines: vec![Line { after_success: false, what }], batch };
         let flags = flags(spec);
         if container.is_batch {
-            let lines = batch(command, container.is_batch_raw)?;
+            let lines = match container.is_batch_raw {
+                true => read(command)?,
+                false => batch(command, operator)?,
+            };
             let line = format!("{BATCH} {flags} --flags waitable ./flux-job.batch");
             return Ok(Some(only(What::Submit { line, waits: true }, Some(lines))));
         }
@@ -124,11 +128,9 @@ fn flags(spec: &MiniClusterSpec) -> String {
     }
 }
 
-/// The lines of a batch: each is submitted, and at the end the queue must be idle; a raw one is run as it is.
-fn batch(command: &str, is_raw: bool) -> Result<Vec<Line>, WorkloadError> {
-    if is_raw {
-        return read(command);
-    }
+/// The lines of a batch: each is submitted, and at the end the queue must be idle. With the contract a job that has failed makes the batch
+/// fail; the original does not look (A.11, 11).
+fn batch(command: &str, operator: Operator) -> Result<Vec<Line>, WorkloadError> {
     let mut lines = Vec::new();
     for line in command.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         known(line)?;
@@ -136,6 +138,9 @@ fn batch(command: &str, is_raw: bool) -> Result<Vec<Line>, WorkloadError> {
         lines.push(Line { after_success: false, what: What::Submit { line, waits: false } });
     }
     lines.push(Line { after_success: false, what: What::Flux("flux queue idle".to_owned()) });
+    if operator == Operator::Contract {
+        lines.push(Line { after_success: false, what: What::WaitAll });
+    }
     if lines.len() > LINES_MAX { Err(WorkloadError::TooLong) } else { Ok(lines) }
 }
 
@@ -418,4 +423,19 @@ fn play_batch(lines: &[Line], outer: &Setup, line: &str, draw: &mut dyn Draw) ->
     }
     // It waits for what never comes.
     Program::runs(Duration::from_secs(100 * 365 * 86_400))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the batch's script says (Flux spec A.6), and what the contract adds to it.
+    #[test]
+    fn only_the_original_does_not_ask_what_became_of_the_jobs_of_a_batch() {
+        let script =
+            "flux submit --flags waitable sleep 1\nflux submit --flags waitable false\nflux queue idle";
+        let command = "sleep 1\n\n# a comment\nfalse";
+        assert_eq!(batch(command, Operator::Upstream), read(script));
+        assert_eq!(batch(command, Operator::Contract), read(&format!("{script}\nflux job wait --all")));
+    }
 }

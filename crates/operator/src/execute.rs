@@ -41,6 +41,8 @@ pub(crate) struct Executor<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) caches: &'a Caches,
     pub(crate) others: &'a mut Others,
+    /// The Job has been made, or given another size.
+    pub(crate) has_resized: bool,
 }
 
 impl Executor<'_> {
@@ -54,6 +56,7 @@ impl Executor<'_> {
             if outcome != Outcome::Done {
                 return Ok(outcome);
             }
+            self.has_resized |= matches!(write, Write::Resize { .. } | Write::CreateJob(_));
         }
         // A crash after this tells it twice, which is better than not at all.
         for note in &plan.notes {

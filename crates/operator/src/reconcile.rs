@@ -198,8 +198,14 @@ impl Context {
                 settings: &self.settings,
                 caches: &self.caches,
                 others: &mut others,
+                has_resized: false,
             };
-            let outcome = match executor.execute(&observed, &plan).await {
+            let result = executor.execute(&observed, &plan).await;
+            // Whatever has become of the writes after it.
+            if executor.has_resized {
+                self.memory().resizes.insert(name(&observed.cluster), observed.now);
+            }
+            let outcome = match result {
                 Err(failure) if failure.is_refused() => {
                     executor.execute(&observed, &plan_refused(&observed, &failure.told())).await?;
                     return Err(failure);
@@ -224,10 +230,6 @@ impl Context {
         let name = name(&observed.cluster);
         let mut memory = self.memory();
         memory.failures.remove(&name);
-        if plan.writes.iter().any(|write| matches!(write, Write::Resize { .. } | Write::CreateJob(_))) {
-            memory.resizes.insert(name, observed.now);
-            return;
-        }
         let status = plan.writes.iter().find_map(|write| match write {
             Write::Status(status) => Some(status),
             _ => None,

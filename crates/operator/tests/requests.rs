@@ -34,6 +34,8 @@ struct Server {
     refused: &'static str,
     /// Somebody else is always faster with objects of this resource.
     contended: &'static str,
+    /// So many patches of MiniClusters meet a conflict.
+    conflicts: u32,
 }
 
 impl Server {
@@ -108,6 +110,10 @@ impl Server {
                 (409, failure(409, "Conflict"))
             }
             ("update", Some(_)) => (200, self.put(resource, body)),
+            ("patch", Some(_)) if resource == "miniclusters" && self.conflicts > 0 => {
+                self.conflicts -= 1;
+                (409, failure(409, "Conflict"))
+            }
             ("patch", Some(mut there)) => {
                 if resource == self.contended {
                     there = self.put(resource, there);
@@ -453,6 +459,25 @@ fn a_decision_about_an_older_version_is_not_carried_out() {
             assert!((2..=11).contains(&tries), "{contended}: {writes:?}");
         });
     }
+}
+
+/// How long a resize took is known though the status after it met a conflict first.
+#[test]
+fn a_resize_is_measured_though_its_status_met_a_conflict() {
+    paused().block_on(async {
+        let server = Service::default();
+        server.apply("miniclusters", minicluster(json!({})));
+        server.operate(10).await;
+        // All that is left after the resize has completed.
+        server.change("jobs", "sample", &json!({"status": {"completedIndexes": "0-2"}}));
+        server.change("miniclusters", "sample", &json!({"spec": {"size": 3}, "metadata": {"generation": 2}}));
+        server.0.lock().unwrap().conflicts = 1;
+        let settings = settings();
+        let metrics = settings.metrics.clone();
+        let _ = tokio::time::timeout(Duration::from_secs(60), run(server.client(), settings)).await;
+        let text = metrics.text();
+        assert!(text.contains("towtank_operator_resize_seconds_count 1"), "{text}");
+    });
 }
 
 /// Of two replicas one works; the other takes over when the first is no more.

@@ -117,6 +117,8 @@ pub struct ClusterSpec {
     pub flux: FluxSpec,
     /// `spec.cluster.compat`: whose operator looks after MiniClusters.
     pub operator: Operator,
+    /// `spec.cluster.operatorReplicas`: with more than one, they elect a leader.
+    pub operator_replicas: u32,
     /// `pods: manual`: there is no scheduler and no kubelet; pods keep the phase that steps set (`phase`, `succeed`,
     /// `fail`, which then work on Pending pods too), as in upstream's integration tests.
     pub manual_pods: bool,
@@ -309,6 +311,8 @@ pub enum Action {
         /// Hold rather than release.
         hold: bool,
     },
+    /// `operator: …`: the operator's processes and watches, and what goes wrong for them.
+    Operator(OperatorChange),
     /// `namespace: {terminate: default}`.
     TerminateNamespace(String),
     /// `wait: 10s`.
@@ -326,6 +330,92 @@ pub enum ControllerChange {
     Stop,
     /// Start.
     Start,
+}
+
+/// What happens to the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OperatorChange {
+    /// Processes stop and start at once.
+    Restart(Replicas),
+    /// Processes stop.
+    Stop(Replicas),
+    /// All that have stopped start.
+    Start,
+    /// The watches of all stand still.
+    Hold,
+    /// They catch up.
+    Release,
+    /// Requests and events that go wrong from now on.
+    Faults(Vec<OperatorFault>),
+}
+
+/// Which replicas of the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replicas {
+    /// All.
+    All,
+    /// The one that leads.
+    Leader,
+}
+
+/// Something that goes wrong once for the operator, whichever replica it meets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorFault {
+    /// Resource, with its subresource if there is one: `miniclusters/status`.
+    pub resource: &'static str,
+    /// Which request or event of this kind from now on, from 1.
+    pub nth: u32,
+    /// What goes wrong.
+    pub fault: OperatorFaultKind,
+}
+
+/// What goes wrong for the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperatorFaultKind {
+    /// A request with this verb of RBAC.
+    Call(&'static str, RequestFault),
+    /// An event of a watch.
+    Watch(WatchFault),
+}
+
+/// What becomes of a request. With `executed` the server carries it out, without it does not and never will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestFault {
+    /// 409, as if another had written first.
+    Conflict,
+    /// The answer is an error of the server.
+    Error {
+        /// See the type.
+        executed: bool,
+    },
+    /// The answer is 504 after a minute.
+    Timeout {
+        /// See the type.
+        executed: bool,
+    },
+    /// The connection breaks.
+    Broken {
+        /// See the type.
+        executed: bool,
+    },
+    /// The operator's process ends, and starts again a second later.
+    Crash {
+        /// See the type.
+        executed: bool,
+    },
+    /// It arrives so much later.
+    Delay(Duration),
+}
+
+/// What becomes of an event of a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchFault {
+    /// The connection ends before it.
+    Broken,
+    /// The server has forgotten the version from which the watch should go on (410).
+    Expired,
+    /// It, and those after it, arrive so much later.
+    Delay(Duration),
 }
 
 /// An object to apply.

@@ -229,6 +229,44 @@ fn miniclusters() {
 }
 
 #[test]
+fn operator() {
+    let with = |step: &str| format!("operator: {step}\n      expect:");
+    let cases: Vec<(&str, String)> = [
+        ("unknown word", "reboot"),
+        ("two things", "{stop: leader, faults: [{watch: pods, fault: broken}]}"),
+        ("nothing", "{faults: []}"),
+        ("no leader", "{stop: leader}"),
+        ("unknown replica", "{stop: follower}"),
+        ("unknown verb", "{faults: [{call: patches jobs, fault: conflict}]}"),
+        ("unknown resource", "{faults: [{call: patch job, fault: conflict}]}"),
+        ("no resource", "{faults: [{call: patch, fault: conflict}]}"),
+        ("what is not watched", "{faults: [{watch: leases, fault: broken}]}"),
+        ("call and watch", "{faults: [{call: patch jobs, watch: pods, fault: broken}]}"),
+        ("neither", "{faults: [{fault: broken}]}"),
+        ("unknown fault of a call", "{faults: [{call: patch jobs, fault: expired}]}"),
+        ("unknown fault of a watch", "{faults: [{watch: pods, fault: conflict}]}"),
+        ("a conflict of what changes nothing", "{faults: [{call: create jobs, fault: conflict}]}"),
+        ("event 0", "{faults: [{watch: pods, nth: 0, fault: broken}]}"),
+        ("no length", "{faults: [{watch: pods, fault: {delay: 2}}]}"),
+        ("one twice", "{faults: [{watch: pods, nth: 1, fault: broken}, {watch: pods, fault: expired}]}"),
+    ]
+    .map(|(title, step)| (title, with(step)))
+    .into();
+    let good = MINICLUSTER.replace("      expect:", "    - name: step\n      wait: 1s\n      expect:");
+    let mut all: Vec<(&str, &str, &str)> =
+        cases.iter().map(|(title, step)| (*title, "wait: 1s\n      expect:", &**step)).collect();
+    all.push(("no replica", "nodes: 3", "nodes: 3, operatorReplicas: 0"));
+    all.push(("too many replicas", "nodes: 3", "nodes: 3, operatorReplicas: 6"));
+    all.push(("replicas of the original", "nodes: 3", "nodes: 3, operatorReplicas: 2, compat: upstream"));
+    let upstream =
+        good.replace("wait: 1s", "operator: stop").replace("nodes: 3", "nodes: 3, compat: upstream");
+    all.push(("the original", &good, &upstream));
+    let without = GOOD.replace("scale: {job: work, to: 3}", "operator: stop");
+    all.push(("no MiniCluster", &good, &without));
+    check_of(&good, "operator", &all);
+}
+
+#[test]
 fn structure() {
     check(
         "structure",

@@ -446,7 +446,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "the size of a Job that has finished is changed",
         &[edit(
             "plan/mod.rs",
-            "⟦(is_finished(job) && has != spec.size).then_some(Problem::Finished { size: spec.size, has })⟧",
+            "⟦(is_decided(job) && has != spec.size).then_some(Problem::Finished { size: spec.size, has })⟧",
             "{
                 let _ = has;
                 None

@@ -6,10 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,9 +18,6 @@ use towtank_model::time::Time;
 
 use super::mailbox::{ConnectionId, Inbox, Letter, Reply, WatchSender, Wire, WireBody};
 use super::pump::{Clock, Site};
-use crate::error::ApiError;
-use crate::request::{BODY_BYTES_MAX, BODY_LIMIT};
-use crate::store::to_bytes;
 use crate::{Answer, Caller, WatchId, WatchPoll};
 
 /// Connections at a time; more wait to be accepted.
@@ -194,39 +188,14 @@ async fn converse(stream: TcpStream, wire: Wire) {
     let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// Bytes of a body that is too long that are read all the same: the client hears the answer when it has sent everything.
-const EXCESS_BYTES_MAX: usize = 64 * 1024 * 1024;
-
 async fn carry(mut wire: Wire, request: Request<Incoming>) -> Result<Response<WireBody>, BoxError> {
-    let (head, body) = request.into_parts();
-    match whole(body).await? {
-        Some(body) => wire.call(Request::from_parts(head, Full::new(body))).await,
-        None => {
-            let refusal = to_bytes(&ApiError::too_large(BODY_LIMIT).to_status());
-            let response = Response::builder().status(413).header(CONTENT_TYPE, "application/json");
-            Ok(response.body(WireBody::Whole(refusal))?)
-        }
-    }
-}
-
-/// All of a body; nothing if it is too long.
-async fn whole(mut body: Incoming) -> Result<Option<Bytes>, hyper::Error> {
-    let (mut bytes, mut len) = (Vec::new(), 0_usize);
-    while len <= EXCESS_BYTES_MAX
-        && let Some(frame) = body.frame().await
-    {
-        let Ok(data) = frame?.into_data() else { continue };
-        len += data.len();
-        if len <= BODY_BYTES_MAX {
-            bytes.extend_from_slice(&data);
-        }
-    }
-    Ok((len <= BODY_BYTES_MAX).then(|| bytes.into()))
+    wire.call(request).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::BODY_BYTES_MAX;
 
     /// The client sends all of a body that is one byte too long, and hears why it was refused.
     #[test]

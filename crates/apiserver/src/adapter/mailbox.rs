@@ -6,12 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
+use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use http_body::{Body, Frame};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tower::{BoxError, Service};
+
+use crate::error::ApiError;
+use crate::request::{BODY_BYTES_MAX, BODY_LIMIT};
+use crate::store::to_bytes;
 
 /// Requests that have been sent and not been taken; whoever sends more waits.
 const LETTERS_MAX: usize = 4_096;
@@ -19,8 +24,8 @@ const LETTERS_MAX: usize = 4_096;
 /// Lines of a watch that have been sent and not been read; the watch of a client that is slower ends, as a real server's does.
 const LINES_MAX: usize = 65_536;
 
-/// Largest body of a request, in bytes; etcd takes less (1.5 MiB), a real server reads no more than 3 MiB.
-const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// Bytes of a body that is too long that are read all the same: the client hears the answer when it has sent everything.
+const EXCESS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Whose letter it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,7 +116,11 @@ impl Wire {
         B::Error: Into<BoxError>,
     {
         let (head, body) = request.into_parts();
-        let body = Limited::new(body, BODY_BYTES_MAX).collect().await?.to_bytes();
+        let Some(body) = whole(body).await? else {
+            let refusal = to_bytes(&ApiError::too_large(BODY_LIMIT).to_status());
+            let response = Response::builder().status(413).header(CONTENT_TYPE, "application/json");
+            return Ok(response.body(WireBody::Whole(refusal))?);
+        };
         if self.is_cut.load(Ordering::Relaxed) {
             return std::future::pending().await;
         }
@@ -121,12 +130,32 @@ impl Wire {
         match answer.await {
             Ok(Reply::Response(response)) => Ok(response.map(WireBody::Whole)),
             Ok(Reply::Watch(lines)) => {
-                let response = Response::builder().header(http::header::CONTENT_TYPE, "application/json");
+                let response = Response::builder().header(CONTENT_TYPE, "application/json");
                 Ok(response.body(WireBody::Lines(lines))?)
             }
             Ok(Reply::Broken) | Err(_) => Err(Broken.into()),
         }
     }
+}
+
+/// All of a body; nothing if it is too long.
+async fn whole<B>(body: B) -> Result<Option<Bytes>, BoxError>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let mut body = std::pin::pin!(body);
+    let (mut bytes, mut len) = (Vec::new(), 0_usize);
+    while len <= EXCESS_BYTES_MAX
+        && let Some(frame) = body.frame().await
+    {
+        let Ok(mut data) = frame.map_err(Into::into)?.into_data() else { continue };
+        len += data.remaining();
+        if len <= BODY_BYTES_MAX {
+            bytes.extend_from_slice(&data.copy_to_bytes(data.remaining()));
+        }
+    }
+    Ok((len <= BODY_BYTES_MAX).then(|| bytes.into()))
 }
 
 /// The connection to the server broke; nobody knows whether the request had its effect.

@@ -6,6 +6,8 @@
 //!
 //! tokio's timers have a resolution of one millisecond; the programs' clock stands at the last whole one before the site's.
 
+mod traffic;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
@@ -14,16 +16,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use tokio::sync::{mpsc, oneshot};
+use http::{Request, Uri};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
-use towtank_model::engine::{Distribution, Purpose, RandomStreams};
+use towtank_model::engine::{Distribution, RandomStreams};
 use towtank_model::time::Time;
 
-use super::faults::{FaultPlan, Moment, RequestFault, WatchFault};
+use super::faults::{FaultPlan, Planted, RequestFault, WatchFault};
 use super::mailbox::{ConnectionId, Inbox, Letter, Reply, WatchSender, Wire};
 use super::runtime::{VirtualRuntime, whole_millis};
-use crate::error::ApiError;
 use crate::{Answer, Caller, WatchId, WatchPoll};
 
 /// What programs talk to.
@@ -118,6 +119,8 @@ enum Step {
 
 struct OpenWatch {
     reader: ConnectionId,
+    /// What was asked for.
+    uri: Uri,
     sender: WatchSender,
     /// No event arrives before the one that was sent before it.
     last: Time,
@@ -143,6 +146,8 @@ pub struct Pump<S> {
     watches: BTreeMap<WatchId, OpenWatch>,
     /// Programs whose watches are held, and what waits there.
     held: BTreeMap<ProgramId, Vec<(WatchId, Option<Bytes>)>>,
+    /// What goes wrong with the nth request or event of a kind.
+    planted: Planted,
     latencies: Latencies,
     random: RandomStreams,
     clock: Clock,
@@ -195,6 +200,7 @@ impl<S: Site> Pump<S> {
             sequence: 0,
             watches: BTreeMap::new(),
             held: BTreeMap::new(),
+            planted: Planted::default(),
             latencies,
             random: RandomStreams::new(seed),
             clock: Clock::default(),
@@ -258,6 +264,7 @@ impl<S: Site> Pump<S> {
 
     /// Ends a program's process at once, as SIGKILL does; it starts again only by [`Pump::start`].
     pub fn stop(&mut self, id: ProgramId) {
+        self.steps.retain(|_, step| !matches!(step, Step::Start(other) if *other == id));
         let Some(running) = self.programs.get_mut(id.0) else { return };
         if let Some((task, wire, connection)) = running.life.take() {
             wire.cut();
@@ -285,6 +292,27 @@ impl<S: Site> Pump<S> {
         let life = self.runtime.enter(|| start(wire.clone(), self.clock.clone()));
         running.life = Some((self.runtime.spawn(life), wire, connection));
         self.is_restless = true;
+    }
+
+    /// Whether a program's process runs.
+    pub fn is_running(&self, id: ProgramId) -> bool {
+        self.programs.get(id.0).is_some_and(|running| running.life.is_some())
+    }
+
+    /// The nth request from now on, from 1, with this verb of RBAC and this resource (`patch`, `miniclusters/status`) meets a fault, whichever
+    /// program's it is.
+    pub fn plant_request(&mut self, verb: &'static str, resource: &str, nth: u32, fault: RequestFault) {
+        self.planted.add_request(verb, resource, nth, fault);
+    }
+
+    /// The nth event from now on, from 1, of watches of this resource meets a fault, whichever program's it is.
+    pub fn plant_event(&mut self, resource: &str, nth: u32, fault: WatchFault) {
+        self.planted.add_event(resource, nth, fault);
+    }
+
+    /// Faults that have been planted and have met nothing so far.
+    pub fn planted(&self) -> usize {
+        self.planted.len()
     }
 
     /// How often a program's process has crashed as its plan says.
@@ -437,208 +465,4 @@ impl<S: Site> Pump<S> {
         self.sequence += 1;
         self.steps.insert((at, self.sequence), step);
     }
-
-    fn draw(&mut self, latency: impl Fn(&Latencies) -> &Distribution) -> Duration {
-        let latency = latency(&self.latencies);
-        if latency.is_zero() { Duration::ZERO } else { latency.draw(&mut self.random, Purpose::Network) }
-    }
-
-    // ---- requests ----
-
-    /// A request sets out. As many numbers are drawn for each, whatever becomes of it.
-    fn receive(&mut self, letter: Letter) {
-        let Some(id) = self.owner(letter.from) else { return };
-        let running = &mut self.programs[id.0];
-        let number = running.requests;
-        let fault = running.program.faults.requests.get(&number).copied();
-        running.requests += 1;
-        let there = self.draw(|latencies| &latencies.request);
-        let back = self.draw(|latencies| &latencies.request);
-        let at = self.site.now() + there + fault.map_or(Duration::ZERO, RequestFault::delay);
-        let step = Step::Arrive { letter, number, fault, back };
-        if at == self.site.now() { self.take(step) } else { self.schedule(at, step) }
-    }
-
-    fn take(&mut self, step: Step) {
-        match step {
-            Step::Arrive { letter, number, fault, back } => self.arrive(letter, number, fault, back),
-            Step::Answer { to, reply, with } => {
-                if self.owner(to).is_some() {
-                    self.is_restless |= reply.send(with).is_ok();
-                }
-            }
-            Step::Line { watch, line } => self.line_arrives(watch, line),
-            Step::Start(id) => self.start(id),
-        }
-    }
-
-    fn arrive(&mut self, letter: Letter, number: u64, fault: Option<RequestFault>, back: Duration) {
-        let Letter { from, request, reply } = letter;
-        let Some(id) = self.connections.get(from.0).copied() else { return };
-        // What a process has sent before its end arrives all the same.
-        let fault = fault.filter(|fault| *fault != RequestFault::Conflict || is_update(&request));
-        if fault == Some(RequestFault::Crash(Moment::Before)) {
-            return self.crash(id);
-        }
-        let line = self.log.as_ref().map(|_| format!("{} {}", request.method(), request.uri()));
-        let refused = (fault == Some(RequestFault::Conflict)).then(|| conflict(&request));
-        let is_executed = fault.is_none_or(RequestFault::is_executed);
-        let answer = is_executed.then(|| {
-            let caller = &self.programs[id.0].program.caller;
-            self.site.handle(caller, request)
-        });
-        let status = match &answer {
-            Some(Answer::Response(response)) => response.status().as_u16(),
-            Some(Answer::Watch(_)) | None => 0,
-        };
-        let at = self.site.now();
-        if let (Some(log), Some(line)) = (&mut self.log, line)
-            && log.len() < LOG_MAX
-        {
-            log.push(LoggedRequest { at, program: id, number, line, status });
-        }
-        if fault == Some(RequestFault::Crash(Moment::After)) {
-            self.discard(answer);
-            return self.crash(id);
-        }
-        let with = match (fault, answer) {
-            (Some(RequestFault::Broken(_)), answer) => {
-                self.discard(answer);
-                Reply::Broken
-            }
-            (fault, answer) => match (refused.or_else(|| fault.and_then(RequestFault::error)), answer) {
-                (Some(error), answer) => {
-                    self.discard(answer);
-                    Reply::Response(response(&error))
-                }
-                (None, Some(Answer::Response(response))) => Reply::Response(response),
-                (None, Some(Answer::Watch(watch))) => Reply::Watch(self.open_watch(watch, from)),
-                (None, None) => Reply::Broken,
-            },
-        };
-        let (at, step) = (self.site.now() + back, Step::Answer { to: from, reply, with });
-        if back.is_zero() { self.take(step) } else { self.schedule(at, step) }
-    }
-
-    /// Nobody will read the answer.
-    fn discard(&mut self, answer: Option<Answer>) {
-        if let Some(Answer::Watch(watch)) = answer {
-            self.site.close_watch(watch);
-        }
-    }
-
-    fn crash(&mut self, id: ProgramId) {
-        self.stop(id);
-        let running = &mut self.programs[id.0];
-        running.crashes += 1;
-        let at = self.site.now() + running.program.restart_delay;
-        self.schedule(at, Step::Start(id));
-    }
-
-    /// The program at the other end, if its process lives.
-    fn owner(&self, connection: ConnectionId) -> Option<ProgramId> {
-        let id = *self.connections.get(connection.0)?;
-        let (.., present) = self.programs.get(id.0)?.life.as_ref()?;
-        (*present == connection).then_some(id)
-    }
-
-    // ---- watches ----
-
-    fn open_watch(&mut self, watch: WatchId, reader: ConnectionId) -> mpsc::Receiver<Bytes> {
-        let (sender, lines) = WatchSender::new();
-        self.watches.insert(watch, OpenWatch { reader, sender, last: self.site.now() });
-        self.drain(watch);
-        lines
-    }
-
-    /// Sends what a watch has to tell on its way.
-    fn drain(&mut self, watch: WatchId) {
-        loop {
-            // Others have watches too, within the site.
-            let Some(open) = self.watches.get(&watch) else { return };
-            if !open.sender.is_read() {
-                return self.end_watch(watch);
-            }
-            let reader = open.reader;
-            let line = match self.site.poll_watch(watch) {
-                WatchPoll::Empty => return,
-                WatchPoll::Event(line) => Some(line),
-                WatchPoll::Closed => None,
-            };
-            let is_last = line.is_none();
-            let Some(id) = self.owner(reader) else { return self.end_watch(watch) };
-            let running = &mut self.programs[id.0];
-            let fault = running.program.faults.events.get(&running.events).copied();
-            running.events += 1;
-            let latency = self.draw(|latencies| &latencies.watch);
-            let delay = if let Some(WatchFault::Delay(delay)) = fault { delay } else { Duration::ZERO };
-            let Some(open) = self.watches.get_mut(&watch) else { return };
-            open.last = open.last.max(self.site.now() + latency + delay);
-            let at = open.last;
-            match fault {
-                Some(WatchFault::Broken) => return self.send(at, watch, None),
-                Some(WatchFault::Expired) => {
-                    self.send(at, watch, Some(expired()));
-                    return self.send(at, watch, None);
-                }
-                Some(WatchFault::Delay(_)) | None => self.send(at, watch, line),
-            }
-            if is_last {
-                return;
-            }
-        }
-    }
-
-    fn send(&mut self, at: Time, watch: WatchId, line: Option<Bytes>) {
-        if at <= self.site.now() {
-            self.line_arrives(watch, line);
-        } else {
-            self.schedule(at, Step::Line { watch, line });
-        }
-    }
-
-    fn line_arrives(&mut self, watch: WatchId, line: Option<Bytes>) {
-        let Some(open) = self.watches.get(&watch) else { return };
-        let owner = self.owner(open.reader);
-        if let Some(held) = owner.and_then(|id| self.held.get_mut(&id)) {
-            return held.push((watch, line));
-        }
-        self.is_restless = true;
-        if !line.is_some_and(|line| open.sender.send(line)) {
-            self.end_watch(watch);
-        }
-    }
-
-    fn end_watch(&mut self, watch: WatchId) {
-        if self.watches.remove(&watch).is_some() {
-            self.site.close_watch(watch);
-        }
-    }
-}
-
-fn is_update(request: &Request<Bytes>) -> bool {
-    matches!(request.method().as_str(), "PUT" | "PATCH")
-}
-
-fn response(error: &ApiError) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(error.to_status().to_string()));
-    *response.status_mut() = StatusCode::from_u16(error.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response
-}
-
-fn conflict(request: &Request<Bytes>) -> ApiError {
-    const WHY: &str =
-        "the object has been modified; please apply your changes to the latest version and try again";
-    let mut parts = request.uri().path().rsplit('/');
-    let last = parts.next().unwrap_or_default();
-    let (name, resource) = match last {
-        "status" | "scale" => (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()),
-        name => (name, parts.next().unwrap_or_default()),
-    };
-    ApiError::conflict("", resource, name, WHY)
-}
-
-fn expired() -> Bytes {
-    let status = ApiError::expired("The resourceVersion for the provided watch is too old.").to_status();
-    Bytes::from(format!("{}\n", serde_json::json!({"type": "ERROR", "object": status})))
 }

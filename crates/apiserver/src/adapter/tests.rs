@@ -10,7 +10,7 @@ use http::{Request, Response};
 use towtank_model::engine::Distribution;
 use towtank_model::time::Time;
 
-use super::faults::{FaultPlan, Moment, RequestFault};
+use super::faults::{FaultPlan, Moment, RequestFault, WatchFault};
 use super::pump::{Latencies, Program, Pump, Site};
 use crate::{Answer, Caller, WatchId, WatchPoll};
 
@@ -179,4 +179,84 @@ fn runs_are_repeated_exactly() {
     let first = run();
     assert!(first.len() > 100, "{}", first.len());
     assert_eq!(first, run());
+}
+
+/// Faults that are planted count only what is of their kind, over all programs and lives; of two that are due the second meets the next.
+#[test]
+fn planted_faults_meet_the_nth_of_their_kind() {
+    let mut pump = pump(0);
+    pump.plant_request("create", "things", 2, RequestFault::Error(Moment::Before));
+    pump.plant_request("create", "things", 2, RequestFault::Crash(Moment::Before));
+    pump.plant_request("create", "things/status", 1, RequestFault::Error(Moment::Before));
+    pump.plant_request("patch", "things", 1, RequestFault::Error(Moment::Before));
+    pump.plant_request("create", "others", 4, RequestFault::Error(Moment::Before));
+    let post = |plural: &str| {
+        let path = format!("/api/v1/namespaces/a/{plural}");
+        Request::post(path).body(Vec::new()).expect("a request")
+    };
+    for start in [100, 150] {
+        pump.add(program(FaultPlan::default(), move |client| {
+            Box::pin(async move {
+                for (pause, plural) in [(start, "things"), (20, "others"), (80, "things")] {
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                    let _ = client.request_text(post(plural)).await;
+                }
+                std::future::pending().await
+            })
+        }));
+    }
+    pump.run_until(Time::from_secs(3)).expect("it goes on");
+    // The second program's first fails; the first one's process ends at its second, and begins again.
+    assert_eq!(pump.site().posts, [100, 120, 170, 250, 1_300, 1_320, 1_400].map(Time::from_millis));
+    assert_eq!(pump.planted(), 3);
+}
+
+/// A fault of a watch counts the events of watches of its resource.
+#[test]
+fn planted_faults_end_watches() {
+    let told = |fault| {
+        let mut pump = pump(0);
+        pump.plant_event("things", 3, fault);
+        pump.plant_event("others", 1, WatchFault::Broken);
+        let lines = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&lines);
+        pump.add(program(FaultPlan::default(), move |client| {
+            let counter = Arc::clone(&counter);
+            Box::pin(async move {
+                let watch = Request::get("/api/v1/things?watch=true").body(Vec::new()).expect("a request");
+                let _ = client.request_text(watch).await.map(|text| {
+                    counter.store(text.lines().count().try_into().unwrap_or(0), Ordering::Relaxed);
+                });
+                std::future::pending().await
+            })
+        }));
+        pump.run_until(Time::from_secs(9)).expect("it goes on");
+        (lines.load(Ordering::Relaxed), pump.planted())
+    };
+    assert_eq!(told(WatchFault::Broken), (2, 1));
+    assert_eq!(told(WatchFault::Expired), (3, 1));
+    // A watch that goes on is never read to its end.
+    assert_eq!(told(WatchFault::Delay(Duration::from_secs(1))), (0, 1));
+}
+
+/// A process that is stopped does not come back because it had crashed before.
+#[test]
+fn who_is_stopped_stays_away() {
+    let faults =
+        FaultPlan { requests: [(0, RequestFault::Crash(Moment::Before))].into(), ..FaultPlan::default() };
+    let mut pump = pump(0);
+    let id = pump.add(program(faults, |client| {
+        Box::pin(async move {
+            let _ = client.request_text(post()).await;
+            std::future::pending().await
+        })
+    }));
+    pump.run_until(Time::from_millis(500)).expect("it goes on");
+    assert_eq!((pump.crashes(id), pump.is_running(id)), (1, false));
+    pump.stop(id);
+    pump.run_until(Time::from_secs(5)).expect("it goes on");
+    assert!(!pump.is_running(id) && pump.site().posts.is_empty());
+    pump.start(id);
+    pump.run_until(Time::from_secs(6)).expect("it goes on");
+    assert_eq!(pump.site().posts.len(), 1);
 }

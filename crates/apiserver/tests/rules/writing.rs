@@ -86,8 +86,19 @@ fn a_write_that_comes_too_late_is_a_conflict() {
     cluster.put(&path, config_map("a", json!({"k": "w"}))).ok();
     let rv = json!({"metadata": {"resourceVersion": old["metadata"]["resourceVersion"]}});
     cluster.merge(&path, rv).refused(409, "Conflict");
+    let mut other = config_map("a", json!({}));
+    other["metadata"]["uid"] = json!("another");
+    assert!(cluster.put(&path, other).refused(409, "Conflict").contains("Precondition failed: UID"));
+    // What a patch comes to is compared by version, and then validated.
     let other = json!({"metadata": {"uid": "another"}});
-    assert!(cluster.merge(&path, other).refused(409, "Conflict").contains("Precondition failed: UID"));
+    assert!(
+        cluster
+            .merge(&path, other)
+            .refused(422, "Invalid")
+            .contains("metadata.uid: Invalid value: \"another\": field is immutable")
+    );
+    let late = json!({"metadata": {"uid": "another", "resourceVersion": old["metadata"]["resourceVersion"]}});
+    cluster.merge(&path, late).refused(409, "Conflict");
 }
 
 #[test]

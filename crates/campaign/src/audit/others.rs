@@ -3,25 +3,27 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request};
+use http::Method;
 use serde_json::{Value, json};
 use towtank_apiserver::adapter::faults::RequestFault;
 use towtank_apiserver::adapter::pump::{LoggedRequest, ProgramId};
 use towtank_apiserver::adapter::site::Serves as _;
-use towtank_apiserver::{Answer, Caller};
 use towtank_lockstep::virtual_world::EmbeddedWorld;
 use towtank_lockstep::world::World as _;
-use towtank_model::server::Actor;
 use towtank_model::time::Time;
 use towtank_scenario::ast::{Action, Manifest, Scenario};
 
 use super::{GROUP, text};
 use crate::plan::Plan;
+use crate::world::is_of_election;
+
+/// Where objects of others are.
+const NAMESPACE: &str = "default";
 
 /// See the module.
 pub(super) struct Others {
-    /// Objects of others by path, as they were.
-    objects: Vec<(String, Value)>,
+    /// Objects of others as they were, with their plurals.
+    objects: Vec<(&'static str, Arc<Value>)>,
     /// The Leases as they were last read, and whom the operator's has named since when.
     leases: (Vec<Arc<Value>>, Vec<(Time, String)>),
     plan: Plan,
@@ -30,11 +32,16 @@ pub(super) struct Others {
 impl Others {
     pub(super) fn begin(world: &mut EmbeddedWorld, scenario: &Scenario, plan: &Plan) -> Self {
         let mut objects = Vec::new();
-        for (path, object) in bystanders(&name_in(scenario)) {
-            let (collection, name) = path.rsplit_once('/').unwrap_or_default();
-            ask(world, Method::POST, collection, &object);
-            let stored = ask(world, Method::GET, &format!("{collection}/{name}"), &Value::Null);
-            objects.push((path, stored));
+        for (plural, object) in bystanders(&name_in(scenario)) {
+            // What is not made is found not to be there in the end.
+            let _ = world.request(
+                Method::POST,
+                &format!("/api/v1/namespaces/{NAMESPACE}/{plural}"),
+                "application/json",
+                Bytes::from(object.to_string()),
+            );
+            let stored = stored(world, "", plural, NAMESPACE, text(&object["metadata"]["name"]));
+            objects.push((plural, stored.unwrap_or_else(|| Arc::new(object))));
         }
         Self { objects, leases: Default::default(), plan: plan.clone() }
     }
@@ -67,17 +74,17 @@ impl Others {
     ) -> Vec<(&'static str, Time, String)> {
         let now = world.now();
         let mut broken = Vec::new();
-        for (path, before) in std::mem::take(&mut self.objects) {
-            let after = ask(world, Method::GET, &path, &Value::Null);
-            if before != after || before["kind"] == "Status" {
-                broken.push(("others-left-alone", now, path));
+        for (plural, before) in std::mem::take(&mut self.objects) {
+            let name = text(&before["metadata"]["name"]);
+            if stored(world, "", plural, NAMESPACE, name).as_ref() != Some(&before) {
+                broken.push(("others-left-alone", now, format!("{plural}/{name}")));
             }
         }
         if self.plan.replicas.len() > 1 {
             let programs: Vec<ProgramId> = world.engine().programs().collect();
             broken.extend(requests.iter().find_map(|request| {
                 let replica = programs.iter().position(|program| *program == request.program)?;
-                let is_write = !request.line.starts_with("GET ") && !request.line.contains("/leases");
+                let is_write = !request.line.starts_with("GET ") && !is_of_election(request);
                 let holder = self.leases.1.iter().rfind(|(since, _)| *since <= request.at);
                 // As the world names its replicas.
                 let leads = holder.is_some_and(|(_, name)| *name == format!("towtank-operator-{replica}"));
@@ -98,19 +105,19 @@ impl Others {
 }
 
 /// Whether another has an object of a name that this MiniCluster needs.
-pub(super) fn is_taken(world: &mut EmbeddedWorld, cluster: &Value) -> bool {
+pub(super) fn is_taken(world: &EmbeddedWorld, cluster: &Value) -> bool {
     let (namespace, name) = (text(&cluster["metadata"]["namespace"]), text(&cluster["metadata"]["name"]));
     let service = text(&cluster["spec"]["network"]["headlessName"]);
     let service = if service.is_empty() { name } else { service };
-    let core = |plural: &str, name: &str| format!("/api/v1/namespaces/{namespace}/{plural}/{name}");
-    let paths = [
-        core("configmaps", &format!("{name}-entrypoint")),
-        core("secrets", &format!("{name}-curve")),
-        core("services", service),
-        format!("/apis/batch/v1/namespaces/{namespace}/jobs/{name}"),
+    let (config_map, secret) = (format!("{name}-entrypoint"), format!("{name}-curve"));
+    let names = [
+        ("", "configmaps", &*config_map),
+        ("", "secrets", &*secret),
+        ("", "services", service),
+        ("batch", "jobs", name),
     ];
-    paths.iter().any(|path| {
-        let object = ask(world, Method::GET, path, &Value::Null);
+    names.iter().any(|(group, plural, taken)| {
+        let Some(object) = stored(world, group, plural, namespace, taken) else { return false };
         let owners = object["metadata"]["ownerReferences"].as_array();
         let is_of_it = |owner: &Value| {
             owner["kind"] == "MiniCluster"
@@ -118,7 +125,7 @@ pub(super) fn is_taken(world: &mut EmbeddedWorld, cluster: &Value) -> bool {
                 && text(&owner["apiVersion"]).split('/').next() == Some(GROUP)
         };
         // One that belongs to a MiniCluster of this name before it goes by itself.
-        object["kind"] != "Status" && !owners.into_iter().flatten().any(is_of_it)
+        !owners.into_iter().flatten().any(is_of_it)
     })
 }
 
@@ -136,15 +143,15 @@ fn name_in(scenario: &Scenario) -> String {
 }
 
 /// Objects of others that look much like those of the MiniCluster of this name.
-fn bystanders(name: &str) -> Vec<(String, Value)> {
+fn bystanders(name: &str) -> Vec<(&'static str, Value)> {
     let labels = json!({"app.kubernetes.io/managed-by": "towtank-operator", "app.kubernetes.io/name": name});
-    let object = |kind: &str, plural: &str, name: &str, rest: Value| {
+    let object = |kind: &str, plural: &'static str, name: &str, rest: Value| {
         let mut object =
             json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "labels": labels.clone()}});
         if let (Some(object), Value::Object(rest)) = (object.as_object_mut(), rest) {
             object.extend(rest);
         }
-        (format!("/api/v1/namespaces/default/{plural}/{name}"), object)
+        (plural, object)
     };
     vec![
         object("ConfigMap", "configmaps", "other-entrypoint", json!({"data": {"broker.toml": "# mine"}})),
@@ -158,18 +165,13 @@ fn bystanders(name: &str) -> Vec<(String, Value)> {
     ]
 }
 
-/// A request of somebody who looks on.
-pub(super) fn ask(world: &mut EmbeddedWorld, method: Method, path: &str, body: &Value) -> Value {
-    let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-    let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
-    let Ok(request) = request.body(body) else { return Value::Null };
-    let caller = Caller::master("auditor", Actor::User);
-    let answer = world
-        .engine_mut()
-        .site_mut()
-        .apply_to(|upper, ctx| upper.api_mut().handle(ctx.server, ctx.now, &caller, request));
-    match answer {
-        Answer::Response(response) => serde_json::from_slice(response.body()).unwrap_or_default(),
-        Answer::Watch(_) => Value::Null,
-    }
+/// What is stored under a name.
+pub(super) fn stored(
+    world: &EmbeddedWorld,
+    group: &str,
+    plural: &str,
+    namespace: &str,
+    name: &str,
+) -> Option<Arc<Value>> {
+    world.engine().site().application().api().object(group, plural, namespace, name)
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use http::Method;
 use serde_json::Value;
 use towtank_apiserver::adapter::site::Serves as _;
 use towtank_lockstep::virtual_world::EmbeddedWorld;
@@ -10,7 +9,7 @@ use towtank_lockstep::world::World as _;
 use towtank_model::index_set::IndexSet;
 use towtank_model::time::Time;
 
-use super::others::{ask, is_taken};
+use super::others::{is_taken, stored};
 use super::{Audit, GROUP, JobHistory, number, text};
 
 impl Audit {
@@ -78,8 +77,7 @@ impl Audit {
         for object in objects {
             let metadata = &object["metadata"];
             let (namespace, name) = (text(&metadata["namespace"]), text(&metadata["name"]));
-            let path = format!("/apis/batch/v1/namespaces/{namespace}/jobs/{name}");
-            let job = ask(world, Method::GET, &path, &Value::Null);
+            let job = stored(world, "batch", "jobs", namespace, name).unwrap_or_default();
             let is_taken = is_taken(world, &object);
             let online = self.job_of(text(&metadata["uid"])).and_then(|job| job.ready.last().cloned());
             let differences = unsettled(&object, &job, &online.unwrap_or_default(), is_taken);

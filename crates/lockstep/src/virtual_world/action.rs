@@ -106,7 +106,8 @@ pub(super) fn perform<C: Controller, U: Upper>(
             let kills = *signal == Signal::Kill;
             simulation.apply_to(|upper, ctx| upper.signal(minicluster, *rank, kills, ctx))
         }
-        Action::Wait(_) | Action::Observe => Ok(()),
+        // What happens to the operator is the engine's.
+        Action::Operator(_) | Action::Wait(_) | Action::Observe => Ok(()),
     }
 }
 

@@ -1,9 +1,11 @@
 //! What moves a virtual world from instant to instant.
 
+use towtank_minicluster::fleet::Fleet;
 use towtank_model::simulation::{Application, Controller, Simulation};
 use towtank_model::time::Time;
+use towtank_scenario::ast::{OperatorChange, Replicas};
 
-use crate::world::WorldError;
+use crate::world::{Refusal, WorldError};
 
 /// A simulation, and whoever else lives on its clock.
 pub trait Engine {
@@ -26,15 +28,17 @@ pub trait Engine {
     }
     /// A user has done something at the present instant.
     fn act(&mut self) {}
+    /// Something happens to the operator.
+    fn operate(&mut self, change: &OperatorChange) -> Result<(), Refusal>;
     /// See [`World::next_instant`](crate::world::World::next_instant).
     fn next_instant(&mut self, limit: Time) -> Result<Option<Time>, WorldError>;
     /// Whether nothing is going to happen without a further action.
     fn is_quiescent(&self) -> bool;
 }
 
-impl<C: Controller, A: Application> Engine for Simulation<C, A> {
+impl<C: Controller> Engine for Simulation<C, Fleet> {
     type Controller = C;
-    type Upper = A;
+    type Upper = Fleet;
 
     fn simulation(&self) -> &Self {
         self
@@ -42,6 +46,23 @@ impl<C: Controller, A: Application> Engine for Simulation<C, A> {
 
     fn simulation_mut(&mut self) -> &mut Self {
         self
+    }
+
+    /// The model's operator decides and writes at one instant, and nothing comes between: its requests and watches cannot go wrong, and another
+    /// process of it knows all that the one before it knew.
+    fn operate(&mut self, change: &OperatorChange) -> Result<(), Refusal> {
+        self.apply_to(|fleet, ctx| match change {
+            OperatorChange::Restart(Replicas::All) => {
+                fleet.stop_operator(true);
+                fleet.start_operator(ctx.now);
+            }
+            OperatorChange::Start => fleet.start_operator(ctx.now),
+            OperatorChange::Stop(who) => fleet.stop_operator(*who == Replicas::All),
+            OperatorChange::Hold => fleet.hold_operator(true, ctx.now),
+            OperatorChange::Release => fleet.hold_operator(false, ctx.now),
+            OperatorChange::Restart(Replicas::Leader) | OperatorChange::Faults(_) => {}
+        });
+        Ok(())
     }
 
     fn next_instant(&mut self, limit: Time) -> Result<Option<Time>, WorldError> {

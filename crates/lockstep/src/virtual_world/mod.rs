@@ -185,6 +185,7 @@ fn fleet(cluster: &ClusterSpec, stack: Stack, timing: &'static TimingProfile) ->
         timing,
         has_view,
         operator: cluster.operator,
+        replicas: cluster.operator_replicas,
     })
 }
 
@@ -234,8 +235,10 @@ impl<E: Engine<Upper: Upper>> World for VirtualWorld<E> {
 
     fn perform(&mut self, action: &Action) -> Result<(), Refusal> {
         self.engine.prepare().map_err(|error| Refusal::new("ServiceUnavailable", error.to_string()))?;
-        let result =
-            action::perform(self.engine.simulation_mut(), &self.identities, self.manual_pods, action);
+        let result = match action {
+            Action::Operator(change) => self.engine.operate(change),
+            _ => action::perform(self.engine.simulation_mut(), &self.identities, self.manual_pods, action),
+        };
         self.engine.act();
         self.identify();
         result

@@ -38,6 +38,8 @@ pub struct Settings {
     pub has_view: bool,
     /// Whose operator it is.
     pub operator: Operator,
+    /// How many processes it has, of which one works.
+    pub replicas: u32,
 }
 
 impl Default for Settings {
@@ -49,6 +51,7 @@ impl Default for Settings {
             timing: TimingProfile::instant(),
             has_view: true,
             operator: Operator::Contract,
+            replicas: 1,
         }
     }
 }
@@ -199,6 +202,10 @@ pub struct Fleet {
     services: BTreeMap<(Arc<str>, Arc<str>), Arc<str>>,
     timers: BTreeMap<(Time, u64), Timer>,
     sequence: u64,
+    /// Processes of the operator that have been stopped.
+    stopped: u32,
+    /// The operator hears of nothing.
+    is_held: bool,
 }
 
 impl Fleet {
@@ -248,6 +255,41 @@ impl Fleet {
         Ok(self.brokers.signal(name, rank, kills, ctx)?)
     }
 
+    /// One of the operator's processes ends, or all; those that are left go on with its work.
+    pub fn stop_operator(&mut self, all: bool) {
+        let Settings { replicas, .. } = self.settings;
+        self.stopped = if all { replicas } else { self.stopped.saturating_add(1).min(replicas) };
+        // A process that starts sees all that there is.
+        self.is_held &= !all;
+    }
+
+    /// All of the operator's processes run again; what has happened meanwhile is looked at now.
+    pub fn start_operator(&mut self, now: Time) {
+        self.stopped = 0;
+        self.catch_up(now);
+    }
+
+    /// The operator hears of nothing, until it hears of everything.
+    pub fn hold_operator(&mut self, is_held: bool, now: Time) {
+        self.is_held = is_held;
+        self.catch_up(now);
+    }
+
+    /// Nobody does the operator's work.
+    const fn is_idle(&self) -> bool {
+        self.is_held || self.stopped >= self.settings.replicas
+    }
+
+    /// What has been due for a while is due now.
+    fn catch_up(&mut self, now: Time) {
+        while !self.is_idle()
+            && let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 < now)
+        {
+            let timer = entry.remove();
+            self.schedule(now, timer);
+        }
+    }
+
     fn schedule(&mut self, at: Time, timer: Timer) {
         self.sequence += 1;
         self.timers.insert((at, self.sequence), timer);
@@ -278,16 +320,16 @@ impl Application for Fleet {
     }
 
     fn next_time(&self) -> Option<Time> {
-        let timer = self.timers.keys().next().map(|(at, _)| *at);
+        let timer = self.timers.keys().next().filter(|_| !self.is_idle()).map(|(at, _)| *at);
         timer.into_iter().chain(self.brokers.next_time()).min()
     }
 
     fn fire(&mut self, ctx: &mut Context<'_>) {
         // Who always answers at once what another has written gets no further in this round.
         for _ in 0..TIMERS_PER_ROUND_MAX {
-            let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= ctx.now) else {
-                break;
-            };
+            let is_idle = self.is_idle();
+            let due = self.timers.first_entry().filter(|entry| !is_idle && entry.key().0 <= ctx.now);
+            let Some(entry) = due else { break };
             match entry.remove() {
                 Timer::Reconcile(name) => self.reconcile(&name, ctx),
                 Timer::Requeue(name, at) => {

@@ -161,7 +161,7 @@ impl Fleet {
             quorum: Quorum::Size(self.settings.operator.quorum(made, spec.size)),
             // A policy that nobody knows is a fault of the spec.
             scheduler: made.scheduler().unwrap_or(Scheduler::Simple),
-            lead: Workload::of(made),
+            lead: Workload::of(made, self.settings.operator),
             completes_workers: made.completes_workers,
             is_strict: made.is_strict,
             has_dns: *has_dns,

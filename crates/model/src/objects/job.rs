@@ -41,6 +41,13 @@ impl Job {
     pub fn is_finished(&self) -> bool {
         self.status.is_finished()
     }
+
+    /// It has finished, or what it finishes with is decided: SuccessCriteriaMet or FailureTarget is True.
+    pub fn is_decided(&self) -> bool {
+        self.is_finished()
+            || self.true_condition(JobConditionType::SuccessCriteriaMet).is_some()
+            || self.true_condition(JobConditionType::FailureTarget).is_some()
+    }
 }
 
 /// `spec.completionMode`.

@@ -148,7 +148,7 @@ pub(crate) enum Problem {
     OverAsk { size: i32, maximum: i32 },
     /// The spec breaks a rule that the API server should have kept.
     Invalid(String),
-    /// A Job that has finished cannot have another size.
+    /// A Job that has finished, or is about to, cannot have another size.
     Finished { size: i32, has: i32 },
 }
 
@@ -232,7 +232,7 @@ fn problem(observed: &Observed, created: Created) -> Option<Problem> {
     }
     let job = observed.job.own()?;
     let has = size_of(job);
-    (is_finished(job) && has != spec.size).then_some(Problem::Finished { size: spec.size, has })
+    (is_decided(job) && has != spec.size).then_some(Problem::Finished { size: spec.size, has })
 }
 
 fn standing<T>(found: &Found<T>) -> (bool, bool) {
@@ -338,6 +338,13 @@ fn finish(job: &Job) -> Option<(&str, &str)> {
 
 pub(crate) fn is_finished(job: &Job) -> bool {
     finish(job).is_some()
+}
+
+/// What the Job ends with is decided: the API server takes another size, and nothing comes of it.
+fn is_decided(job: &Job) -> bool {
+    const DECIDED: [&str; 4] = ["Complete", "Failed", "SuccessCriteriaMet", "FailureTarget"];
+    let conditions = job.status.as_ref().and_then(|status| status.conditions.as_deref());
+    conditions.into_iter().flatten().any(|it| it.status == "True" && DECIDED.contains(&it.type_.as_str()))
 }
 
 /// The Job has finished, or its lead has succeeded.

@@ -2,8 +2,8 @@
 //!
 //! | type | True | False |
 //! | --- | --- | --- |
-//! | Ready | AllOnline | BrokersMissing, NotCreated, Completed, Failed, Degraded's reason |
-//! | Progressing | Starting, Shrinking, WaitingForDeletion | AsWanted, NotCreated, Completed, Failed, Degraded's reason |
+//! | Ready | AllOnline | BrokersMissing, Suspended, NotCreated, Completed, Failed, Degraded's reason |
+//! | Progressing | Starting, Shrinking, WaitingForDeletion | AsWanted, Suspended, NotCreated, Completed, Failed, Degraded's reason |
 //! | Degraded | NameTaken, InvalidSpec, WriteRefused, JobFailed | AsWanted |
 //! | ScalingLimited | MaximumExceeded, JobFinished | WithinLimits |
 //!
@@ -114,15 +114,23 @@ fn conditions(
         }
         (_, None, _) => {
             let online = format!("{} of {wanted} brokers online", new.online);
+            let is_suspended = job.and_then(|job| job.spec.as_ref()?.suspend) == Some(true);
             let progressing = if surplus {
                 Said(true, "Shrinking", format!("to {size}: pods are leaving"))
+            } else if new.online < wanted && is_suspended {
+                Said(false, "Suspended", "the Job is suspended".to_owned())
             } else if new.online < wanted {
                 Said(true, "Starting", online.clone())
             } else {
                 Said(false, "AsWanted", format!("{size} pods are wanted and there"))
             };
             let is_ready = new.online >= wanted;
-            (Said(is_ready, if is_ready { "AllOnline" } else { "BrokersMissing" }, online), progressing)
+            let reason = match (is_ready, is_suspended) {
+                (true, _) => "AllOnline",
+                (false, true) => "Suspended",
+                (false, false) => "BrokersMissing",
+            };
+            (Said(is_ready, reason, online), progressing)
         }
     };
     [(READY, ready), (PROGRESSING, progressing), (DEGRADED, degraded), (SCALING_LIMITED, limited)]

@@ -399,6 +399,30 @@ fn a_finished_job_keeps_its_size() {
     }
 }
 
+/// What it ends with is decided, though its pods are still there.
+#[test]
+fn a_job_that_is_about_to_finish_keeps_its_size() {
+    for type_ in ["SuccessCriteriaMet", "FailureTarget"] {
+        let mut seen = settled(json!({"size": 4}));
+        play(&mut seen, 4, finished(type_));
+        ask(&mut seen, 2);
+        let planned = plan(&seen);
+        assert!(!planned.writes.iter().any(|write| matches!(write, Write::Resize { .. })), "{type_}");
+        assert_eq!(says(&after(&seen, &planned), SCALING_LIMITED), yes("JobFinished"));
+    }
+}
+
+/// Nobody waits for pods that are not to come.
+#[test]
+fn a_suspended_job_is_not_starting() {
+    let mut seen = settled(json!({"size": 4}));
+    let mut job = seen.job.own().unwrap().clone();
+    job.spec.as_mut().unwrap().suspend = Some(true);
+    seen.job = Found::Own(Arc::new(job));
+    let seen = after(&seen, &plan(&seen));
+    assert_eq!((says(&seen, READY), says(&seen, PROGRESSING)), (no("Suspended"), no("Suspended")));
+}
+
 /// `cleanup` looks at the Job's own lead, not at whatever pod has a name like it (A.10).
 #[test]
 fn cleanup_waits_for_the_lead() {

@@ -7,8 +7,8 @@ use towtank_model::cluster::{Behaviour, OnTerm};
 use towtank_model::job::{CallKind, Fault, FaultPlan};
 use towtank_model::version::{Features, Gate, GateError, KubernetesVersion};
 
-use super::Source;
 use super::scope::Scope;
+use super::{FAULTS_MAX, Source};
 use crate::ast::{ClusterSpec, FluxSpec, FluxVersion, Operator, Pid1, Spanned, VersionRange, WorkloadRule};
 use crate::error::{Problem, ScenarioError, suggest};
 use crate::yaml::Node;
@@ -16,8 +16,8 @@ use crate::{raw, text};
 
 /// Nodes that a cluster may have.
 const NODES_MAX: u32 = 100_000;
-/// Faults that a scenario may plan.
-const FAULTS_MAX: usize = 1_000;
+/// Replicas of the operator.
+const REPLICAS_MAX: u32 = 5;
 /// Exit code of a process that SIGTERM ends.
 const SIGTERM_EXIT_CODE: i32 = 143;
 /// Timing profiles.
@@ -57,6 +57,7 @@ pub(super) fn spec(
         controller_burst: or(raw.controller_burst, 30),
         flux: flux(file, raw.flux.unwrap_or_default(), operator)?,
         operator,
+        operator_replicas: replicas(file, raw.operator_replicas, operator)?,
         faults: faults(file, raw.faults.unwrap_or_default())?,
         manual_pods: raw.pods.is_some_and(|mode| mode.value == raw::PodMode::Manual),
     })
@@ -74,6 +75,25 @@ fn flux(file: &Source<'_>, raw: raw::Flux, operator: Operator) -> Result<FluxSpe
         (Some(raw::Pid1::Entrypoint), _) | (None, Operator::Contract) => Pid1::Entrypoint,
     };
     Ok(FluxSpec { versions, pid1, has_view: raw.view.unwrap_or(true) })
+}
+
+/// How many processes the operator has.
+fn replicas(
+    file: &Source<'_>,
+    written: Option<Spanned<u32>>,
+    operator: Operator,
+) -> Result<u32, ScenarioError> {
+    let Some(written) = written else { return Ok(1) };
+    let replicas = file.positive(&written, "replicas")?;
+    let (problem, help) = if operator == Operator::Upstream {
+        (Problem::Invalid("the original operator is modelled as one process".to_owned()), "remove this")
+    } else if replicas > REPLICAS_MAX {
+        let problem = Problem::Limit(format!("the operator may have {REPLICAS_MAX} replicas"));
+        (problem, "two are enough to lose a leader")
+    } else {
+        return Ok(replicas);
+    };
+    Err(file.error(written.span, problem, "here").with_help(help))
 }
 
 /// Which calls go wrong.

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod expect;
+mod operator;
 mod scope;
 mod steps;
 
@@ -21,6 +22,8 @@ use crate::{manifest, raw, text, yaml};
 
 /// Steps that a scenario may have.
 const STEPS_MAX: usize = 1_000;
+/// Faults that a scenario may plan at one place.
+const FAULTS_MAX: usize = 1_000;
 /// The only version of the format.
 const API_VERSION: &str = "towtank.dev/v1alpha1";
 

@@ -39,6 +39,8 @@ pub(crate) struct Scope {
     pub(crate) is_manual: bool,
     /// Whose operator looks after MiniClusters.
     pub(crate) operator: Operator,
+    /// How many replicas it has.
+    pub(crate) operator_replicas: u32,
 }
 
 impl Scope {
@@ -59,6 +61,7 @@ impl Scope {
             namespaces: BTreeSet::from(["default".to_owned()]),
             is_manual: cluster.manual_pods,
             operator: cluster.operator,
+            operator_replicas: cluster.operator_replicas,
         };
         for (position, (step, applied)) in steps.iter().zip(applied).enumerate() {
             for AppliedObject { source, span, object, .. } in applied {

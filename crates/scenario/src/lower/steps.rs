@@ -8,7 +8,7 @@ use towtank_model::objects::{ConditionStatus, PodPhase};
 use towtank_model::server::Propagation;
 
 use super::scope::Scope;
-use super::{Source, expect};
+use super::{Source, expect, operator};
 use crate::FileLoader;
 use crate::ast::{
     Action, ControllerChange, FluxVersion, Manifest, NodeChange, Operator, PodRef, Signal, SourceFile,
@@ -206,6 +206,9 @@ impl Actions<'_> {
             raw::ControllerWord::Start => ControllerChange::Start,
         })));
         take!(cache, |value, _| Ok(cache(value)));
+        take!(operator, |value, span| {
+            operator::change(self.file, self.scope, value, span).map(Action::Operator)
+        });
         take!(namespace, |raw::NamespaceAction::Terminate(name), _| {
             self.scope.namespace(self.file, &name)?;
             Ok(Action::TerminateNamespace(name.value))

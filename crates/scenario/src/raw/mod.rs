@@ -4,6 +4,7 @@
 //! them, descriptions included. What the values mean, and which of them go together, is decided in `lower`.
 
 mod expect;
+mod operator;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
 pub(crate) use expect::*;
+pub(crate) use operator::*;
 pub(crate) use steps::*;
 
 use crate::ast::Spanned;
@@ -138,6 +140,9 @@ pub(crate) struct Cluster {
     /// Whose operator looks after MiniClusters: one that keeps the contract, when absent, or `upstream`: flux-operator as it is.
     #[serde(default)]
     pub(crate) compat: Option<Spanned<Compat>>,
+    /// Replicas of the operator, of which one leads; 1 when absent: it works without a Lease.
+    #[serde(default)]
+    pub(crate) operator_replicas: Option<Spanned<u32>>,
     /// Calls of the Job controller that go wrong: `[{call: update job status, nth: 2, fault: conflict}]`.
     #[serde(default)]
     pub(crate) faults: Option<Vec<Spanned<Fault>>>,

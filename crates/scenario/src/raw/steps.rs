@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{Expectation, text_or_mapping};
+use super::{Expectation, OperatorStep, text_or_mapping};
 use crate::ast::Spanned;
 use crate::yaml::de::{Nullable, Verbatim};
 
@@ -63,6 +63,10 @@ pub(crate) struct Step {
     /// Holds back what the Job controller's cache of `pods` or `jobs` is told, or lets it catch up.
     #[serde(default)]
     pub(crate) cache: Option<Spanned<CacheAction>>,
+    /// The processes of the operator of MiniClusters, and what goes wrong for them: `restart`, `stop`, `start`, `hold`, `release`, or
+    /// `{faults: […]}`.
+    #[serde(default)]
+    pub(crate) operator: Option<Spanned<OperatorStep>>,
     /// Terminates a namespace.
     #[serde(default)]
     pub(crate) namespace: Option<Spanned<NamespaceAction>>,

@@ -48,6 +48,8 @@ fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
         sites: arguments.jobs,
         length_max: Duration::from_secs(arguments.length_max_s),
         search: Search { seeds: arguments.seeds, ..Search::default() },
+        chaos: arguments.chaos,
+        altered_gates: arguments.alter_gate.clone(),
         interrupt,
     })
 }

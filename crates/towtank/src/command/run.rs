@@ -24,8 +24,8 @@ use crate::files;
 
 /// Plays every scenario in every world and version asked for.
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
-    if let Some(missing) = arguments.world.iter().find(|world| !world.is_available()) {
-        return Err(Failure::NoWorld(*missing));
+    if let Some(real) = arguments.world.iter().find(|world| !world.is_virtual()) {
+        return Err(Failure::NoWorld(*real));
     }
     let scenarios = selected(files::load(&arguments.paths)?, arguments.scenario.as_deref())?;
     refuse_twins(&scenarios)?;

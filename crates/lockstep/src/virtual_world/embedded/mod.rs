@@ -6,6 +6,7 @@
 mod boot;
 mod deploy;
 mod open;
+mod operators;
 mod production;
 mod user;
 
@@ -17,28 +18,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use jiff::Timestamp;
 use serde_json::Value;
 use towtank_apiserver::adapter::faults::FaultPlan;
-use towtank_apiserver::adapter::pump::{Clock, Latencies, Program, Pump};
+use towtank_apiserver::adapter::pump::Pump;
 use towtank_apiserver::adapter::site::Serves;
 use towtank_apiserver::{Answer, ApiServer, Caller};
 use towtank_minicluster::brokers;
 use towtank_model::job::JobController;
 use towtank_model::server::{Actor, Server};
 use towtank_model::simulation::{Context, Controller, Simulation, SimulationConfig};
-use towtank_model::time::Time;
 use towtank_model::version::KubernetesVersion;
-use towtank_operator::{Election, Settings};
 use towtank_reference::controller::RemoteController;
 use towtank_reference::driver::Driver;
 use towtank_scenario::ast::{Scenario, Stack};
 
 pub use self::deploy::{NAMESPACE, OPERATOR, manifests, operator_caller};
+pub use self::operators::operator;
 pub use self::production::{Api, Production};
-use super::engine::Engine;
-use super::{SetupError, VirtualWorld, configuration, timing_of};
-use crate::world::{WorldError, WorldKind};
+use super::{SetupError, VirtualWorld, configuration};
+use crate::world::WorldKind;
 
 /// The API server: a real Job controller is a client of it too.
 type SharedApi = Rc<RefCell<ApiServer>>;
@@ -102,10 +100,10 @@ impl EmbeddedWorld {
     ///
     /// As for the model.
     pub fn new(scenario: &Scenario, stack: Stack, seed: u64) -> Result<Self, SetupError> {
-        Self::with_replicas(scenario, stack, seed, vec![FaultPlan::default()])
+        Self::with_replicas(scenario, stack, seed, Vec::new())
     }
 
-    /// The same, with as many replicas of the operator as there are plans of what goes wrong for them. Several elect a leader.
+    /// The same, with at least as many replicas of the operator as there are plans of what goes wrong for them. Several elect a leader.
     ///
     /// # Errors
     ///
@@ -146,42 +144,7 @@ impl OpenWorld {
             RemoteController::begin_open(driver, &config.controller, seed, gates.collect(), upstream)
                 .map_err(|error| SetupError::Driver(error.to_string()))?;
         let simulation = with_controller(config, stack.kubernetes, settings, controller, api)?;
-        let replicas = vec![FaultPlan::default()];
-        Self::with_operators(WorldKind::ReferenceOpen, scenario, stack, seed, simulation, replicas)
-    }
-}
-
-impl<C: Controller> VirtualWorld<Pump<Simulation<C, Embedded>>> {
-    /// The operator's replicas start in a fresh cluster.
-    fn with_operators(
-        kind: WorldKind,
-        scenario: &Scenario,
-        stack: Stack,
-        seed: u64,
-        simulation: Simulation<C, Embedded>,
-        replicas: Vec<FaultPlan>,
-    ) -> Result<Self, SetupError> {
-        let timing = timing_of(scenario)?;
-        let latencies = Latencies { request: timing.api_call, watch: timing.watch_delivery };
-        let mut pump = Pump::new(simulation, latencies, seed)
-            .map_err(|error| SetupError::Driver(format!("no runtime for the operator: {error}")))?;
-        let is_alone = replicas.len() == 1;
-        for (replica, faults) in replicas.into_iter().enumerate() {
-            pump.add(Program {
-                caller: operator_caller(),
-                start: Box::new(move |wire, clock| {
-                    let client = kube::Client::new(wire, "default");
-                    if is_alone {
-                        Box::pin(operator(client, clock, seed))
-                    } else {
-                        Box::pin(candidate(client, clock, seed, replica))
-                    }
-                }),
-                faults,
-                restart_delay: Duration::from_secs(1),
-            });
-        }
-        Ok(Self::around(kind, scenario, stack.kubernetes, pump))
+        Self::with_operators(WorldKind::ReferenceOpen, scenario, stack, seed, simulation, Vec::new())
     }
 }
 
@@ -240,56 +203,5 @@ fn with_controller<C: Controller>(
     Ok(simulation)
 }
 
-/// The production operator, as its Deployment would run it.
-pub fn operator(client: kube::Client, clock: Clock, seed: u64) -> impl Future<Output = ()> + Send {
-    towtank_operator::run(client, operator_settings(clock, seed))
-}
-
-/// The same as one of several replicas.
-async fn candidate(client: kube::Client, clock: Clock, seed: u64, replica: usize) {
-    let election = Election::new(deploy::NAMESPACE, format!("towtank-operator-{replica}"));
-    towtank_operator::run_elected(client, operator_settings(clock, seed), election, std::future::pending())
-        .await;
-}
-
-fn operator_settings(clock: Clock, seed: u64) -> Settings {
-    let now = Arc::new(move || timestamp(&clock));
-    let key = seed.to_le_bytes();
-    let random = Arc::new(move || std::array::from_fn(|position| key[position % key.len()]));
-    Settings::new(now, random)
-}
-
-/// The start of a run is 2000-01-01T00:00:00Z, as it is for objects.
-fn timestamp(clock: &Clock) -> Timestamp {
-    let micros = i64::try_from(clock.now().as_micros()).unwrap_or(i64::MAX);
-    Timestamp::from_microsecond(micros.saturating_add(EPOCH_S * 1_000_000)).unwrap_or(Timestamp::MAX)
-}
-
 /// Unix time at which the clock of a simulation is 0, in seconds.
 pub const EPOCH_S: i64 = 946_684_800;
-
-impl<C: Controller> Engine for Pump<Simulation<C, Embedded>> {
-    type Controller = C;
-    type Upper = Embedded;
-
-    fn simulation(&self) -> &Simulation<C, Embedded> {
-        self.site()
-    }
-
-    fn simulation_mut(&mut self) -> &mut Simulation<C, Embedded> {
-        self.site_mut()
-    }
-
-    fn act(&mut self) {
-        self.disturb();
-    }
-
-    fn next_instant(&mut self, limit: Time) -> Result<Option<Time>, WorldError> {
-        Self::next_instant(self, limit).map_err(WorldError)
-    }
-
-    /// The operator may want to look again at any time.
-    fn is_quiescent(&self) -> bool {
-        false
-    }
-}

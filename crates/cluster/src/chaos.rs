@@ -1,0 +1,71 @@
+//! Processes of a real cluster that are killed and started again while a scenario is played.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use towtank_model::time::Time;
+
+use crate::processes::Victim;
+
+/// How often something is killed in one scenario.
+const BLOWS: usize = 10;
+/// How much longer than the model a scenario may take under it, for each thing that it waits for: Kubernetes' own clients try again up to a minute later
+/// when the API server was away.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What is killed, and when.
+#[derive(Clone, Debug, Default)]
+pub struct Chaos {
+    /// Latest first.
+    blows: Vec<(Time, Victim)>,
+}
+
+impl Chaos {
+    /// Ten blows at moments of the first `length`, as a seed says.
+    pub fn random(seed: u64, length: Duration) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX).max(1);
+        let mut blows: Vec<(Time, Victim)> = (0..BLOWS)
+            .map(|_| {
+                let victim = Victim::ALL[rng.usize(..Victim::ALL.len())];
+                (Time::from_millis(rng.u64(..millis)), victim)
+            })
+            .collect();
+        blows.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        Self { blows }
+    }
+
+    /// What is to be killed by now.
+    pub(crate) fn due(&mut self, now: Time) -> Option<Victim> {
+        self.blows.pop_if(|(at, _)| *at <= now).map(|(_, victim)| victim)
+    }
+
+    /// When the next is killed.
+    pub(crate) fn next_time(&self) -> Option<Time> {
+        self.blows.last().map(|(at, _)| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blows_come_in_order_and_as_the_seed_says() {
+        let deal = |seed| {
+            let mut chaos = Chaos::random(seed, Duration::from_secs(30));
+            let mut dealt = Vec::new();
+            while let Some(at) = chaos.next_time() {
+                assert_eq!(chaos.due(at.saturating_sub(Duration::from_millis(1))), None);
+                dealt.push((at, chaos.due(at)));
+            }
+            dealt
+        };
+        let dealt = deal(1);
+        assert_eq!(dealt.len(), BLOWS);
+        assert!(dealt.is_sorted_by_key(|(at, _)| *at));
+        assert!(dealt.iter().all(|(at, victim)| *at < Time::from_secs(30) && victim.is_some()));
+        assert_eq!(dealt, deal(1));
+        assert_ne!(dealt, deal(2));
+    }
+}
