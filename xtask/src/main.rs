@@ -188,7 +188,6 @@ enum ReferenceChore {
 }
 
 fn main() -> ExitCode {
-    towtank_control_plane::shim();
     let outcome = match Cli::parse().chore {
         Chore::Ci => ci::ci(),
         Chore::Test { args } => tests::test(&args),
