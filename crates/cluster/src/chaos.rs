@@ -18,6 +18,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Chaos {
     /// Latest first.
     blows: Vec<(Time, Victim)>,
+    has_struck: bool,
 }
 
 impl Chaos {
@@ -32,12 +33,19 @@ impl Chaos {
             })
             .collect();
         blows.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-        Self { blows }
+        Self { blows, has_struck: false }
     }
 
     /// What is to be killed by now.
     pub(crate) fn due(&mut self, now: Time) -> Option<Victim> {
-        self.blows.pop_if(|(at, _)| *at <= now).map(|(_, victim)| victim)
+        let due = self.blows.pop_if(|(at, _)| *at <= now).map(|(_, victim)| victim);
+        self.has_struck |= due.is_some();
+        due
+    }
+
+    /// Whether anything has been killed.
+    pub(crate) const fn has_struck(&self) -> bool {
+        self.has_struck
     }
 
     /// When the next is killed.

@@ -25,6 +25,8 @@ const TICK: Duration = Duration::from_millis(200);
 /// A world in which nothing has happened for so long, and nothing is planned, is at rest: a controller that has something to do does it
 /// within a second (the Job controller's batches of status writes).
 const REST: Duration = Duration::from_secs(3);
+/// The same when processes were killed: Kubernetes' own clients, and the operator's, wait up to a minute until they try again.
+const REST_AFTER_CHAOS: Duration = Duration::from_secs(70);
 /// How long the first lists may take.
 const LISTS_MAX: Duration = Duration::from_secs(30);
 
@@ -193,7 +195,8 @@ impl Engine for RealTime {
     }
 
     fn is_quiescent(&self) -> bool {
-        let planned = self.simulation.scheduled_time().is_some_and(|at| at.since(self.now()) < REST);
-        !planned && self.chaos.next_time().is_none() && self.now().since(self.changed) >= REST
+        let rest = if self.chaos.has_struck() { REST_AFTER_CHAOS } else { REST };
+        let planned = self.simulation.scheduled_time().is_some_and(|at| at.since(self.now()) < rest);
+        !planned && self.chaos.next_time().is_none() && self.now().since(self.changed) >= rest
     }
 }

@@ -21,7 +21,7 @@ use towtank_scenario::ast::Scenario;
 
 use crate::history;
 use crate::run::Run;
-use crate::runner::{self, Limits, Setting};
+use crate::runner::{self, Limits, Reality, Setting};
 use crate::sight::{GOES, Sight, StepSights};
 use crate::trace_text::TraceLine;
 use crate::virtual_world::{ModelWorld, SetupError};
@@ -125,7 +125,8 @@ pub fn explain(scenario: &Scenario, real: &Run, search: &Search) -> Result<Expla
         search.profiles.iter().filter(|name| **name != own && TimingProfile::by_name(name).is_some());
     let profiles: Vec<String> = std::iter::once(&own).chain(others).cloned().collect();
     let history = history::lines_by_chance(&real.trace);
-    let limits = Limits { keeps_sights: true, ..Limits::default() };
+    // Expectations are meant as they were meant there: another profile takes other times too.
+    let limits = Limits { keeps_sights: true, reality: Some(Reality::default()), ..Limits::default() };
     let mut nearest: Option<Unexplained> = None;
     let mut shown = Shown::default();
     let mut candidate: Option<Explanation> = None;
@@ -214,8 +215,11 @@ struct Shown(Vec<BTreeSet<String>>);
 impl Shown {
     fn add(&mut self, model: &Run) {
         self.0.resize_with(self.0.len().max(model.sights.len()), BTreeSet::new);
+        // What a step settles with at once may be what was there before its action had any effect.
+        let mut before = None;
         for (lines, step) in self.0.iter_mut().zip(&model.sights) {
-            lines.extend(step.all.iter().flat_map(Sight::lines).cloned());
+            lines.extend(step.all.iter().chain(before).flat_map(Sight::lines).cloned());
+            before = step.settled.as_ref();
         }
     }
 
