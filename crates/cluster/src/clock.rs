@@ -1,6 +1,6 @@
 //! The one place that looks at the clock: a run's time is how long ago the second was in which it began.
 
-#![expect(clippy::disallowed_types, reason = "a real cluster lives in real time")]
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a real cluster lives in real time")]
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,10 +16,9 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// Waits for the next second and starts it there: objects keep their times in whole seconds.
-    #[expect(clippy::disallowed_methods, reason = "a real cluster lives in real time")]
     pub(crate) fn start_with_a_second() -> Self {
         let fraction = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().subsec_nanos();
-        std::thread::sleep(Duration::from_secs(1).saturating_sub(Duration::from_nanos(fraction.into())));
+        pause(Duration::from_secs(1).saturating_sub(Duration::from_nanos(fraction.into())));
         Self::start()
     }
 
@@ -44,6 +43,11 @@ impl Clock {
         Time::ZERO
             + Duration::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
+}
+
+/// Lets time pass.
+pub(crate) fn pause(length: Duration) {
+    std::thread::sleep(length);
 }
 
 /// The time of day, to the second, as objects have it.

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::thread;
 use std::time::Duration;
 
 use http::Method;
@@ -15,7 +14,7 @@ use towtank_lockstep::virtual_world::SetupError;
 use towtank_lockstep::virtual_world::embedded;
 use towtank_model::version::KubernetesVersion;
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::connection::{Connection, Unanswered};
 use crate::nodes::{Machine, VirtualNodes};
 use crate::processes::{Processes, controllers};
@@ -235,7 +234,7 @@ impl Site {
                 let what = format!("{collection} is not empty: {} objects are left", objects.len());
                 return Err(SiteError::Late { what, seconds: SETTLED_WITHIN.as_secs() });
             }
-            thread::sleep(POLL);
+            clock::pause(POLL);
         }
     }
 
@@ -304,7 +303,7 @@ pub(crate) fn eventually(
         if clock.now().since(began) > SETTLED_WITHIN {
             return Err(SiteError::Late { what: what.to_owned(), seconds: SETTLED_WITHIN.as_secs() });
         }
-        thread::sleep(POLL);
+        clock::pause(POLL);
     }
     Ok(())
 }

@@ -138,7 +138,7 @@ pub fn explain(scenario: &Scenario, real: &Run, search: &Search) -> Result<Expla
             tried += 1;
             let mut world = ModelWorld::new(&scenario, real.stack, seed)?;
             let run = runner::play(&scenario, &mut world, Setting { stack: real.stack, seed }, limits);
-            if let Err(gap) = compare(real, &history, &run) {
+            if let Some(gap) = compare(real, &history, &run) {
                 if nearest.as_ref().is_none_or(|nearest| gap.rank() > nearest.gap.rank()) {
                     nearest = Some(Unexplained { tried, seed, profile: profile.clone(), gap });
                 }
@@ -174,15 +174,15 @@ pub fn explain(scenario: &Scenario, real: &Run, search: &Search) -> Result<Expla
 }
 
 /// What `model` does not explain of what became of each object, and of the end.
-fn compare(real: &Run, history: &[TraceLine], model: &Run) -> Result<(), Gap> {
+fn compare(real: &Run, history: &[TraceLine], model: &Run) -> Option<Gap> {
     if let Some(failure) = &model.failure {
-        return Err(Gap::ModelFails { step: failure.step.clone() });
+        return Some(Gap::ModelFails { step: failure.step.clone() });
     }
     let told = history::lines_by_chance(&model.trace);
     let same = history.iter().zip(&told).take_while(|(one, other)| one.text == other.text).count();
     if same < history.len() || same < told.len() {
         let (real, model) = (history.get(same).cloned(), told.into_iter().nth(same));
-        return Err(Gap::History { lines_before: same, real, model });
+        return Some(Gap::History { lines_before: same, real, model });
     }
     let last = model.sights.last().map(|step| &step.whole);
     if let (Some(rest), Some(last)) = (&real.rest, last)
@@ -190,9 +190,9 @@ fn compare(real: &Run, history: &[TraceLine], model: &Run) -> Result<(), Gap> {
     {
         let step = "until all is at rest".to_owned();
         let nearest = nearest_of(rest, last);
-        return Err(Gap::Sight { step_index: real.sights.len(), step, seen: rest.clone(), nearest });
+        return Some(Gap::Sight { step_index: real.sights.len(), step, seen: rest.clone(), nearest });
     }
-    Ok(())
+    None
 }
 
 /// The steps whose end `model` never shows as one.
