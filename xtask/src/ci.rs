@@ -20,7 +20,7 @@ const PLAYED_IN_CI: [&str; 2] = ["1.37", "1.28"];
 /// The version whose control plane is built: that of a driver, with which it shares most of what is compiled.
 const CONTROL_PLANE_IN_CI: &str = "1.37";
 /// Scenarios that take longer in real time are for people who wait.
-const SECONDS_IN_CI: &str = "25";
+const SECONDS_IN_CI: &str = "20";
 
 pub(crate) fn ci() -> Outcome {
     let go = check_go();
@@ -56,7 +56,9 @@ pub(crate) fn ci() -> Outcome {
         step("a real control plane", || {
             let version = [CONTROL_PLANE_IN_CI.to_owned()];
             control_plane::test(&version)?;
-            control_plane::e2e_after_build(&version, &["--length-max-s".to_owned(), SECONDS_IN_CI.to_owned()])
+            // A machine that builds beside it is late now and then: the verdict tells what came true at the second attempt only.
+            let args = ["--length-max-s", SECONDS_IN_CI, "--retries", "2"];
+            control_plane::e2e_after_build(&version, &args.map(String::from))
         })
     })
 }

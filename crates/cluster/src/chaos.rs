@@ -22,18 +22,22 @@ pub struct Chaos {
 }
 
 impl Chaos {
-    /// Ten blows at moments of the first `length`, as a seed says.
-    pub fn random(seed: u64, length: Duration) -> Self {
-        let mut rng = Rng::with_seed(seed);
+    /// Ten blows at moments of the first `length`, as a seed and the name of the scenario say; each victim gets one at least.
+    pub fn random(seed: u64, scenario: &str, length: Duration) -> Self {
+        let name = scenario.bytes().fold(seed, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+        let mut rng = Rng::with_seed(name);
         let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX).max(1);
-        let mut blows: Vec<(Time, Victim)> = (0..BLOWS)
-            .map(|_| {
-                let victim = Victim::ALL[rng.usize(..Victim::ALL.len())];
-                (Time::from_millis(rng.u64(..millis)), victim)
-            })
-            .collect();
+        let mut victims: Vec<Victim> = Victim::ALL.into();
+        victims.resize_with(BLOWS, || Victim::ALL[rng.usize(..Victim::ALL.len())]);
+        let mut blows: Vec<(Time, Victim)> =
+            victims.into_iter().map(|victim| (Time::from_millis(rng.u64(..millis)), victim)).collect();
         blows.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
         Self { blows, has_struck: false }
+    }
+
+    /// What is killed and when, first to last.
+    pub fn blows(&self) -> impl Iterator<Item = (Time, Victim)> {
+        self.blows.iter().rev().copied()
     }
 
     /// What is to be killed by now.
@@ -61,7 +65,7 @@ mod tests {
     #[test]
     fn blows_come_in_order_and_as_the_seed_says() {
         let deal = |seed| {
-            let mut chaos = Chaos::random(seed, Duration::from_secs(30));
+            let mut chaos = Chaos::random(seed, "downsize", Duration::from_secs(30));
             let mut dealt = Vec::new();
             while let Some(at) = chaos.next_time() {
                 assert_eq!(chaos.due(at.saturating_sub(Duration::from_millis(1))), None);
@@ -72,6 +76,7 @@ mod tests {
         let dealt = deal(1);
         assert_eq!(dealt.len(), BLOWS);
         assert!(dealt.is_sorted_by_key(|(at, _)| *at));
+        assert!(Victim::ALL.iter().all(|victim| dealt.iter().any(|(_, struck)| *struck == Some(*victim))));
         assert!(dealt.iter().all(|(at, victim)| *at < Time::from_secs(30) && victim.is_some()));
         assert_eq!(dealt, deal(1));
         assert_ne!(dealt, deal(2));

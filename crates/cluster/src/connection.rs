@@ -123,9 +123,16 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// As for [`Connection::send`].
+    /// As for [`Connection::send`], and every answer that tells neither.
     pub fn get(&self, path: &str) -> Result<Option<Value>, Unanswered> {
         let answer = self.ask(Method::GET, path, "application/json", &Value::Null)?;
-        Ok(answer.is_success().then_some(answer.body))
+        match answer.code {
+            404 => Ok(None),
+            _ if answer.is_success() => Ok(Some(answer.body)),
+            code => {
+                let why = format!("{code}: {}", answer.body["message"].as_str().unwrap_or_default());
+                Err(Unanswered { method: Method::GET, path: path.to_owned(), why })
+            }
+        }
     }
 }

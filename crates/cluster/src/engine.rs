@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use serde_json::Value;
+use towtank_control_plane::Interrupt;
 use towtank_lockstep::virtual_world::Engine;
 use towtank_lockstep::virtual_world::embedded::Production;
 use towtank_lockstep::world::{Refusal, WorldError};
@@ -40,6 +41,7 @@ pub(crate) struct RealTime {
     inbox: Receiver<Message>,
     processes: Rc<RefCell<Processes>>,
     chaos: Chaos,
+    interrupt: Option<Interrupt>,
     /// When anything last happened.
     changed: Time,
     /// They end with the world.
@@ -59,9 +61,11 @@ impl RealTime {
         watches: Watches,
         processes: Rc<RefCell<Processes>>,
         chaos: Chaos,
+        interrupt: Option<Interrupt>,
     ) -> Result<Self, WorldError> {
         let changed = copy.borrow().clock.now();
-        let mut this = Self { simulation, copy, inbox, processes, chaos, changed, _watches: watches };
+        let mut this =
+            Self { simulation, copy, inbox, processes, chaos, interrupt, changed, _watches: watches };
         let deadline = changed + LISTS_MAX;
         let mut listed = BTreeSet::new();
         let mut why = String::new();
@@ -108,8 +112,12 @@ impl RealTime {
         Ok(messages)
     }
 
-    /// Kills what is to be killed by now, and starts it again.
+    /// Kills what is to be killed by now, and starts it again; nothing else may have ended.
     fn strike(&mut self) -> Result<(), WorldError> {
+        if self.interrupt.as_ref().is_some_and(Interrupt::is_raised) {
+            return Err(WorldError("interrupted".to_owned()));
+        }
+        self.processes.borrow_mut().check().map_err(|error| WorldError(error.to_string()))?;
         while let Some(victim) = self.chaos.due(self.now()) {
             let mut processes = self.processes.borrow_mut();
             processes.strike(victim).map_err(|error| WorldError(error.to_string()))?;

@@ -27,6 +27,15 @@ impl Victim {
     ];
 }
 
+impl std::fmt::Display for Victim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Component(component) => component.fmt(f),
+            Self::Operator => f.write_str("towtank-operator"),
+        }
+    }
+}
+
 /// A control plane and an operator.
 pub(crate) struct Processes {
     /// Ends before what it talks to.
@@ -80,10 +89,14 @@ impl Processes {
                 self.plane.restart(component)
             }
             Victim::Operator => {
-                if let Some(mut operator) = self.operator.take() {
-                    operator.kill();
+                // One that a story has stopped stays away.
+                match self.operator.take() {
+                    None => Ok(()),
+                    Some(mut operator) => {
+                        operator.kill();
+                        self.turn_operator(true)
+                    }
                 }
-                self.turn_operator(true)
             }
         }
     }

@@ -149,15 +149,6 @@ impl Site {
         Rc::clone(&self.processes)
     }
 
-    /// An error when a process has ended that nobody has ended.
-    ///
-    /// # Errors
-    ///
-    /// Names the process and its log.
-    pub fn check(&self) -> Result<(), SiteError> {
-        Ok(self.processes.borrow_mut().check()?)
-    }
-
     /// At the end, the logs are moved there.
     pub fn keep_logs(&self, to: PathBuf) {
         self.processes.borrow_mut().plane.keep_logs(to);

@@ -12,9 +12,11 @@ use towtank_lockstep::run::Run;
 use towtank_lockstep::runner::{Limits, Reality};
 use towtank_lockstep::session;
 use towtank_lockstep::virtual_world::{SetupError, configuration};
+use towtank_model::time::Time;
 use towtank_scenario::ast::{Scenario, Stack};
 
 use crate::chaos::{self, Chaos};
+use crate::processes::Victim;
 use crate::site::{Site, SiteConfig, SiteError};
 use crate::world;
 
@@ -39,6 +41,8 @@ pub struct Suite {
     pub chaos: Option<u64>,
     /// Feature gates of the control plane that the scenarios and the model know nothing of.
     pub altered_gates: Vec<(String, bool)>,
+    /// How often a scenario is played again that does not agree: a machine that is too busy is late. The outcome says which time it was.
+    pub retries: u32,
     /// Breaks everything off.
     pub interrupt: Interrupt,
 }
@@ -68,6 +72,12 @@ pub enum Outcome {
 pub struct Played {
     /// The run.
     pub run: Run,
+    /// Which time it was played, from 1.
+    pub attempt: u32,
+    /// What was killed, and when.
+    pub blows: Vec<(Time, Victim)>,
+    /// Where the logs of its cluster are, when it does not agree.
+    pub logs: Option<PathBuf>,
     /// The run of the model that explains it; nothing is explained that has failed.
     pub explained: Option<Explained>,
 }
@@ -128,9 +138,18 @@ pub fn play(suite: &Suite, tasks: &[Task], progress: &mut dyn FnMut(&Task, &Outc
             }
         }
     });
-    let interrupted = || Outcome::NotPlayed("interrupted".to_owned());
-    outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(interrupted)).collect()
+    let mut finished = Vec::new();
+    for (task, outcome) in tasks.iter().zip(outcomes) {
+        finished.push(outcome.unwrap_or_else(|| {
+            let outcome = Outcome::NotPlayed(INTERRUPTED.to_owned());
+            progress(task, &outcome);
+            outcome
+        }));
+    }
+    finished
 }
+
+const INTERRUPTED: &str = "interrupted";
 
 /// What a task needs, or why it is not played.
 fn plan(suite: &Suite, position: usize, task: &Task) -> Result<Planned, Outcome> {
@@ -170,7 +189,12 @@ fn work(suite: &Suite, queue: &Mutex<VecDeque<Planned>>, sender: &mpsc::Sender<(
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some(planned) = next.filter(|_| !suite.interrupt.is_raised()) else { return };
-        let outcome = play_one(suite, &mut site, &planned);
+        let mut outcome = play_one(suite, &mut site, &planned, 1);
+        for again in 0..suite.retries {
+            if matches!(&outcome, Outcome::Played(played) if !played.agrees()) {
+                outcome = play_one(suite, &mut site, &planned, again + 2);
+            }
+        }
         if sender.send((planned.position, outcome)).is_err() {
             return;
         }
@@ -180,7 +204,7 @@ fn work(suite: &Suite, queue: &Mutex<VecDeque<Planned>>, sender: &mpsc::Sender<(
 /// Something is killed all this time in a scenario that takes no time in the model.
 const CHAOS_LASTS: Duration = Duration::from_secs(10);
 
-fn play_one(suite: &Suite, site: &mut Option<Site>, planned: &Planned) -> Outcome {
+fn play_one(suite: &Suite, site: &mut Option<Site>, planned: &Planned, attempt: u32) -> Outcome {
     let task = &planned.task;
     let wanted = config(suite, planned);
     let fits = |site: &Site| site.config().is_like(&wanted);
@@ -196,41 +220,43 @@ fn play_one(suite: &Suite, site: &mut Option<Site>, planned: &Planned) -> Outcom
     let limits = Limits { keeps_sights: true, reality: Some(Reality::default()), ..Limits::default() };
     let (chaos, patience) = match suite.chaos {
         None => (Chaos::default(), Duration::ZERO),
-        Some(seed) => (Chaos::random(seed, planned.length.max(CHAOS_LASTS)), chaos::PATIENCE),
+        Some(seed) => {
+            (Chaos::random(seed, &task.scenario.name, planned.length.max(CHAOS_LASTS)), chaos::PATIENCE)
+        }
     };
     let limits = Limits { patience, ..limits };
-    let played = world::play(there, &task.scenario, task.stack, chaos, limits).and_then(|run| {
-        there.check()?;
-        Ok(run)
-    });
-    let run = match played {
+    let blows: Vec<(Time, Victim)> = chaos.blows().collect();
+    let run = match world::play(there, &task.scenario, task.stack, chaos, limits) {
         Ok(run) => run,
         Err(error) => {
             keep_logs(suite, site, task);
             return Outcome::Broken(error);
         }
     };
+    if suite.interrupt.is_raised() {
+        return Outcome::NotPlayed(INTERRUPTED.to_owned());
+    }
     let explained = match run.passed().then(|| explanation::explain(&task.scenario, &run, &suite.search)) {
         Some(Err(error)) => return Outcome::Broken(error.into()),
         Some(Ok(explained)) => Some(explained),
         None => None,
     };
-    let played = Played { run, explained };
+    let mut played = Played { run, attempt, blows, logs: None, explained };
     if !played.agrees() {
-        keep_logs(suite, site, task);
+        played.logs = keep_logs(suite, site, task);
     }
     Outcome::Played(Box::new(played))
 }
 
 /// Ends a site and keeps its logs under the scenario's name.
-fn keep_logs(suite: &Suite, site: &mut Option<Site>, task: &Task) {
-    if let Some(site) = site.take() {
-        let name = format!("{}-{}", task.scenario.name, task.stack.kubernetes);
-        let kept = suite.logs.join(name);
-        // Those of an earlier run of the same name are of no use any more.
-        let _ = std::fs::remove_dir_all(&kept);
-        site.keep_logs(kept);
-    }
+fn keep_logs(suite: &Suite, site: &mut Option<Site>, task: &Task) -> Option<PathBuf> {
+    let site = site.take()?;
+    let flux = task.stack.flux.map_or_else(String::new, |flux| format!("-flux-{flux}"));
+    let kept = suite.logs.join(format!("{}-{}{flux}", task.scenario.name, task.stack.kubernetes));
+    // Those of an earlier run of the same name are of no use any more.
+    let _ = std::fs::remove_dir_all(&kept);
+    site.keep_logs(kept.clone());
+    Some(kept)
 }
 
 fn config(suite: &Suite, planned: &Planned) -> SiteConfig {

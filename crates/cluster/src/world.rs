@@ -108,6 +108,7 @@ fn begin(
     let connection = site.connection().clone();
     let (sender, inbox) = mpsc::channel();
     let watches = Watches::begin(&connection, &sender);
+    let interrupt = site.config().interrupt.clone();
     let processes = site.processes();
     let switched = Rc::clone(&processes);
     let switch =
@@ -117,7 +118,7 @@ fn begin(
     let upper = Production::new(RealApi { connection: connection.clone(), copy: Rc::clone(&copy) }, settings);
     let writer = Writer { connection, copy: Rc::clone(&copy) };
     let simulation = Simulation::with_application(config, mirror, Some(Box::new(writer)), upper);
-    let engine = RealTime::new(simulation, copy, inbox, watches, processes, chaos)
+    let engine = RealTime::new(simulation, copy, inbox, watches, processes, chaos, interrupt)
         .map_err(|error| SiteError::Client(error.0))?;
     Ok(VirtualWorld::around(WorldKind::Cluster, scenario, stack.kubernetes, engine))
 }

@@ -5,7 +5,7 @@
 //!
 //! * every Job and every pod has the same history (module `history`), but for who told a pod to go, which watches do not tell, and for which is which of equal pods,
 //! * what was to be seen whenever a step had settled is to be seen at some instant of the same step, and
-//! * what was to be seen at the end, with what the operator reports, is to be seen after the last step.
+//! * what was to be seen at the end, with all that takes its time, lasts in the model too, after the last step.
 //!
 //! A step may settle while many pods are on their way at once, and in which state each is found at this very moment is chance. Where no run shows all of them
 //! together, it is enough that each object by itself is to be seen so in the step, in this or another run that does not differ otherwise; the explanation names
@@ -184,7 +184,7 @@ fn compare(real: &Run, history: &[TraceLine], model: &Run) -> Option<Gap> {
         let (real, model) = (history.get(same).cloned(), told.into_iter().nth(same));
         return Some(Gap::History { lines_before: same, real, model });
     }
-    let last = model.sights.last().map(|step| &step.whole);
+    let last = model.sights.last().map(|step| &step.lasting);
     if let (Some(rest), Some(last)) = (&real.rest, last)
         && !last.contains(rest)
     {
@@ -229,7 +229,9 @@ impl Shown {
             let seen = real.sights.get(step_index)?.settled.as_ref()?;
             let lines = self.0.get(step_index)?;
             // A pod that nothing holds back goes in two writes, which the model makes at one instant.
-            let goes = |line: &str| line.strip_suffix(GOES).is_some_and(|line| lines.contains(line));
+            let goes = |line: &str| {
+                line.starts_with("pod ") && line.strip_suffix(GOES).is_some_and(|line| lines.contains(line))
+            };
             if seen.lines().iter().all(|line| lines.contains(line) || goes(line)) {
                 return None;
             }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use towtank_model::time::Time;
 use towtank_scenario::observation::{JobView, MiniClusterView, Observation, PodView};
 
 /// One line for each object, without times, names that are drawn, and nodes.
@@ -13,12 +15,23 @@ pub struct Sight(Arc<[String]>);
 impl Sight {
     /// What this observation shows, but for what an operator reports of a MiniCluster, which comes whenever it comes.
     pub fn of(observation: &Observation) -> Self {
-        Self::with(observation, minicluster_line)
+        let jobs = observation.jobs.iter().filter(|job| job.exists).map(job_line);
+        let pods = observation.pods.iter().map(pod_line);
+        let miniclusters = observation.miniclusters.iter().filter(|it| it.exists).map(minicluster_line);
+        Self::sorted(miniclusters.chain(jobs).chain(pods).collect())
     }
 
-    /// The same with what the operator reports.
+    /// The same with all that takes its time to come true: what the operator reports, what is ready, what is on its way.
     pub fn whole(observation: &Observation) -> Self {
-        Self::with(observation, |minicluster| {
+        let jobs = observation.jobs.iter().filter(|job| job.exists).map(|job| {
+            let counts = (job.ready, job.terminating, &job.failed_indexes);
+            format!("{}; ready, terminating, failed indexes {counts:?}", job_line(job))
+        });
+        let pods = observation
+            .pods
+            .iter()
+            .map(|pod| format!("{}; {}, restarts {}", pod_line(pod), pod.ready_containers, pod.restarts));
+        let miniclusters = observation.miniclusters.iter().filter(|it| it.exists).map(|minicluster| {
             let status = &minicluster.status;
             format!(
                 "{}; status size {}, ready {}, completed {:?}, {:?}",
@@ -28,14 +41,11 @@ impl Sight {
                 status.completed_indexes,
                 status.conditions
             )
-        })
+        });
+        Self::sorted(miniclusters.chain(jobs).chain(pods).collect())
     }
 
-    fn with(observation: &Observation, minicluster: impl Fn(&MiniClusterView) -> String) -> Self {
-        let jobs = observation.jobs.iter().filter(|job| job.exists).map(job_line);
-        let pods = observation.pods.iter().map(pod_line);
-        let miniclusters = observation.miniclusters.iter().filter(|it| it.exists).map(minicluster);
-        let mut lines: Vec<String> = miniclusters.chain(jobs).chain(pods).collect();
+    fn sorted(mut lines: Vec<String>) -> Self {
         lines.sort();
         Self(lines.into())
     }
@@ -109,14 +119,43 @@ pub struct StepSights {
     pub settled: Option<Sight>,
     /// At any instant from its action to the next one's.
     pub all: BTreeSet<Sight>,
-    /// The same with what operators report.
-    pub whole: BTreeSet<Sight>,
+    /// What lasted for [`LASTING`], with all that takes its time.
+    pub lasting: BTreeSet<Sight>,
+    /// What was to be seen last, with all that takes its time, and since when.
+    last: Option<(Sight, Time)>,
 }
+
+/// How long something lasts that is no passing state. The Job controller's status follows within a second, an operator's within two.
+pub const LASTING: Duration = Duration::from_secs(3);
 
 impl StepSights {
     /// Notes what is to be seen now.
-    pub(crate) fn note(&mut self, observation: &Observation) {
+    pub(crate) fn note(&mut self, observation: &Observation, now: Time) {
         self.all.insert(Sight::of(observation));
-        self.whole.insert(Sight::whole(observation));
+        let sight = Sight::whole(observation);
+        if self.last.as_ref().is_none_or(|(last, _)| *last != sight) {
+            self.end(now);
+            self.last = Some((sight, now));
+        }
+    }
+
+    /// What was to be seen last is no more.
+    fn end(&mut self, now: Time) {
+        if let Some((last, since)) = self.last.take()
+            && now - since >= LASTING
+        {
+            self.lasting.insert(last);
+        }
+    }
+
+    /// The run has ended; what a world at rest shows stays for ever.
+    pub(crate) fn finish(&mut self, now: Time, is_at_rest: bool) {
+        match self.last.take() {
+            Some((last, _)) if is_at_rest => drop(self.lasting.insert(last)),
+            last => {
+                self.last = last;
+                self.end(now);
+            }
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What runs of the model explain, and what they do not. The model's own runs stand in for a real cluster, with other seeds, timings and mistakes.
 
+use std::time::Duration;
+
 use towtank_lockstep::explanation::{Explained, Gap, Search, explain};
 use towtank_lockstep::run::Run;
 use towtank_lockstep::runner::{self, Limits, Reality, Setting};
@@ -51,9 +53,15 @@ fn story(size: u32) -> Scenario {
 
 /// A run that is to be explained.
 fn observed(scenario: &Scenario, seed: u64) -> Run {
+    observed_for(scenario, seed, Limits::default().tail)
+}
+
+/// The same, and how long it goes on after the last step.
+fn observed_for(scenario: &Scenario, seed: u64, tail: Duration) -> Run {
     let stack = Stack::from("1.36".parse::<towtank_model::version::KubernetesVersion>().expect("a version"));
     let mut world = ModelWorld::new(scenario, stack, seed).expect("a world");
-    let limits = Limits { keeps_sights: true, reality: Some(Reality::default()), ..Limits::default() };
+    let reality = Some(Reality::default());
+    let limits = Limits { keeps_sights: true, reality, tail, ..Limits::default() };
     let run = runner::play(scenario, &mut world, Setting { stack, seed }, limits);
     assert!(run.passed(), "{:?}", run.failure);
     run
@@ -104,6 +112,16 @@ fn the_end_is_compared_too() {
     let mut run = observed(&story, 1);
     run.rest = Some(Default::default());
     let unexplained = explained(&story, &run, 8).expect_err("two pods are left");
+    let Gap::Sight { step, .. } = &unexplained.gap else { panic!("{:?}", unexplained.gap) };
+    assert_eq!(step, "until all is at rest");
+}
+
+#[test]
+fn a_passing_state_is_no_end() {
+    let story = story(4);
+    // It ends when the pod has gone, before the Job's status says so.
+    let run = observed_for(&story, 1, Duration::ZERO);
+    let unexplained = explained(&story, &run, 8).expect_err("the status still counts the pod");
     let Gap::Sight { step, .. } = &unexplained.gap else { panic!("{:?}", unexplained.gap) };
     assert_eq!(step, "until all is at rest");
 }

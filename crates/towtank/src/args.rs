@@ -172,10 +172,13 @@ pub(crate) struct E2eArguments {
     /// Where clusters have their directories while they run; the logs of those stay there that did not do what they should
     #[arg(long, value_name = "DIR", default_value = "target/clusters")]
     pub(crate) dir: PathBuf,
+    /// Play a scenario again, so many times at most, that fails or is not explained; the verdict says which attempt it was
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=10))]
+    pub(crate) retries: u32,
     /// Kill a component of the control plane, or the operator, at ten moments of each scenario, as this seed says, and start it again
     #[arg(long, value_name = "SEED")]
     pub(crate) chaos: Option<u64>,
-    /// Set a feature gate of the control plane that the model knows nothing of, such as JobBackoffLimitPerIndex=false: a run that it changes is not explained
+    /// Set a feature gate of the control plane that the model knows nothing of, such as MutablePodResourcesForSuspendedJobs=false: a run that it changes is not explained
     #[arg(long, value_name = "GATE=BOOL", value_parser = parse_gate)]
     pub(crate) alter_gate: Vec<(String, bool)>,
     /// Show what was to be seen in each run too
@@ -183,10 +186,12 @@ pub(crate) struct E2eArguments {
     pub(crate) show: bool,
 }
 
-/// Reads `ElasticIndexedJob=false`.
+/// Reads `MutablePodResourcesForSuspendedJobs=false`.
 fn parse_gate(text: &str) -> Result<(String, bool), String> {
     let parts = text.split_once('=').and_then(|(gate, value)| Some((gate.to_owned(), value.parse().ok()?)));
-    parts.ok_or_else(|| "give a feature gate and true or false, such as ElasticIndexedJob=false".to_owned())
+    parts.ok_or_else(|| {
+        "give a feature gate and true or false, such as MutablePodResourcesForSuspendedJobs=false".to_owned()
+    })
 }
 
 /// What a cluster is made of.

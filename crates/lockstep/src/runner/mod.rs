@@ -226,8 +226,9 @@ impl<'a> Player<'a> {
         }
         self.steps[index].settled = Some(self.world.now());
         if let Some(sights) = self.sights.last_mut() {
+            let now = self.world.now();
             let observation = self.world.observe();
-            sights.note(observation);
+            sights.note(observation, now);
             sights.settled = Some(Sight::of(observation));
         }
         Ok(())
@@ -359,8 +360,12 @@ impl<'a> Player<'a> {
     ) -> Played<Result<Outcome, FailureCause>> {
         let target = self.since + offset;
         if let Some(reality) = self.limits.reality {
+            let latest = offset + reality.slack + self.limits.patience;
+            if self.turn() > latest {
+                return Ok(Err(FailureCause::AlreadyPast { target: offset, turn: self.turn() }));
+            }
             self.run_until(target)?;
-            return self.settle_within(expectation, memo, self.turn() + reality.slack);
+            return self.settle_within(expectation, memo, latest);
         }
         if self.world.now() > target {
             return Ok(Err(FailureCause::AlreadyPast { target: offset, turn: self.turn() }));
@@ -467,7 +472,7 @@ impl<'a> Player<'a> {
             self.recorder.record(now, self.world.observe(), changes);
             self.recorded = Some(generation);
             if let Some(sights) = self.sights.last_mut() {
-                sights.note(self.world.observe());
+                sights.note(self.world.observe(), now);
             }
         }
         let observation = self.world.observe();
@@ -498,6 +503,11 @@ impl<'a> Player<'a> {
     /// The run, with the part of the trace that was taken before.
     fn finish(mut self, stop: Option<Box<Stop>>, setting: Setting, mut trace: Vec<TraceEntry>) -> Run {
         trace.append(&mut self.world.take_trace());
+        let now = self.world.now();
+        let is_at_rest = self.world.is_quiescent();
+        if let Some(sights) = self.sights.last_mut() {
+            sights.finish(now, is_at_rest);
+        }
         let rest = self.limits.keeps_sights.then(|| Sight::whole(self.world.observe()));
         let stop = match stop {
             None if trace.is_empty() => Some(self.stop_at_start(FailureCause::EmptyTrace)),

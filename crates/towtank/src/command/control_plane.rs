@@ -41,7 +41,7 @@ fn up(arguments: &UpArguments) -> Result<(), Failure> {
         started => started.map_err(no_cluster)?,
     };
     super::print(&format!(
-        "Kubernetes {} at {}, {} MB resident; logs in {}\nexport KUBECONFIG={}\n",
+        "Kubernetes {} at {}, {} MB resident; logs in {}\nexport KUBECONFIG='{}'\n",
         arguments.kubernetes.full(),
         plane.server(),
         plane.resident_bytes() / 1_000_000,

@@ -25,12 +25,13 @@ pub(crate) fn run(arguments: &E2eArguments) -> Result<ExitCode, Failure> {
     suite::play(&suite, &tasks, &mut |task, outcome| {
         tally.count(outcome);
         if told.is_ok() {
-            told = super::print(&text(task, outcome, arguments.show, &suite.logs));
+            told = super::print(&text(task, outcome, arguments.show));
         }
     });
     told?;
     super::print(&format!("{tally}\n"))?;
-    Ok(ExitCode::from(tally.code()))
+    // Nobody knows what would have come.
+    Ok(ExitCode::from(if suite.interrupt.is_raised() { NO_WORLD } else { tally.code() }))
 }
 
 fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
@@ -40,6 +41,12 @@ fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
     let interrupt =
         Interrupt::install().map_err(|error| Failure::Usage(format!("cannot hear signals: {error}")))?;
     let dir = absolute(&arguments.dir)?;
+    if !arguments.operator.is_file() {
+        let operator = arguments.operator.display();
+        return Err(Failure::NoCluster(format!(
+            "the operator `{operator}` is not there: `cargo build --release --package towtank-operator` builds it"
+        )));
+    }
     Ok(Suite {
         programs: absolute(&arguments.programs)?,
         operator: absolute(&arguments.operator)?,
@@ -48,6 +55,7 @@ fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
         sites: arguments.jobs,
         length_max: Duration::from_secs(arguments.length_max_s),
         search: Search { seeds: arguments.seeds, ..Search::default() },
+        retries: arguments.retries,
         chaos: arguments.chaos,
         altered_gates: arguments.alter_gate.clone(),
         interrupt,
@@ -71,14 +79,14 @@ fn tasks(arguments: &E2eArguments) -> Result<Vec<Task>, Failure> {
 }
 
 /// What became of one task.
-fn text(task: &Task, outcome: &Outcome, shows: bool, logs: &Path) -> String {
+fn text(task: &Task, outcome: &Outcome, shows: bool) -> String {
     let name = format!("{} (Kubernetes {})", task.scenario.name, task.stack);
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = match outcome {
         Outcome::NotPlayed(why) => writeln!(out, "not played    {name}: {why}"),
         Outcome::Broken(error) => writeln!(out, "no cluster    {name}: {error}"),
-        Outcome::Played(played) => writeln!(out, "{}", verdict(task, played, &name, logs)),
+        Outcome::Played(played) => writeln!(out, "{}", verdict(task, played, &name)),
     };
     if let (true, Outcome::Played(played)) = (shows, outcome) {
         let _ = write!(out, "{}", played.run.observations);
@@ -86,16 +94,18 @@ fn text(task: &Task, outcome: &Outcome, shows: bool, logs: &Path) -> String {
     out
 }
 
-fn verdict(task: &Task, Played { run, explained }: &Played, name: &str, logs: &Path) -> String {
-    let length = length(run.ended);
-    let kept = || format!("  logs of the cluster: {}", logs.display());
-    match (&run.failure, explained) {
+fn verdict(task: &Task, played: &Played, name: &str) -> String {
+    let Played { run, attempt, blows, logs, explained } = played;
+    let mut length = length(run.ended);
+    if *attempt > 1 {
+        let _ = write!(length, ", attempt {attempt}");
+    }
+    let blows: String = blows.iter().map(|(at, victim)| format!("\n  killed at {at}: {victim}")).collect();
+    let logs =
+        logs.as_ref().map_or_else(String::new, |logs| format!("  logs of the cluster: {}", logs.display()));
+    let text = match (&run.failure, explained) {
         (Some(failure), _) => {
-            format!(
-                "FAILED        {name}, {length}\n{}{}",
-                human::failure(&task.scenario, run, failure),
-                kept()
-            )
+            format!("FAILED        {name}, {length}\n{}{logs}", human::failure(&task.scenario, run, failure))
         }
         (None, Some(Ok(explanation))) => format!(
             "explained     {name}, {length}, by the model with seed {} and the timing `{}`{}",
@@ -104,10 +114,11 @@ fn verdict(task: &Task, Played { run, explained }: &Played, name: &str, logs: &P
             apart(explanation)
         ),
         (None, Some(Err(unexplained))) => {
-            format!("NOT EXPLAINED {name}, {length}\n{}{}", gap(unexplained), kept())
+            format!("NOT EXPLAINED {name}, {length}\n{}{logs}", gap(unexplained))
         }
         (None, None) => format!("NOT EXPLAINED {name}, {length}: nothing was tried"),
-    }
+    };
+    text + &blows
 }
 
 /// Where it explains no more than each object by itself.
