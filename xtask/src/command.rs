@@ -44,6 +44,13 @@ pub(crate) fn command(
     command
 }
 
+/// A program of the workspace that stands beside this one: the one that the tests have built, where `--package` would build what it depends on with other features.
+pub(crate) fn beside(name: &str) -> Result<PathBuf, Failed> {
+    let own =
+        std::env::current_exe().map_err(|error| Failed::new(format!("where this program is: {error}")))?;
+    Ok(own.with_file_name(name))
+}
+
 pub(crate) fn run(command: &mut Command) -> Outcome {
     let status = command.status().map_err(|error| cannot_run(command, &error))?;
     ended(command, status)

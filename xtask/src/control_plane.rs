@@ -3,7 +3,7 @@
 use towtank_model::version::KubernetesVersion;
 use towtank_reference::build::{Program, build_program};
 
-use crate::command::{Failed, Outcome, cargo, command, root, run};
+use crate::command::{Failed, Outcome, beside, cargo, command, root, run};
 use crate::reference::versions;
 
 /// Builds etcd, the API server, the controllers and the scheduler of these versions, one after the other: one Go build has work for all cores.
@@ -42,14 +42,12 @@ pub(crate) fn e2e(named: &[String], args: &[String]) -> Outcome {
     e2e_after_build(named, args)
 }
 
-/// The same with the programs that the tests have built: `--package` would build what they depend on with other features.
+/// The same with the programs that stand beside this one.
 pub(crate) fn e2e_after_build(named: &[String], args: &[String]) -> Outcome {
     build(named)?;
-    let own =
-        std::env::current_exe().map_err(|error| Failed::new(format!("where this program is: {error}")))?;
     let versions = named.iter().flat_map(|version| ["--kubernetes", version.as_str()]);
     let args = ["e2e"].into_iter().chain(versions).chain(args.iter().map(String::as_str));
-    run(&mut command(own.with_file_name("towtank"), args))
+    run(&mut command(beside("towtank")?, args))
 }
 
 /// Runs the tests that need a control plane, with one version after the other.

@@ -2,7 +2,7 @@
 
 use towtank_model::version::KubernetesVersion;
 
-use crate::command::{Failed, Outcome, cargo, command, run};
+use crate::command::{Failed, Outcome, beside, cargo, command, run};
 use crate::reference::{build_drivers, driver, versions};
 
 /// Random stories on the model and on the real controllers of these versions.
@@ -18,9 +18,7 @@ pub(crate) fn differential(named: &[String], stories: u64, seed: u64, mutant: Op
 /// The same with the program that the tests of the workspace have built: `cargo run` would compile what it shares with them once more,
 /// with other features.
 pub(crate) fn differential_after_tests(named: &[String], stories: u64, seed: u64) -> Outcome {
-    let own =
-        std::env::current_exe().map_err(|error| Failed::new(format!("where this program is: {error}")))?;
-    let program = own.with_file_name("towtank-differential");
+    let program = beside("towtank-differential")?;
     for version in versions(named)? {
         run(&mut command(&program, comparison(version, stories, seed)?))?;
     }

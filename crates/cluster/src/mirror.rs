@@ -1,4 +1,4 @@
-//! The real cluster's Jobs, pods and nodes as the rows of a simulation.
+//! The real cluster's Jobs and pods as the rows of a simulation; its nodes are the simulation's own.
 //!
 //! The rows are a copy: what is written to them goes to the real API server ([`Writer`]), and what anybody has written there
 //! comes back through watches ([`Mirror`]). Both know which version of an object the copy has, so that a watch which
@@ -262,11 +262,8 @@ impl Mirror {
 
     fn take_over(&mut self, Message { watched, shown }: Message, ctx: &mut Context<'_>) {
         match (watched, shown) {
-            (_, Shown::Failed(why)) => {
-                // The watch begins again by itself; a server that is gone is noticed by those who write.
-                let _ = why;
-            }
-            (Watched::Nodes, _) => {}
+            // The watch begins again by itself; a server that is gone is noticed by those who write.
+            (_, Shown::Failed(_)) => {}
             (Watched::Events, Shown::Stored(object)) => self.record(&object, ctx),
             (Watched::Events, _) => {}
             (Watched::MiniClusters, Shown::Stored(object)) => {

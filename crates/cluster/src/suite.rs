@@ -217,14 +217,14 @@ fn play_one(suite: &Suite, site: &mut Option<Site>, planned: &Planned, attempt: 
         }
     }
     let Some(there) = site else { return Outcome::NotPlayed("there is no site".to_owned()) };
-    let limits = Limits { keeps_sights: true, reality: Some(Reality::default()), ..Limits::default() };
     let (chaos, patience) = match suite.chaos {
         None => (Chaos::default(), Duration::ZERO),
         Some(seed) => {
             (Chaos::random(seed, &task.scenario.name, planned.length.max(CHAOS_LASTS)), chaos::PATIENCE)
         }
     };
-    let limits = Limits { patience, ..limits };
+    let reality = Some(Reality::default());
+    let limits = Limits { keeps_sights: true, reality, patience, ..Limits::default() };
     let blows: Vec<(Time, Victim)> = chaos.blows().collect();
     let run = match world::play(there, &task.scenario, task.stack, chaos, limits) {
         Ok(run) => run,

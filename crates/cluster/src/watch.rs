@@ -20,8 +20,6 @@ pub(crate) enum Watched {
     Jobs,
     /// Pods.
     Pods,
-    /// Nodes.
-    Nodes,
     /// Events of the core group, where the recorders of controllers write.
     Events,
     /// MiniClusters.
@@ -29,13 +27,12 @@ pub(crate) enum Watched {
 }
 
 impl Watched {
-    pub(crate) const ALL: [Self; 5] = [Self::Jobs, Self::Pods, Self::Nodes, Self::Events, Self::MiniClusters];
+    pub(crate) const ALL: [Self; 4] = [Self::Jobs, Self::Pods, Self::Events, Self::MiniClusters];
 
     fn resource(self) -> ApiResource {
         let (group, version, kind, plural) = match self {
             Self::Jobs => ("batch", "v1", "Job", "jobs"),
             Self::Pods => ("", "v1", "Pod", "pods"),
-            Self::Nodes => ("", "v1", "Node", "nodes"),
             Self::Events => ("", "v1", "Event", "events"),
             Self::MiniClusters => ("flux-framework.org", "v1alpha2", "MiniCluster", "miniclusters"),
         };
