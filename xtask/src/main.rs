@@ -4,6 +4,7 @@ mod ci;
 mod command;
 mod control_plane;
 mod kubectl;
+mod leaks;
 mod operator;
 mod reference;
 mod stories;
@@ -57,6 +58,27 @@ enum Chore {
         /// Passed on to `towtank e2e`: paths, `--provider`, `--jobs`, …; see `cargo towtank e2e --help`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
+    },
+    /// Plays a scenario on real clusters again and again, kills some of the runs with SIGKILL at random times, and counts what is left: processes, containers, ports and directories.
+    Leaks {
+        /// What the clusters are made of, as for `e2e`.
+        #[arg(long, default_value = "process")]
+        provider: String,
+        /// Minor version of Kubernetes.
+        #[arg(long, value_name = "VERSION", default_value = "1.37")]
+        kubernetes: String,
+        /// A part of the names of those that are played.
+        #[arg(long, default_value = "minicluster-disconnect-and-complete")]
+        scenario: String,
+        /// How often it is played.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=1_000))]
+        runs: u32,
+        /// How many of these runs are killed.
+        #[arg(long, default_value_t = 5)]
+        killed: u32,
+        /// Another seed, other times.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Seeded mistakes in the model: each must show in a random story. Builds the model and the stories once more, and
     /// nothing else.
@@ -204,6 +226,14 @@ fn main() -> ExitCode {
             ControlPlaneChore::Down => control_plane::down(),
             ControlPlaneChore::Test { kubernetes } => control_plane::test(&kubernetes),
         },
+        Chore::Leaks { provider, kubernetes, scenario, runs, killed, seed } => leaks::play(&leaks::Leaks {
+            provider: &provider,
+            kubernetes: &kubernetes,
+            scenario: &scenario,
+            runs,
+            killed,
+            seed,
+        }),
         Chore::E2e { kubernetes, args } => control_plane::e2e(&kubernetes, &args),
         Chore::Mutants { operator: true, only, .. } => operator::mutants(only),
         Chore::Mutants { reference: false, .. } => tests::mutants(),

@@ -55,6 +55,11 @@ pub(crate) fn timestamp() -> String {
     format!("{:.0}", now())
 }
 
+/// The day, as observations have it.
+pub fn today() -> String {
+    now().strftime("%Y-%m-%d").to_string()
+}
+
 /// The same to the microsecond, as Leases have it.
 pub(crate) fn micro_timestamp() -> String {
     format!("{:.6}", now())

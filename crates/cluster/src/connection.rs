@@ -1,14 +1,18 @@
 //! A client of a real API server, for code that waits for its answers.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
-use kube::Client;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::AttachParams;
 use kube::client::Body;
+use kube::{Api, Client};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::runtime::{Handle, Runtime};
 
 /// How long an answer may take.
@@ -46,6 +50,27 @@ impl Answer {
     }
 }
 
+/// What a command in a container came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Executed {
+    /// How it failed; `None`: it ended with 0.
+    pub(crate) failure: Option<String>,
+    /// What it complained about.
+    pub(crate) stderr: String,
+}
+
+/// So much of what a command prints is read.
+const OUTPUT_MAX: u64 = 1 << 20;
+
+async fn read(output: Option<impl AsyncRead + Unpin>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(output) = output {
+        // What came before an error is what there is.
+        let _ = output.take(OUTPUT_MAX).read_to_end(&mut bytes).await;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 impl Connection {
     /// Connects with these settings.
     ///
@@ -63,6 +88,21 @@ impl Connection {
             Client::try_from(config).map_err(|error| format!("no client: {error}"))?
         };
         Ok(Self { client, runtime: Arc::new(runtime) })
+    }
+
+    /// Connects as a kubeconfig says.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or as of [`Self::new`].
+    pub fn from_kubeconfig(path: &Path) -> Result<Self, String> {
+        let told = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+        let kubeconfig = kube::config::Kubeconfig::read_from(path).map_err(|why| told(&why))?;
+        let options = kube::config::KubeConfigOptions::default();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|why| told(&why))?;
+        let settings = runtime.block_on(kube::Config::from_custom_kubeconfig(kubeconfig, &options));
+        Self::new(settings.map_err(|why| told(&why))?)
     }
 
     /// The client behind it, for watches.
@@ -117,6 +157,40 @@ impl Connection {
         let response = self.send(request)?;
         let body = serde_json::from_slice(response.body()).unwrap_or_default();
         Ok(Answer { code: response.status().as_u16(), body })
+    }
+
+    /// Runs a command in a container (namespace, pod, container) and waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be run there.
+    pub(crate) fn execute(
+        &self,
+        (namespace, pod, container): (&str, &str, &str),
+        command: &[&str],
+    ) -> Result<Executed, String> {
+        let pods: Api<Pod> = Api::namespaced(self.client(), namespace);
+        let params = AttachParams::default().container(container).stdin(false).stdout(false).stderr(true);
+        let exchange = async {
+            let mut process =
+                pods.exec(pod, command.iter().copied(), &params).await.map_err(|error| error.to_string())?;
+            let status = process.take_status();
+            let stderr = read(process.stderr()).await;
+            let status = match status {
+                Some(status) => status.await,
+                None => None,
+            };
+            let failure = match status {
+                None => Some("nobody tells how it ended".to_owned()),
+                Some(status) if status.status.as_deref() == Some("Success") => None,
+                Some(status) => Some(status.message.unwrap_or_default()),
+            };
+            Ok(Executed { failure, stderr })
+        };
+        let bounded = async { tokio::time::timeout(ANSWER_MAX, exchange).await };
+        self.runtime
+            .block_on(bounded)
+            .unwrap_or_else(|_| Err(format!("`{}` runs for {} s", command.join(" "), ANSWER_MAX.as_secs())))
     }
 
     /// Reads an object; `None`: there is none.

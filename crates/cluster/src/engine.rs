@@ -9,7 +9,6 @@ use std::time::Duration;
 use serde_json::Value;
 use towtank_control_plane::Interrupt;
 use towtank_lockstep::virtual_world::Engine;
-use towtank_lockstep::virtual_world::embedded::Production;
 use towtank_lockstep::world::{Refusal, WorldError};
 use towtank_model::simulation::Simulation;
 use towtank_model::time::Time;
@@ -17,9 +16,11 @@ use towtank_scenario::ast::OperatorChange;
 
 use crate::chaos::Chaos;
 use crate::clock::Clock;
-use crate::mirror::{Mirror, RealApi, Shared};
-use crate::processes::{Processes, Victim};
+use crate::mirror::{Mirror, Shared};
+use crate::processes::Victim;
+use crate::provider::Provider;
 use crate::watch::{Message, Shown, Watched, Watches};
+use crate::workloads::Workloads;
 
 /// How long the world may be silent before somebody looks at it.
 const TICK: Duration = Duration::from_millis(200);
@@ -28,19 +29,23 @@ const TICK: Duration = Duration::from_millis(200);
 const REST: Duration = Duration::from_secs(3);
 /// The same when processes were killed: Kubernetes' own clients, and the operator's, wait up to a minute until they try again.
 const REST_AFTER_CHAOS: Duration = Duration::from_secs(70);
+/// How often something may end by itself in one run while other things are killed.
+const REVIVED_MAX: usize = 50;
 /// How long the first lists may take.
 const LISTS_MAX: Duration = Duration::from_secs(30);
 
 /// What is simulated of a real cluster.
-pub(crate) type Nodes = Simulation<Mirror, Production<RealApi>>;
+pub(crate) type Nodes = Simulation<Mirror, Workloads>;
 
 /// Moves a simulation as real time passes.
 pub(crate) struct RealTime {
     simulation: Nodes,
     copy: Shared,
     inbox: Receiver<Message>,
-    processes: Rc<RefCell<Processes>>,
+    provider: Rc<RefCell<dyn Provider>>,
     chaos: Chaos,
+    /// How often something was started again that had ended by itself.
+    revived: usize,
     interrupt: Option<Interrupt>,
     /// When anything last happened.
     changed: Time,
@@ -59,13 +64,22 @@ impl RealTime {
         copy: Shared,
         inbox: Receiver<Message>,
         watches: Watches,
-        processes: Rc<RefCell<Processes>>,
+        provider: Rc<RefCell<dyn Provider>>,
         chaos: Chaos,
         interrupt: Option<Interrupt>,
     ) -> Result<Self, WorldError> {
         let changed = copy.borrow().clock.now();
-        let mut this =
-            Self { simulation, copy, inbox, processes, chaos, interrupt, changed, _watches: watches };
+        let mut this = Self {
+            simulation,
+            copy,
+            inbox,
+            provider,
+            chaos,
+            revived: 0,
+            interrupt,
+            changed,
+            _watches: watches,
+        };
         let deadline = changed + LISTS_MAX;
         let mut listed = BTreeSet::new();
         let mut why = String::new();
@@ -117,10 +131,17 @@ impl RealTime {
         if self.interrupt.as_ref().is_some_and(Interrupt::is_raised) {
             return Err(WorldError("interrupted".to_owned()));
         }
-        self.processes.borrow_mut().check().map_err(|error| WorldError(error.to_string()))?;
+        let broken = |error: crate::site::SiteError| WorldError(error.to_string());
+        if self.chaos.has_struck() {
+            self.revived += self.provider.borrow_mut().revive().map_err(broken)?.len();
+            if self.revived > REVIVED_MAX {
+                return Err(WorldError(format!("programs have ended by themselves {} times", self.revived)));
+            }
+        } else {
+            self.provider.borrow_mut().check().map_err(broken)?;
+        }
         while let Some(victim) = self.chaos.due(self.now()) {
-            let mut processes = self.processes.borrow_mut();
-            processes.strike(victim).map_err(|error| WorldError(error.to_string()))?;
+            self.provider.borrow_mut().strike(victim).map_err(broken)?;
         }
         Ok(())
     }
@@ -149,7 +170,7 @@ fn version(message: &Message) -> Option<u64> {
 
 impl Engine for RealTime {
     type Controller = Mirror;
-    type Upper = Production<RealApi>;
+    type Upper = Workloads;
 
     fn simulation(&self) -> &Nodes {
         &self.simulation
@@ -169,11 +190,11 @@ impl Engine for RealTime {
 
     /// Stories that do anything else to it are not played here.
     fn operate(&mut self, change: &OperatorChange) -> Result<(), Refusal> {
-        let mut processes = self.processes.borrow_mut();
+        let mut provider = self.provider.borrow_mut();
         let done = match change {
-            OperatorChange::Restart(_) => processes.strike(Victim::Operator),
-            OperatorChange::Start => processes.turn_operator(true),
-            OperatorChange::Stop(_) => processes.turn_operator(false),
+            OperatorChange::Restart(_) => provider.strike(Victim::Operator),
+            OperatorChange::Start => provider.turn_operator(true),
+            OperatorChange::Stop(_) => provider.turn_operator(false),
             OperatorChange::Hold | OperatorChange::Release | OperatorChange::Faults(_) => Ok(()),
         };
         done.map_err(|error| Refusal::new("ServiceUnavailable", error.to_string()))

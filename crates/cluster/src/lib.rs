@@ -6,14 +6,16 @@
 //! nodes and Flux are the same implementation as in every other world.
 
 pub mod chaos;
-mod clock;
+pub mod clock;
 pub mod connection;
 mod engine;
 mod mirror;
 pub mod nodes;
 pub mod processes;
+mod provider;
 pub mod site;
 pub mod suite;
 mod translate;
 mod watch;
+mod workloads;
 pub mod world;

@@ -30,10 +30,13 @@ use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::translate::Translation;
 use crate::watch::{Message, Shown, Watched};
+use crate::workloads::with_image;
 
 /// What the copy and those who write to the original know together.
 pub(crate) struct Copy {
     pub(crate) clock: Clock,
+    /// Names of the nodes, in the order of the simulation's.
+    nodes: Vec<String>,
     translation: Translation,
     /// The version of each object that the copy has; of those that are gone, the largest number.
     versions: BTreeMap<(bool, Uid), u64>,
@@ -53,9 +56,10 @@ pub(crate) type Shared = Rc<RefCell<Copy>>;
 const GONE: u64 = u64::MAX;
 
 impl Copy {
-    pub(crate) fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock, nodes: Vec<String>) -> Self {
         Self {
             clock,
+            nodes,
             translation: Translation::new(clock.began_s()),
             versions: BTreeMap::new(),
             miniclusters: BTreeMap::new(),
@@ -73,7 +77,7 @@ impl Copy {
         let row = match kind {
             Kind::Job => wire::job_row(&object)
                 .map(|job| (job.uid, if is_gone { Replica::JobGone(job) } else { Replica::Job(job) })),
-            _ => wire::pod_row(&object, node_id)
+            _ => wire::pod_row(&object, |name| self.node_id(name))
                 .map(|pod| (pod.uid, if is_gone { Replica::PodGone(pod) } else { Replica::Pod(pod) })),
         };
         let (uid, replica) = match row {
@@ -102,6 +106,16 @@ impl Copy {
             .cloned()
     }
 
+    fn node_id(&self, name: &str) -> Option<NodeId> {
+        let position = self.nodes.iter().position(|node| node == name)?;
+        u32::try_from(position).ok().map(NodeId)
+    }
+
+    /// What a node is called.
+    fn node_name(&self, node: NodeId) -> String {
+        self.nodes.get(node.0 as usize).cloned().unwrap_or_default()
+    }
+
     /// The run begins now; nothing has been copied yet.
     pub(crate) fn begin(&mut self, clock: Clock) {
         self.clock = clock;
@@ -124,15 +138,6 @@ impl Copy {
     }
 }
 
-/// What virtual nodes are called: `node-0`, `node-1`, …, in the order of the model's.
-pub(crate) fn node_name(node: NodeId) -> String {
-    format!("node-{}", node.0)
-}
-
-fn node_id(name: &str) -> Option<NodeId> {
-    name.strip_prefix("node-")?.parse().ok().map(NodeId)
-}
-
 // ---- to the cluster ----
 
 /// Carries out at the real API server what is written to the rows.
@@ -143,7 +148,7 @@ pub(crate) struct Writer {
 
 impl Registry for Writer {
     fn write(&mut self, _now: Time, request: &Request<'_>) -> Result<Vec<Replica>, ApiError> {
-        let mut sent = http_request(request, node_name);
+        let mut sent = http_request(request, |node| self.copy.borrow().node_name(node));
         self.copy.borrow().translation.outward(&mut sent.body);
         if let Request::UpdatePodStatus(pod, _) = request
             && pod.node.is_some()
@@ -198,6 +203,8 @@ impl Writer {
 pub(crate) struct RealApi {
     pub(crate) connection: Connection,
     pub(crate) copy: Shared,
+    /// What pods of MiniClusters run where nodes are real; `None`: what the scenario says, which nobody runs.
+    pub(crate) image: Option<String>,
 }
 
 impl Api for RealApi {
@@ -225,6 +232,13 @@ impl Api for RealApi {
         request: HttpMessage<Bytes>,
         _ctx: &mut Context<'_>,
     ) -> Result<http::Response<Bytes>, String> {
+        let request = match &self.image {
+            Some(image) if request.uri().path().contains("/miniclusters") => request.map(|body| {
+                let object = serde_json::from_slice::<Value>(&body).ok();
+                object.map_or(body, |object| Bytes::from(with_image(object, image).to_string()))
+            }),
+            _ => request,
+        };
         let response = self.connection.send(request).map_err(|error| error.to_string())?;
         // The user sees at once what they have done, before the watch tells of it.
         if response.status().is_success()

@@ -9,12 +9,10 @@ use http::{Method, Request};
 use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
-use towtank_model::objects::NodeId;
 
 use crate::clock;
-use crate::connection::{Answer, Connection};
-use crate::mirror::node_name;
-use crate::site::{SiteError, eventually};
+use crate::connection::Connection;
+use crate::site::{self, SiteError, eventually};
 
 /// What each node offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,25 +49,22 @@ impl VirtualNodes {
         Self { connection, present: None, alive, heartbeat }
     }
 
-    /// Makes them so many nodes of this kind, all ready and without taints.
-    pub(crate) fn become_these(&mut self, count: u32, machine: Machine) -> Result<(), SiteError> {
+    /// Makes them so many nodes of this kind, all ready and without taints, called `node-0`, `node-1`, … as the model's are.
+    pub(crate) fn become_these(&mut self, count: u32, machine: Machine) -> Result<Vec<String>, SiteError> {
+        let names = |count: u32| (0..count).map(|number| format!("node-{number}"));
         if self.present == Some((count, machine)) {
-            return Ok(());
+            return Ok(names(count).collect());
         }
-        let names = |count: u32| (0..count).map(|number| node_name(NodeId(number)));
         for name in names(self.present.map_or(0, |(count, _)| count)) {
             self.connection.ask(Method::DELETE, &format!("/api/v1/nodes/{name}"), JSON, &Value::Null)?;
         }
         self.present = None;
         for name in names(count) {
             let node = json!({"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}}});
-            self.must("/api/v1/nodes", Method::POST, JSON, &node)?;
+            site::must(&self.connection, Method::POST, "/api/v1/nodes", &node)?;
             let status = json!({"status": status(machine)});
-            self.must(&format!("/api/v1/nodes/{name}/status"), Method::PATCH, MERGE, &status)?;
-            let lease = self.connection.ask(Method::POST, LEASES, JSON, &lease(&name))?;
-            if !lease.is_success() && lease.code != 409 {
-                return Err(SiteError::Refused { what: format!("the Lease of {name}"), answer: lease.body });
-            }
+            site::must(&self.connection, Method::PATCH, &format!("/api/v1/nodes/{name}/status"), &status)?;
+            site::make(&self.connection, LEASES, &lease(&name))?;
         }
         *self.alive.lock().unwrap_or_else(PoisonError::into_inner) = names(count).collect();
         // The API server gives new nodes a taint, which the node controller takes away.
@@ -81,21 +76,7 @@ impl VirtualNodes {
             }))
         })?;
         self.present = Some((count, machine));
-        Ok(())
-    }
-
-    fn must(
-        &self,
-        path: &str,
-        method: Method,
-        content_type: &str,
-        body: &Value,
-    ) -> Result<Answer, SiteError> {
-        let answer = self.connection.ask(method, path, content_type, body)?;
-        match answer.is_success() {
-            true => Ok(answer),
-            false => Err(SiteError::Refused { what: path.to_owned(), answer: answer.body }),
-        }
+        Ok(names(count).collect())
     }
 }
 

@@ -1,8 +1,16 @@
-//! The processes of a site that stories and chaos act upon: the control plane's components, and the production operator.
+//! The providers `process` and `containers`: a control plane's components as processes or as containers, and the production operator as a process beside them.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use towtank_control_plane::{Child, Component, ControlPlane, ControlPlaneError, Launch, spawn_child};
+use http::Method;
+use serde_json::json;
+use towtank_control_plane::{Binaries, Child, Component, Config, ControlPlane, Launch, spawn_child};
+use towtank_lockstep::virtual_world::embedded;
+
+use crate::connection::Connection;
+use crate::provider::{Machines, Provider};
+use crate::site::{self, Containers, Local, SiteConfig, SiteError};
 
 /// How long the operator may take to end in order.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -36,29 +44,70 @@ impl std::fmt::Display for Victim {
     }
 }
 
+/// How long the operator may act; a site lives for hours at most.
+const TOKEN_S: u32 = 24 * 3600;
+
 /// A control plane and an operator.
 pub(crate) struct Processes {
     /// Ends before what it talks to.
     operator: Option<Child>,
     operator_launch: Launch,
-    pub(crate) plane: ControlPlane,
+    plane: ControlPlane,
+    connection: Connection,
     job_controllers_run: bool,
     pods_by_hand: bool,
 }
 
 impl Processes {
-    /// With the operator just started. A site with `pods_by_hand` has no controllers of pods.
-    pub(crate) fn new(
-        plane: ControlPlane,
-        operator_launch: Launch,
-        pods_by_hand: bool,
-    ) -> Result<Self, ControlPlaneError> {
+    /// Starts everything; nothing is in the cluster yet but what the operator needs. A site with `pods_by_hand` has no controllers of pods.
+    pub(crate) fn start(config: &SiteConfig, local: &Local) -> Result<Self, SiteError> {
+        let version = config.version.full();
+        let files = Binaries::in_dir(&local.programs, &version);
+        let binaries = match &local.containers {
+            None => files,
+            Some(Containers::Built) => files.built_as_images(&version)?,
+            Some(Containers::Named(template)) => Binaries::images(template, &version),
+        };
+        let pods_by_hand = config.pods_by_hand;
+        let plane = ControlPlane::start(Config {
+            feature_gates: config.feature_gates.clone(),
+            controller_qps: config.controller_qps,
+            interrupt: config.interrupt.clone(),
+            extra_flags: [(Component::ControllerManager, controllers(true, pods_by_hand))].into(),
+            ..Config::new(binaries, &config.dir)
+        })?;
+        let connection = Connection::from_kubeconfig(plane.kubeconfig()).map_err(SiteError::Client)?;
+        site::deploy(&connection)?;
+        let operator_launch = operator(&connection, &plane, local)?;
         let operator = Some(spawn_child(&operator_launch)?);
-        Ok(Self { operator, operator_launch, plane, job_controllers_run: true, pods_by_hand })
+        Ok(Self { operator, operator_launch, plane, connection, job_controllers_run: true, pods_by_hand })
+    }
+}
+
+/// The operator's own program as what its manifests make it: a ServiceAccount with its roles.
+fn operator(connection: &Connection, plane: &ControlPlane, local: &Local) -> Result<Launch, SiteError> {
+    let (namespace, name) = (embedded::NAMESPACE, embedded::OPERATOR);
+    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
+    let request = json!({"spec": {"expirationSeconds": TOKEN_S}});
+    let answer = site::must(connection, Method::POST, &path, &request)?;
+    let Some(token) = answer.pointer("/status/token").and_then(|token| token.as_str()) else {
+        return Err(SiteError::Refused { what: format!("a token of {name}"), answer });
+    };
+    let kubeconfig = plane.write_kubeconfig(name, token)?;
+    let launch = plane.launch(name, local.operator.clone()).args(["--metrics-address", "127.0.0.1:0"]);
+    Ok(launch.env("KUBECONFIG", kubeconfig).env("RUST_LOG", "info"))
+}
+
+impl Provider for Processes {
+    fn connection(&self) -> &Connection {
+        &self.connection
     }
 
-    /// Has the controllers of Jobs run or not; all others run in any case, as they do where the model's process of the Job controller ends.
-    pub(crate) fn turn_job_controllers(&mut self, on: bool) -> Result<(), ControlPlaneError> {
+    fn machines(&self) -> Option<&Machines> {
+        None
+    }
+
+    fn turn_job_controllers(&mut self, on: bool) -> Result<(), SiteError> {
         if self.job_controllers_run != on {
             self.plane.set_extra_flags(Component::ControllerManager, controllers(on, self.pods_by_hand));
             self.plane.restart(Component::ControllerManager)?;
@@ -67,8 +116,7 @@ impl Processes {
         Ok(())
     }
 
-    /// Has the operator run or not.
-    pub(crate) fn turn_operator(&mut self, on: bool) -> Result<(), ControlPlaneError> {
+    fn turn_operator(&mut self, on: bool) -> Result<(), SiteError> {
         match (on, self.operator.take()) {
             (true, None) => self.operator = Some(spawn_child(&self.operator_launch)?),
             (true, running) => self.operator = running,
@@ -81,12 +129,11 @@ impl Processes {
         Ok(())
     }
 
-    /// Kills one and starts it again at once.
-    pub(crate) fn strike(&mut self, victim: Victim) -> Result<(), ControlPlaneError> {
+    fn strike(&mut self, victim: Victim) -> Result<(), SiteError> {
         match victim {
             Victim::Component(component) => {
                 self.plane.kill(component);
-                self.plane.restart(component)
+                Ok(self.plane.bring_back(component)?)
             }
             Victim::Operator => {
                 // One that a story has stopped stays away.
@@ -101,10 +148,26 @@ impl Processes {
         }
     }
 
-    /// An error when a process has ended that nobody has ended.
-    pub(crate) fn check(&mut self) -> Result<(), ControlPlaneError> {
+    fn check(&mut self) -> Result<(), SiteError> {
         self.operator.iter_mut().try_for_each(Child::check)?;
-        self.plane.check()
+        Ok(self.plane.check()?)
+    }
+
+    fn revive(&mut self) -> Result<Vec<Victim>, SiteError> {
+        let mut ended: Vec<Victim> = Vec::new();
+        for component in self.plane.ended() {
+            self.plane.bring_back(component)?;
+            ended.push(Victim::Component(component));
+        }
+        if self.operator.as_mut().is_some_and(|operator| operator.has_ended().is_some()) {
+            self.operator = Some(spawn_child(&self.operator_launch)?);
+            ended.push(Victim::Operator);
+        }
+        Ok(ended)
+    }
+
+    fn keep_logs(&mut self, to: PathBuf) {
+        self.plane.keep_logs(to);
     }
 }
 

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
-use towtank_control_plane::{
-    Binaries, Component, Config, ControlPlane, ControlPlaneError, Interrupt, Launch,
-};
+use towtank_control_plane::{ControlPlaneError, Interrupt};
 use towtank_lockstep::virtual_world::SetupError;
 use towtank_lockstep::virtual_world::embedded;
 use towtank_model::version::KubernetesVersion;
@@ -17,17 +15,17 @@ use towtank_model::version::KubernetesVersion;
 use crate::clock::{self, Clock};
 use crate::connection::{Connection, Unanswered};
 use crate::nodes::{Machine, VirtualNodes};
-use crate::processes::{Processes, controllers};
+use crate::processes::Processes;
+use crate::provider::{Machines, Provider};
+use crate::watch::is_of_the_cluster;
 
 /// How a site is set up.
 #[derive(Clone, Debug)]
 pub struct SiteConfig {
-    /// The programs of the control plane.
-    pub binaries: Binaries,
-    /// Their version.
+    /// What the cluster is made of.
+    pub provider: ProviderConfig,
+    /// The version of its Kubernetes.
     pub version: KubernetesVersion,
-    /// The production operator's program.
-    pub operator: PathBuf,
     /// Where the directories of runs are made.
     pub dir: PathBuf,
     /// Feature gates that differ from what the version has.
@@ -38,6 +36,33 @@ pub struct SiteConfig {
     pub controller_qps: Option<(f32, u32)>,
     /// Breaks off a start.
     pub interrupt: Option<Interrupt>,
+}
+
+/// What a cluster is made of.
+#[derive(Clone, Debug)]
+pub enum ProviderConfig {
+    /// A control plane on this machine, with virtual nodes.
+    Local(Local),
+}
+
+/// A control plane on this machine, and the production operator's program beside it.
+#[derive(Clone, Debug)]
+pub struct Local {
+    /// Where the programs of control planes are, as `cargo xtask control-plane build` names them.
+    pub programs: PathBuf,
+    /// The production operator's program.
+    pub operator: PathBuf,
+    /// The control plane's programs run in containers.
+    pub containers: Option<Containers>,
+}
+
+/// Where images of a control plane come from.
+#[derive(Clone, Debug)]
+pub enum Containers {
+    /// They are built around the programs.
+    Built,
+    /// Their names, with `{component}` and `{version}` in them.
+    Named(String),
 }
 
 impl SiteConfig {
@@ -86,17 +111,15 @@ pub enum SiteError {
 /// Everything that must have happened before, or after, a scenario.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
-/// How long the operator may act; a site lives for hours at most.
-const TOKEN_S: u32 = 24 * 3600;
-
 const JSON: &str = "application/json";
+const MERGE: &str = "application/merge-patch+json";
 
 /// A running cluster. What it consists of ends with it.
 pub struct Site {
     /// In this order: the nodes' heartbeat ends before what it talks to.
     nodes: VirtualNodes,
     connection: Connection,
-    processes: Rc<RefCell<Processes>>,
+    provider: Rc<RefCell<dyn Provider>>,
     config: SiteConfig,
 }
 
@@ -107,31 +130,15 @@ impl Site {
     ///
     /// See [`SiteError`].
     pub fn start(config: SiteConfig) -> Result<Self, SiteError> {
-        let plane = ControlPlane::start(Config {
-            feature_gates: config.feature_gates.clone(),
-            controller_qps: config.controller_qps,
-            interrupt: config.interrupt.clone(),
-            extra_flags: [(Component::ControllerManager, controllers(true, config.pods_by_hand))].into(),
-            ..Config::new(config.binaries.clone(), &config.dir)
-        })?;
-        let client = |why: &dyn std::fmt::Display| SiteError::Client(why.to_string());
-        let kubeconfig =
-            kube::config::Kubeconfig::read_from(plane.kubeconfig()).map_err(|why| client(&why))?;
-        let options = kube::config::KubeConfigOptions::default();
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|why| client(&why))?;
-        let settings = runtime
-            .block_on(kube::Config::from_custom_kubeconfig(kubeconfig, &options))
-            .map_err(|why| client(&why))?;
-        let connection = Connection::new(settings).map_err(SiteError::Client)?;
-        deploy(&connection)?;
-        let operator = operator(&connection, &plane, &config)?;
-        let processes = Processes::new(plane, operator, config.pods_by_hand)?;
+        let provider = match &config.provider {
+            ProviderConfig::Local(local) => Processes::start(&config, local)?,
+        };
+        let connection = provider.connection().clone();
         let nodes = VirtualNodes::new(connection.clone());
         // The controllers are healthy before they have begun: a Job would have to wait for them.
         let account = "/api/v1/namespaces/default/serviceaccounts/default";
         eventually("the controllers do nothing", || Ok(connection.get(account)?.is_some()))?;
-        Ok(Self { nodes, connection, processes: Rc::new(RefCell::new(processes)), config })
+        Ok(Self { nodes, connection, provider: Rc::new(RefCell::new(provider)), config })
     }
 
     /// How it was set up.
@@ -144,45 +151,51 @@ impl Site {
         &self.connection
     }
 
-    /// Its processes.
-    pub(crate) fn processes(&self) -> Rc<RefCell<Processes>> {
-        Rc::clone(&self.processes)
+    /// What can be done to it.
+    pub(crate) fn provider(&self) -> Rc<RefCell<dyn Provider>> {
+        Rc::clone(&self.provider)
     }
 
     /// At the end, the logs are moved there.
     pub fn keep_logs(&self, to: PathBuf) {
-        self.processes.borrow_mut().plane.keep_logs(to);
+        self.provider.borrow_mut().keep_logs(to);
     }
 
-    /// Makes the cluster one of these nodes and without anything that a scenario has made, and its controllers run.
+    /// Its nodes, where they are real.
+    pub(crate) fn machines(&self) -> Option<Machines> {
+        self.provider.borrow().machines().cloned()
+    }
+
+    /// Makes the cluster one of these nodes, if it has no real ones, and without anything that a scenario has made, and its controllers run. Returns the names of the nodes.
     ///
     /// # Errors
     ///
     /// Something does not go, or does not come.
-    pub fn prepare(&mut self, nodes: u32, machine: Machine, namespaces: &[String]) -> Result<(), SiteError> {
+    pub fn prepare(
+        &mut self,
+        nodes: u32,
+        machine: Machine,
+        namespaces: &[String],
+    ) -> Result<Vec<String>, SiteError> {
         self.clean()?;
         for namespace in namespaces {
-            let body = json!({"metadata": {"name": namespace}});
-            let answer = self.connection.ask(Method::POST, "/api/v1/namespaces", JSON, &body)?;
-            if !answer.is_success() && answer.code != 409 {
-                return Err(SiteError::Refused {
-                    what: format!("namespace {namespace}"),
-                    answer: answer.body,
-                });
-            }
+            make(&self.connection, "/api/v1/namespaces", &json!({"metadata": {"name": namespace}}))?;
         }
-        self.nodes.become_these(nodes, machine)
+        match self.machines() {
+            Some(machines) => Ok(machines.names),
+            None => self.nodes.become_these(nodes, machine),
+        }
     }
 
     /// Takes away what a scenario has made.
     fn clean(&mut self) -> Result<(), SiteError> {
-        let mut processes = self.processes.borrow_mut();
-        processes.turn_operator(true)?;
-        processes.turn_job_controllers(true)?;
-        drop(processes);
+        let mut provider = self.provider.borrow_mut();
+        provider.turn_operator(true)?;
+        provider.turn_job_controllers(true)?;
+        drop(provider);
         let namespaces = self.list("/api/v1/namespaces")?;
         let names = namespaces.iter().filter_map(|object| object["metadata"]["name"].as_str());
-        let own = names.filter(|name| !name.starts_with("kube-") && *name != embedded::NAMESPACE);
+        let own = names.filter(|name| !is_of_the_cluster(name));
         for namespace in own {
             // Owners before what they would make again.
             for (resource, propagation) in [
@@ -216,7 +229,7 @@ impl Site {
                     .is_some_and(|finalizers| !finalizers.is_empty())
                 {
                     let patch = json!({"metadata": {"finalizers": null}});
-                    self.connection.ask(Method::PATCH, &path, "application/merge-patch+json", &patch)?;
+                    self.connection.ask(Method::PATCH, &path, MERGE, &patch)?;
                 }
                 let options = json!({"gracePeriodSeconds": 0, "propagationPolicy": propagation});
                 self.connection.ask(Method::DELETE, &path, JSON, &options)?;
@@ -246,41 +259,41 @@ impl Site {
     }
 
     fn list(&self, collection: &str) -> Result<Vec<Value>, SiteError> {
-        let answer = self.connection.ask(Method::GET, collection, JSON, &Value::Null)?;
-        match answer.body.get("items").and_then(Value::as_array) {
-            Some(items) if answer.is_success() => Ok(items.clone()),
-            _ => Err(SiteError::Refused { what: collection.to_owned(), answer: answer.body }),
-        }
+        let answer = must(&self.connection, Method::GET, collection, &Value::Null)?;
+        Ok(answer["items"].as_array().cloned().unwrap_or_default())
     }
 }
 
 /// Makes MiniClusters known, and what the operator may do, from the manifests that users apply.
-fn deploy(connection: &Connection) -> Result<(), SiteError> {
+pub(crate) fn deploy(connection: &Connection) -> Result<(), SiteError> {
     for (collection, body) in embedded::manifests()? {
         let path = format!("{collection}?fieldManager=kubectl&fieldValidation=Strict");
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let answer = connection.ask(Method::POST, &path, JSON, &body)?;
-        if !answer.is_success() {
-            return Err(SiteError::Refused { what: format!("deploy/ at {collection}"), answer: answer.body });
-        }
+        must(connection, Method::POST, &path, &body)?;
     }
     let served = "/apis/flux-framework.org/v1alpha2/miniclusters";
     eventually("miniclusters are not served", || Ok(connection.get(served)?.is_some()))
 }
 
-/// The operator's own program as what its manifests make it: a ServiceAccount with its roles.
-fn operator(connection: &Connection, plane: &ControlPlane, config: &SiteConfig) -> Result<Launch, SiteError> {
-    let (namespace, name) = (embedded::NAMESPACE, embedded::OPERATOR);
-    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
-    let request = json!({"spec": {"expirationSeconds": TOKEN_S}});
-    let answer = connection.ask(Method::POST, &path, JSON, &request)?;
-    let token = answer.body.pointer("/status/token").and_then(Value::as_str);
-    let Some(token) = token else {
-        return Err(SiteError::Refused { what: format!("a token of {name}"), answer: answer.body });
-    };
-    let kubeconfig = plane.write_kubeconfig(name, token)?;
-    let launch = plane.launch(name, &config.operator).args(["--metrics-address", "127.0.0.1:0"]);
-    Ok(launch.env("KUBECONFIG", kubeconfig).env("RUST_LOG", "info"))
+/// Has a request carried out that nobody may refuse; returns the answer.
+pub(crate) fn must(
+    connection: &Connection,
+    method: Method,
+    path: &str,
+    body: &Value,
+) -> Result<Value, SiteError> {
+    let content_type = if method == Method::PATCH { MERGE } else { JSON };
+    let what = format!("{method} {path}");
+    let answer = connection.ask(method, path, content_type, body)?;
+    if answer.is_success() { Ok(answer.body) } else { Err(SiteError::Refused { what, answer: answer.body }) }
+}
+
+/// Makes an object unless there is one of its name.
+pub(crate) fn make(connection: &Connection, collection: &str, body: &Value) -> Result<(), SiteError> {
+    match must(connection, Method::POST, collection, body) {
+        Err(SiteError::Refused { answer, .. }) if answer["code"] == 409 => Ok(()),
+        made => made.map(drop),
+    }
 }
 
 /// Waits until it is so.

@@ -1,13 +1,14 @@
 //! Many scenarios on several sites at once: most of the time a real cluster waits.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use towtank_control_plane::{Binaries, Interrupt};
+use towtank_control_plane::Interrupt;
 use towtank_lockstep::explanation::{self, Explained, Search};
+use towtank_lockstep::observed::Observed;
 use towtank_lockstep::run::Run;
 use towtank_lockstep::runner::{Limits, Reality};
 use towtank_lockstep::session;
@@ -17,16 +18,14 @@ use towtank_scenario::ast::{Scenario, Stack};
 
 use crate::chaos::{self, Chaos};
 use crate::processes::Victim;
-use crate::site::{Site, SiteConfig, SiteError};
+use crate::site::{ProviderConfig, Site, SiteConfig, SiteError};
 use crate::world;
 
 /// What is played, and how.
 #[derive(Clone, Debug)]
 pub struct Suite {
-    /// Where the programs of control planes are, as `cargo xtask control-plane build` names them.
-    pub programs: PathBuf,
-    /// The production operator's program.
-    pub operator: PathBuf,
+    /// What the clusters are made of.
+    pub provider: ProviderConfig,
     /// Where the directories of runs are made.
     pub dir: PathBuf,
     /// Where the logs of a site go that did not do what it should.
@@ -78,6 +77,8 @@ pub struct Played {
     pub blows: Vec<(Time, Victim)>,
     /// Where the logs of its cluster are, when it does not agree.
     pub logs: Option<PathBuf>,
+    /// What was observed, as far as the model can explain it.
+    pub observed: Observed,
     /// The run of the model that explains it; nothing is explained that has failed.
     pub explained: Option<Explained>,
 }
@@ -98,22 +99,18 @@ struct Planned {
     length: Duration,
 }
 
-/// Plays all tasks; `progress` hears of each in the order in which they end. The outcomes are in the order of the tasks.
-pub fn play(suite: &Suite, tasks: &[Task], progress: &mut dyn FnMut(&Task, &Outcome)) -> Vec<Outcome> {
-    let mut outcomes: Vec<Option<Outcome>> = Vec::new();
+/// Plays all tasks; `progress` hears of each in the order in which they end.
+pub fn play(suite: &Suite, tasks: &[Task], progress: &mut dyn FnMut(&Task, &Outcome)) {
     let mut planned = Vec::new();
+    let mut left = BTreeSet::new();
     for (position, task) in tasks.iter().enumerate() {
-        let plan = plan(suite, position, task);
-        outcomes.push(match plan {
+        match plan(suite, position, task) {
             Ok(plan) => {
                 planned.push(plan);
-                None
+                left.insert(position);
             }
-            Err(outcome) => {
-                progress(task, &outcome);
-                Some(outcome)
-            }
-        });
+            Err(outcome) => progress(task, &outcome),
+        }
     }
     // What takes longest begins first, so that nobody waits for it at the end; tasks that can share a site follow one another.
     planned.sort_by(|one, other| {
@@ -132,21 +129,15 @@ pub fn play(suite: &Suite, tasks: &[Task], progress: &mut dyn FnMut(&Task, &Outc
         }
         drop(sender);
         for (position, outcome) in results {
-            if let (Some(task), Some(place)) = (tasks.get(position), outcomes.get_mut(position)) {
+            if let Some(task) = tasks.get(position) {
                 progress(task, &outcome);
-                *place = Some(outcome);
+                left.remove(&position);
             }
         }
     });
-    let mut finished = Vec::new();
-    for (task, outcome) in tasks.iter().zip(outcomes) {
-        finished.push(outcome.unwrap_or_else(|| {
-            let outcome = Outcome::NotPlayed(INTERRUPTED.to_owned());
-            progress(task, &outcome);
-            outcome
-        }));
+    for task in left.into_iter().filter_map(|position| tasks.get(position)) {
+        progress(task, &Outcome::NotPlayed(INTERRUPTED.to_owned()));
     }
-    finished
 }
 
 const INTERRUPTED: &str = "interrupted";
@@ -224,7 +215,8 @@ fn play_one(suite: &Suite, site: &mut Option<Site>, planned: &Planned, attempt: 
         }
     };
     let reality = Some(Reality::default());
-    let limits = Limits { keeps_sights: true, reality, patience, ..Limits::default() };
+    let may_miss = suite.chaos.is_some();
+    let limits = Limits { keeps_sights: true, reality, patience, may_miss, ..Limits::default() };
     let blows: Vec<(Time, Victim)> = chaos.blows().collect();
     let run = match world::play(there, &task.scenario, task.stack, chaos, limits) {
         Ok(run) => run,
@@ -236,12 +228,14 @@ fn play_one(suite: &Suite, site: &mut Option<Site>, planned: &Planned, attempt: 
     if suite.interrupt.is_raised() {
         return Outcome::NotPlayed(INTERRUPTED.to_owned());
     }
-    let explained = match run.passed().then(|| explanation::explain(&task.scenario, &run, &suite.search)) {
+    let observed = Observed::of(&run);
+    let explained = match run.passed().then(|| explanation::explain(&task.scenario, &observed, &suite.search))
+    {
         Some(Err(error)) => return Outcome::Broken(error.into()),
         Some(Ok(explained)) => Some(explained),
         None => None,
     };
-    let mut played = Played { run, attempt, blows, logs: None, explained };
+    let mut played = Played { run, attempt, blows, logs: None, observed, explained };
     if !played.agrees() {
         played.logs = keep_logs(suite, site, task);
     }
@@ -262,9 +256,8 @@ fn keep_logs(suite: &Suite, site: &mut Option<Site>, task: &Task) -> Option<Path
 fn config(suite: &Suite, planned: &Planned) -> SiteConfig {
     let version = planned.task.stack.kubernetes;
     SiteConfig {
-        binaries: Binaries::in_dir(&suite.programs, &version.full()),
+        provider: suite.provider.clone(),
         version,
-        operator: suite.operator.clone(),
         dir: suite.dir.clone(),
         feature_gates: planned.gates.clone(),
         pods_by_hand: planned.task.scenario.cluster.manual_pods,

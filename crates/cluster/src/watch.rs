@@ -10,6 +10,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use serde_json::Value;
 use tokio::task::JoinHandle;
+use towtank_lockstep::virtual_world::embedded;
 
 use crate::connection::Connection;
 
@@ -44,6 +45,11 @@ impl Watched {
             plural: plural.to_owned(),
         }
     }
+}
+
+/// Whether a namespace is the cluster's own, or the operator's: what is there is no part of a scenario.
+pub(crate) fn is_of_the_cluster(namespace: &str) -> bool {
+    namespace.starts_with("kube-") || namespace == "local-path-storage" || namespace == embedded::NAMESPACE
 }
 
 /// Something that a watch has shown.
@@ -111,6 +117,11 @@ async fn tell(
             Ok(Event::Delete(object)) => Shown::Gone(value(object)),
             Err(error) => Shown::Failed(error.to_string()),
         };
+        if let Shown::Stored(object) | Shown::Gone(object) = &shown
+            && is_of_the_cluster(object["metadata"]["namespace"].as_str().unwrap_or_default())
+        {
+            continue;
+        }
         // Nobody listens any more: the run has ended.
         if sender.send(Message { watched, shown }).is_err() {
             return;

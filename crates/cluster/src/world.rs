@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use serde_json::Value;
 use towtank_lockstep::run::Run;
 use towtank_lockstep::runner::{self, Limits, Reality, Setting};
 use towtank_lockstep::virtual_world::embedded::{self, Production};
@@ -21,6 +22,7 @@ use crate::mirror::{Copy, Mirror, RealApi, Writer};
 use crate::nodes::Machine;
 use crate::site::{Site, SiteError};
 use crate::watch::Watches;
+use crate::workloads::Workloads;
 
 /// The world `cluster`.
 type ClusterWorld = VirtualWorld<RealTime>;
@@ -52,6 +54,51 @@ pub fn obstacle(scenario: &Scenario) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// Why a scenario is not played where nodes are real; `None`: it is, unless [`obstacle`] says otherwise.
+pub fn obstacle_on_real_nodes(scenario: &Scenario) -> Option<&'static str> {
+    let is_set_up = scenario.cluster.feature_gates.is_empty()
+        && !scenario.cluster.manual_pods
+        && scenario.cluster.controller_qps.is_none();
+    if !is_set_up {
+        return Some("the control plane of a real cluster is as it is");
+    }
+    scenario.steps.iter().find_map(|step| match &step.action.value {
+        Action::Apply(manifests) => manifests.iter().find_map(on_real_nodes),
+        Action::Flux { command, .. } if !is_answered(command) => {
+            Some("the stand-in for a broker answers `flux resource drain`, `undrain` and `flux overlay disconnect` alone")
+        }
+        Action::PatchMiniCluster { .. }
+        | Action::DeleteMiniCluster { .. }
+        | Action::Flux { .. }
+        | Action::FluxExec { .. }
+        | Action::DeletePods { .. }
+        | Action::Operator(_)
+        | Action::Wait(_)
+        | Action::Observe => None,
+        Action::Controller(_) => Some("the controllers of a real cluster are not stopped"),
+        _ => Some("what containers do on real nodes is up to their programs"),
+    })
+}
+
+fn on_real_nodes(manifest: &Manifest) -> Option<&'static str> {
+    let Manifest::MiniCluster(_, manifest) = manifest else {
+        return Some("on real nodes there is a program for the pods of MiniClusters alone");
+    };
+    let containers = manifest.object.pointer("/spec/containers").and_then(Value::as_array);
+    let has_command = containers
+        .into_iter()
+        .flatten()
+        .any(|container| container["command"].as_str().is_some_and(|it| !it.is_empty()));
+    let is_interactive = manifest.object.pointer("/spec/interactive") == Some(&Value::Bool(true));
+    (has_command || !is_interactive).then_some("the stand-in for a broker runs no jobs")
+}
+
+/// Whether the stand-in for a broker knows a command.
+fn is_answered(command: &str) -> bool {
+    let words: Vec<&str> = command.split_whitespace().filter(|word| *word != "flux").take(2).collect();
+    matches!(words[..], ["resource", "drain" | "undrain"] | ["overlay", "disconnect"])
 }
 
 /// Whether a MiniCluster is changed before anything can have been seen of it.
@@ -102,23 +149,36 @@ fn begin(
         // Nobody moves pods but the user: without nodes the scheduler does nothing.
         config.cluster.nodes = 0;
     }
-    site.prepare(config.cluster.nodes, machine, &namespaces(scenario))?;
+    let nodes = site.prepare(config.cluster.nodes, machine, &namespaces(scenario))?;
+    let machines = site.machines();
+    if machines.is_some() {
+        // Kubelets are there, and nobody else moves pods.
+        config.cluster.manual_pods = true;
+        config.cluster.nodes = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+    }
 
-    let copy = Rc::new(RefCell::new(Copy::new(Clock::start())));
+    let copy = Rc::new(RefCell::new(Copy::new(Clock::start(), nodes)));
     let connection = site.connection().clone();
     let (sender, inbox) = mpsc::channel();
     let watches = Watches::begin(&connection, &sender);
     let interrupt = site.config().interrupt.clone();
-    let processes = site.processes();
-    let switched = Rc::clone(&processes);
+    let provider = site.provider();
+    let switched = Rc::clone(&provider);
     let switch =
         move |on: bool| switched.borrow_mut().turn_job_controllers(on).map_err(|error| error.to_string());
     let mirror = Mirror::new(Rc::clone(&copy), Box::new(switch));
     let settings = embedded::settings(scenario, stack, &config);
-    let upper = Production::new(RealApi { connection: connection.clone(), copy: Rc::clone(&copy) }, settings);
+    let image = machines.map(|machines| machines.image);
+    let is_real = image.is_some();
+    let api = RealApi { connection: connection.clone(), copy: Rc::clone(&copy), image };
+    let flux = Production::new(api, settings);
+    let upper = match is_real {
+        true => Workloads::real_nodes(flux, connection.clone()),
+        false => Workloads::virtual_nodes(flux),
+    };
     let writer = Writer { connection, copy: Rc::clone(&copy) };
     let simulation = Simulation::with_application(config, mirror, Some(Box::new(writer)), upper);
-    let engine = RealTime::new(simulation, copy, inbox, watches, processes, chaos, interrupt)
+    let engine = RealTime::new(simulation, copy, inbox, watches, provider, chaos, interrupt)
         .map_err(|error| SiteError::Client(error.0))?;
     Ok(VirtualWorld::around(WorldKind::Cluster, scenario, stack.kubernetes, engine))
 }

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::config::Program;
+use crate::container::Contained;
 use crate::error::{ControlPlaneError, at};
 use crate::process::{Recorded, resident_bytes};
 use crate::shim;
@@ -26,21 +28,21 @@ const LAST_BYTES: u64 = 8 * 1024;
 #[derive(Clone, Debug)]
 pub struct Launch {
     /// The program.
-    pub program: PathBuf,
+    pub program: Program,
     /// Its arguments.
     pub args: Vec<OsString>,
     /// Its environment, beside `PATH`: settings of the user's shell do not reach a child.
     pub envs: Vec<(OsString, OsString)>,
     /// The file that its output and its errors are added to. Its directory exists.
     pub log: PathBuf,
-    /// The file of the run that the child is recorded in, for [`crate::clean_up`].
-    pub(crate) record: Option<PathBuf>,
+    /// The directory of the run that it belongs to, for [`crate::clean_up`]; containers see no other.
+    pub(crate) run: Option<PathBuf>,
 }
 
 impl Launch {
     /// A program without arguments.
-    pub fn new(program: impl Into<PathBuf>, log: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), args: Vec::new(), envs: Vec::new(), log: log.into(), record: None }
+    pub fn new(program: impl Into<Program>, log: impl Into<PathBuf>) -> Self {
+        Self { program: program.into(), args: Vec::new(), envs: Vec::new(), log: log.into(), run: None }
     }
 
     /// With these arguments after those that it has.
@@ -58,12 +60,19 @@ impl Launch {
     }
 }
 
-/// A running child. It is killed when this is dropped, and when this process ends in any way.
+/// A running child: a process that is killed when this is dropped, and when this process ends in any way; or a container that is removed when this is dropped, and when
+/// the next run begins beside this one's directory.
 #[derive(Debug)]
 pub struct Child {
-    process: process::Child,
+    running: Running,
     name: String,
     log: PathBuf,
+}
+
+#[derive(Debug)]
+enum Running {
+    Process(process::Child),
+    Container(Contained),
 }
 
 /// Starts a child that ends with this process, however that ends. A program that cannot be run is a child that ends with 127 and says so in its log.
@@ -71,6 +80,18 @@ pub struct Child {
 /// # Errors
 /// [`ControlPlaneError::NoShim`], or the operating system starts nothing, or the log cannot be written.
 pub fn spawn_child(launch: &Launch) -> Result<Child, ControlPlaneError> {
+    match &launch.program {
+        Program::File(path) => spawn_process(launch, path),
+        Program::Image(image) => {
+            let outside = || ControlPlaneError::Machine(format!("{image} belongs to no run"));
+            let run = launch.run.as_deref().ok_or_else(outside)?;
+            let running = Running::Container(Contained::start(launch, image, run)?);
+            Ok(Child { running, name: image.clone(), log: launch.log.clone() })
+        }
+    }
+}
+
+fn spawn_process(launch: &Launch, program: &Path) -> Result<Child, ControlPlaneError> {
     if !shim::is_called() {
         return Err(ControlPlaneError::NoShim);
     }
@@ -82,7 +103,7 @@ pub fn spawn_child(launch: &Launch) -> Result<Child, ControlPlaneError> {
     command
         .arg(shim::WORD)
         .arg(process::id().to_string())
-        .arg(&launch.program)
+        .arg(program)
         .args(&launch.args)
         .env_clear()
         .env("PATH", path)
@@ -94,10 +115,11 @@ pub fn spawn_child(launch: &Launch) -> Result<Child, ControlPlaneError> {
         .process_group(0);
     let process = start(command)
         .map_err(|source| ControlPlaneError::Spawn { program: launch.program.clone(), source })?;
-    let name = launch.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let child = Child { process, name, log: launch.log.clone() };
-    if let Some(record) = &launch.record {
-        child.record(&launch.program, record)?;
+    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let pid = process.id();
+    let child = Child { running: Running::Process(process), name, log: launch.log.clone() };
+    if let Some(run) = &launch.run {
+        record(pid, program, &run.join(RECORD))?;
     }
     Ok(child)
 }
@@ -131,9 +153,12 @@ fn start(command: Command) -> io::Result<process::Child> {
 }
 
 impl Child {
-    /// The id of the process.
-    pub fn id(&self) -> u32 {
-        self.process.id()
+    /// The id of the process; a container has none here.
+    pub fn id(&self) -> Option<u32> {
+        match &self.running {
+            Running::Process(process) => Some(process.id()),
+            Running::Container(_) => None,
+        }
     }
 
     /// The file that has its output and its errors.
@@ -141,15 +166,18 @@ impl Child {
         &self.log
     }
 
-    /// Bytes of memory that it has resident; none when it has ended.
+    /// Bytes of memory that it has resident; none when it has ended, or is a container.
     pub fn resident_bytes(&self) -> Option<u64> {
-        resident_bytes(self.id())
+        resident_bytes(self.id()?)
     }
 
     /// How it has ended, if it has.
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
-        // The only error is that there is no such child, and there is: it is waited for nowhere else.
-        self.process.try_wait().ok().flatten()
+        match &mut self.running {
+            // The only error is that there is no such child, and there is: it is waited for nowhere else.
+            Running::Process(process) => process.try_wait().ok().flatten(),
+            Running::Container(container) => container.has_ended(),
+        }
     }
 
     /// An error when it has ended.
@@ -164,14 +192,19 @@ impl Child {
 
     /// Ends it at once, as a crash would.
     pub fn kill(&mut self) {
-        // Fails only when it has ended.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        match &mut self.running {
+            Running::Process(process) => {
+                // Fails only when it has ended.
+                let _ = process.kill();
+                let _ = process.wait();
+            }
+            Running::Container(container) => container.kill(),
+        }
     }
 
-    /// Asks it to end, and returns at once.
-    pub fn terminate(&mut self) {
-        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
+    /// Asks it to end, and returns at once. A container is not asked: it is removed when it is killed.
+    pub(crate) fn terminate(&mut self) {
+        let pid = self.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         // Until it is waited for, its id is nobody else's.
         if let (None, Some(pid)) = (self.has_ended(), pid) {
             let _ = kill_process(pid, Signal::TERM);
@@ -180,6 +213,9 @@ impl Child {
 
     /// Asks it to end, and kills it when it has not after `limit`. Returns how it ended.
     pub fn stop(&mut self, limit: Duration) -> Option<ExitStatus> {
+        if let Running::Container(container) = &mut self.running {
+            return container.stop(limit);
+        }
         self.terminate();
         self.wait(limit);
         self.kill();
@@ -197,13 +233,16 @@ impl Child {
             thread::sleep(POLL);
         }
     }
+}
 
-    fn record(&self, program: &Path, record: &Path) -> Result<(), ControlPlaneError> {
-        let Some(pid) = i32::try_from(self.id()).ok().and_then(Pid::from_raw) else { return Ok(()) };
-        let file = OpenOptions::new().create(true).append(true).open(record);
-        let recorded = Recorded::new(pid, program);
-        at(record, file.and_then(|mut file| file.write_all(&recorded?.line())))
-    }
+/// The file of a run that its child processes are recorded in.
+pub(crate) const RECORD: &str = "children";
+
+fn record(pid: u32, program: &Path, record: &Path) -> Result<(), ControlPlaneError> {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+    let file = OpenOptions::new().create(true).append(true).open(record);
+    let recorded = Recorded::new(pid, program);
+    at(record, file.and_then(|mut file| file.write_all(&recorded?.line())))
 }
 
 impl Drop for Child {

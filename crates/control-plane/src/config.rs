@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::container::build_image;
 use crate::error::ControlPlaneError;
 use crate::interrupt::Interrupt;
 
@@ -42,24 +43,81 @@ impl fmt::Display for Component {
     }
 }
 
+/// Something that can be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// A file, which becomes a child of this process.
+    File(PathBuf),
+    /// An image, `NAME:TAG`, whose entrypoint is the program; it runs in a container.
+    Image(String),
+}
+
+impl From<PathBuf> for Program {
+    fn from(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+}
+
+impl From<&str> for Program {
+    fn from(path: &str) -> Self {
+        Self::File(path.into())
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Image(image) => f.write_str(image),
+        }
+    }
+}
+
 /// Where the programs are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binaries {
     /// etcd 3.5 or newer.
-    pub etcd: PathBuf,
+    pub etcd: Program,
     /// kube-apiserver.
-    pub apiserver: PathBuf,
+    pub apiserver: Program,
     /// kube-controller-manager.
-    pub controller_manager: PathBuf,
+    pub controller_manager: Program,
     /// kube-scheduler.
-    pub scheduler: PathBuf,
+    pub scheduler: Program,
 }
 
 impl Binaries {
     /// The programs of a version in a directory, under the names that `cargo xtask control-plane build` gives them: `kube-apiserver-1.37.0`.
     /// Whether they exist is checked at the start.
     pub fn in_dir(dir: &Path, version: &str) -> Self {
-        let program = |component: Component| dir.join(format!("{component}-{version}"));
+        Self::each(|component| Program::File(dir.join(format!("{component}-{version}"))))
+    }
+
+    /// The images of a version; in their name, `{component}` and `{version}` are replaced: `registry.example/{component}:v{version}`.
+    pub fn images(template: &str, version: &str) -> Self {
+        let name = |component: Component| {
+            template.replace("{component}", component.name()).replace("{version}", version)
+        };
+        Self::each(|component| Program::Image(name(component)))
+    }
+
+    /// The same programs, each in an image of its own that has nothing else. No registry is needed; images that are there are not built again.
+    ///
+    /// # Errors
+    /// As of [`Self::check`] and [`build_image`].
+    pub fn built_as_images(&self, version: &str) -> Result<Self, ControlPlaneError> {
+        self.check()?;
+        let mut images = self.clone();
+        for component in Component::ALL {
+            if let Program::File(path) = self.of(component) {
+                let name = format!("towtank/{component}");
+                *images.of_mut(component) = Program::Image(build_image(path, &name, version)?);
+            }
+        }
+        Ok(images)
+    }
+
+    fn each(program: impl Fn(Component) -> Program) -> Self {
         Self {
             etcd: program(Component::Etcd),
             apiserver: program(Component::Apiserver),
@@ -68,8 +126,17 @@ impl Binaries {
         }
     }
 
+    fn of_mut(&mut self, component: Component) -> &mut Program {
+        match component {
+            Component::Etcd => &mut self.etcd,
+            Component::Apiserver => &mut self.apiserver,
+            Component::ControllerManager => &mut self.controller_manager,
+            Component::Scheduler => &mut self.scheduler,
+        }
+    }
+
     /// The program of a component.
-    pub fn of(&self, component: Component) -> &Path {
+    pub fn of(&self, component: Component) -> &Program {
         match component {
             Component::Etcd => &self.etcd,
             Component::Apiserver => &self.apiserver,
@@ -79,10 +146,10 @@ impl Binaries {
     }
 
     /// # Errors
-    /// [`ControlPlaneError::Missing`] for the first that is no file.
+    /// [`ControlPlaneError::Missing`] for the first file that is not there. Whether an image is there is known when it is run.
     pub fn check(&self) -> Result<(), ControlPlaneError> {
         for component in Component::ALL {
-            let path = self.of(component);
+            let Program::File(path) = self.of(component) else { continue };
             if !path.is_file() {
                 let version = minor_version(path).unwrap_or_else(|| "VERSION".to_owned());
                 return Err(ControlPlaneError::Missing { component, path: path.to_owned(), version });
@@ -144,6 +211,14 @@ mod tests {
         let error = binaries.check().map_err(|error| error.to_string());
         let wanted = "etcd is missing: /nowhere/etcd-1.37.0 does not exist; `cargo xtask control-plane build --kubernetes 1.37` builds it";
         assert_eq!(error, Err(wanted.to_owned()));
+    }
+
+    #[test]
+    fn images_are_named_by_component_and_version() {
+        let images = Binaries::images("example.org/{component}:v{version}", "1.37.0");
+        assert_eq!(images.scheduler, Program::Image("example.org/kube-scheduler:v1.37.0".to_owned()));
+        assert_eq!(images.etcd, Program::Image("example.org/etcd:v1.37.0".to_owned()));
+        assert!(images.check().is_ok());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::Component;
+use crate::config::{Component, Program};
 
 /// Why a control plane, or a child, does not run.
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +39,20 @@ pub enum ControlPlaneError {
     #[error("{} stays locked: another process starts or removes runs there", .0.display())]
     Busy(PathBuf),
     /// A child cannot be started at all.
-    #[error("cannot start {}: {source}", program.display())]
+    #[error("cannot start {program}: {source}")]
     Spawn {
         /// Which.
-        program: PathBuf,
+        program: Program,
         /// Why.
         source: io::Error,
+    },
+    /// The container engine (docker, or what `DOCKER_HOST` names) does not answer, or refuses.
+    #[error("{doing}: {why}; `docker info` tells whether a container engine answers")]
+    Container {
+        /// What was tried.
+        doing: String,
+        /// Its words.
+        why: String,
     },
     /// A child has ended that should run.
     #[error("{name} has ended ({status}); the last lines of {}:\n{last_lines}", log.display())]

@@ -1,6 +1,6 @@
 //! Where a run keeps its files, and the flags of each component.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::config::{Component, Config};
 use crate::ports::Ports;
@@ -59,11 +59,6 @@ impl Layout {
     /// The kubeconfig of a user: `admin`, or a component.
     pub(crate) fn kubeconfig(&self, user: &str) -> String {
         self.file(&format!("{user}.kubeconfig"))
-    }
-
-    /// Children, for whoever cleans up after this process.
-    pub(crate) fn children(&self) -> PathBuf {
-        Path::new(&self.root).join("children")
     }
 }
 
@@ -181,6 +176,8 @@ pub(crate) fn url(port: u16) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::config::Binaries;
 

@@ -16,14 +16,14 @@ const UNKNOWN: &str = "unrecognized feature gate";
 pub(crate) struct Gates(Vec<(Component, String)>);
 
 impl Gates {
-    /// Asks every component about every gate. `log` is a file to write the answers to.
-    pub(crate) fn ask(config: &Config, log: &Path) -> Result<Self, ControlPlaneError> {
+    /// Asks every component about every gate, in the directory of a run. `log` is a file to write the answers to.
+    pub(crate) fn ask(config: &Config, run: &Path, log: &Path) -> Result<Self, ControlPlaneError> {
         let mut known = Vec::new();
         for (name, value) in &config.feature_gates {
             let before = known.len();
             for component in [Component::Apiserver, Component::ControllerManager, Component::Scheduler] {
                 let gate = format!("{name}={value}");
-                if knows(config, component, &gate, log)? {
+                if knows(config, component, &gate, run, log)? {
                     known.push((component, gate));
                 }
             }
@@ -39,10 +39,17 @@ impl Gates {
     }
 }
 
-fn knows(config: &Config, component: Component, gate: &str, log: &Path) -> Result<bool, ControlPlaneError> {
+fn knows(
+    config: &Config,
+    component: Component,
+    gate: &str,
+    run: &Path,
+    log: &Path,
+) -> Result<bool, ControlPlaneError> {
     at(log, std::fs::write(log, ""))?;
-    let launch = Launch::new(config.binaries.of(component), log)
+    let mut launch = Launch::new(config.binaries.of(component).clone(), log)
         .args([format!("--feature-gates={gate}"), "--version".to_owned()]);
+    launch.run = Some(run.to_owned());
     let status = spawn_child(&launch)?.wait(ANSWER_LIMIT);
     if status.is_some_and(|status| status.success()) {
         return Ok(true);

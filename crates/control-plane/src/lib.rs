@@ -19,6 +19,7 @@
 mod certificates;
 mod child;
 mod config;
+mod container;
 mod error;
 mod flags;
 mod gates;
@@ -32,9 +33,10 @@ mod run;
 mod shim;
 
 pub use child::{Child, Launch, spawn_child};
-pub use config::{Binaries, Component, Config};
+pub use config::{Binaries, Component, Config, Program};
+pub use container::build_image;
 pub use error::ControlPlaneError;
 pub use interrupt::Interrupt;
-pub use plane::ControlPlane;
+pub use plane::{BRING_BACK_TRIES, ControlPlane};
 pub use run::{clean_up, end_runs};
 pub use shim::shim;

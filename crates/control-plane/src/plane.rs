@@ -8,7 +8,7 @@ use kube::config::AuthInfo;
 
 use crate::certificates::Identity;
 use crate::child::{Child, Launch, last_lines, spawn_child};
-use crate::config::{Component, Config};
+use crate::config::{Component, Config, Program};
 use crate::error::ControlPlaneError;
 use crate::flags::{Layout, args, url};
 use crate::gates::Gates;
@@ -21,6 +21,9 @@ use crate::run::RunDir;
 const PORT_TRIES: usize = 5;
 /// What Go's `net` says of a port that is taken.
 const PORT_TAKEN: &str = "address already in use";
+/// How often a component is started that ends by itself, and what lies between: whoever watches over such programs waits, too.
+pub const BRING_BACK_TRIES: u32 = 10;
+const BRING_BACK_PAUSE: Duration = Duration::from_secs(1);
 /// How long a component may take to end in order.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// The same at the end of all, when its data is not needed any more.
@@ -67,7 +70,7 @@ impl ControlPlane {
         let layout = run.layout();
         let identity = Identity::create()?;
         let ports = Ports::choose()?;
-        let gates = Gates::ask(&config, &layout.logs().join("feature-gates.log"))?;
+        let gates = Gates::ask(&config, run.path(), &layout.logs().join("feature-gates.log"))?;
         let server = url(ports.apiserver);
         let tokens = &identity.tokens;
         let kubeconfig = |user: &str, token: &str| {
@@ -157,9 +160,9 @@ impl ControlPlane {
         self.layout.log(component)
     }
 
-    /// The id of a component's process, if it runs.
+    /// The id of a component's process, if it runs and is one.
     pub fn id(&self, component: Component) -> Option<u32> {
-        self.children.get(&component).map(Child::id)
+        self.children.get(&component).and_then(Child::id)
     }
 
     /// Bytes of memory that all components have resident together.
@@ -168,9 +171,9 @@ impl ControlPlane {
     }
 
     /// A child of this run besides its components, for [`spawn_child`]: its log is `NAME.log` beside theirs, and what cleans up after this process knows it.
-    pub fn launch(&self, name: &str, program: impl Into<PathBuf>) -> Launch {
+    pub fn launch(&self, name: &str, program: impl Into<Program>) -> Launch {
         let mut launch = Launch::new(program, self.layout.logs().join(format!("{name}.log")));
-        launch.record = Some(self.layout.children());
+        launch.run = Some(self.run.path().to_owned());
         launch
     }
 
@@ -203,6 +206,29 @@ impl ControlPlane {
         started.map_err(|error| self.failed(error))
     }
 
+    /// Starts a component that has ended or was killed, again and again until it is healthy: it may end by itself while what it talks to comes back.
+    ///
+    /// # Errors
+    /// As of [`Self::restart`], after [`BRING_BACK_TRIES`] tries.
+    pub fn bring_back(&mut self, component: Component) -> Result<(), ControlPlaneError> {
+        for _ in 1..BRING_BACK_TRIES {
+            self.kill(component);
+            match self.launch_component(component).and_then(|()| self.wait_until_healthy(component)) {
+                Err(ControlPlaneError::Ended { .. }) => std::thread::sleep(BRING_BACK_PAUSE),
+                Err(error) => return Err(self.failed(error)),
+                Ok(()) => return Ok(()),
+            }
+        }
+        self.restart(component)
+    }
+
+    /// The components that have ended and were not ended.
+    pub fn ended(&mut self) -> Vec<Component> {
+        let ended =
+            self.children.iter_mut().filter_map(|(component, child)| child.has_ended().map(|_| *component));
+        ended.collect()
+    }
+
     /// An error when a component has ended that nobody ended. From then on this is a run that failed: its logs are kept.
     ///
     /// # Errors
@@ -220,7 +246,7 @@ impl ControlPlane {
     fn launch_component(&mut self, component: Component) -> Result<(), ControlPlaneError> {
         let gates = self.gates.of(component);
         let args = args(component, &self.layout, &self.ports, &gates, &self.config);
-        let launch = self.launch(component.name(), self.config.binaries.of(component)).args(args);
+        let launch = self.launch(component.name(), self.config.binaries.of(component).clone()).args(args);
         self.children.insert(component, spawn_child(&launch)?);
         Ok(())
     }

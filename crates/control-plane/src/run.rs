@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::certificates::random_hex;
+use crate::child;
+use crate::container;
 use crate::error::{ControlPlaneError, at};
 use crate::flags::Layout;
 use crate::process::Recorded;
@@ -234,6 +236,10 @@ fn remove_left(dir: &Path) -> Result<usize, ControlPlaneError> {
             Left::Lives => {}
             Left::Dead(_lock) => {
                 end_children(&run)?;
+                if !container::remove_left(&run)? {
+                    // The next start tries again.
+                    continue;
+                }
                 remove(&run, fs::remove_dir_all(&run))?;
                 removed += 1;
             }
@@ -253,7 +259,7 @@ fn remove(run: &Path, result: io::Result<()>) -> Result<(), ControlPlaneError> {
 }
 
 fn end_children(run: &Path) -> Result<(), ControlPlaneError> {
-    let children = Recorded::read(&Layout::new(&run.to_string_lossy()).children());
+    let children = Recorded::read(&run.join(child::RECORD));
     for child in &children {
         child.signal(Signal::KILL);
     }

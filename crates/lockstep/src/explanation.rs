@@ -17,13 +17,16 @@
 use std::collections::BTreeSet;
 
 use towtank_model::cluster::TimingProfile;
+use towtank_model::time::Time;
 use towtank_scenario::ast::Scenario;
 
 use crate::history;
+use crate::observed::Observed;
 use crate::run::Run;
 use crate::runner::{self, Limits, Reality, Setting};
 use crate::sight::{GOES, Sight, StepSights};
 use crate::trace_text::TraceLine;
+use crate::verdict::Divergence;
 use crate::virtual_world::{ModelWorld, SetupError};
 
 /// How far is searched.
@@ -111,20 +114,49 @@ impl Gap {
     }
 }
 
+impl Gap {
+    /// The first thing in which the model, on the left, and what was observed differ.
+    pub(crate) fn divergence(&self) -> Divergence {
+        let line = |text: String| Some(TraceLine::of_history(Time::ZERO, text));
+        match self {
+            Self::ModelFails { step } => Divergence {
+                writes_before: 0,
+                left: line(format!("step `{step}` does not come to what it expects")),
+                right: None,
+            },
+            Self::History { lines_before, real, model } => {
+                Divergence { writes_before: *lines_before, left: model.clone(), right: real.clone() }
+            }
+            Self::Sight { step, seen, nearest, .. } => {
+                let only = |one: &Sight, other: &Sight| {
+                    one.lines().iter().find(|line| !other.lines().contains(line)).cloned()
+                };
+                let settled = |shown: Option<String>| {
+                    shown.and_then(|shown| line(format!("when `{step}` had settled: {shown}")))
+                };
+                Divergence {
+                    writes_before: 0,
+                    left: settled(only(nearest, seen)),
+                    right: settled(only(seen, nearest)),
+                }
+            }
+        }
+    }
+}
+
 /// What the search came to.
 pub type Explained = Result<Explanation, Box<Unexplained>>;
 
-/// Looks for a run of the model that explains `real`, which was played with [`Limits::keeps_sights`].
+/// Looks for a run of the model that explains what was observed.
 ///
 /// # Errors
 ///
 /// The model cannot be set up as the scenario wants it.
-pub fn explain(scenario: &Scenario, real: &Run, search: &Search) -> Result<Explained, SetupError> {
+pub fn explain(scenario: &Scenario, real: &Observed, search: &Search) -> Result<Explained, SetupError> {
     let own = scenario.cluster.timing.clone();
     let others =
         search.profiles.iter().filter(|name| **name != own && TimingProfile::by_name(name).is_some());
     let profiles: Vec<String> = std::iter::once(&own).chain(others).cloned().collect();
-    let history = history::lines_by_chance(&real.trace);
     // Expectations are meant as they were meant there: another profile takes other times too.
     let limits = Limits { keeps_sights: true, reality: Some(Reality::default()), ..Limits::default() };
     let mut nearest: Option<Unexplained> = None;
@@ -138,7 +170,7 @@ pub fn explain(scenario: &Scenario, real: &Run, search: &Search) -> Result<Expla
             tried += 1;
             let mut world = ModelWorld::new(&scenario, real.stack, seed)?;
             let run = runner::play(&scenario, &mut world, Setting { stack: real.stack, seed }, limits);
-            if let Some(gap) = compare(real, &history, &run) {
+            if let Some(gap) = compare(real, &run) {
                 if nearest.as_ref().is_none_or(|nearest| gap.rank() > nearest.gap.rank()) {
                     nearest = Some(Unexplained { tried, seed, profile: profile.clone(), gap });
                 }
@@ -174,10 +206,11 @@ pub fn explain(scenario: &Scenario, real: &Run, search: &Search) -> Result<Expla
 }
 
 /// What `model` does not explain of what became of each object, and of the end.
-fn compare(real: &Run, history: &[TraceLine], model: &Run) -> Option<Gap> {
+fn compare(real: &Observed, model: &Run) -> Option<Gap> {
     if let Some(failure) = &model.failure {
         return Some(Gap::ModelFails { step: failure.step.clone() });
     }
+    let history = &real.history;
     let told = history::lines_by_chance(&model.trace);
     let same = history.iter().zip(&told).take_while(|(one, other)| one.text == other.text).count();
     if same < history.len() || same < told.len() {
@@ -190,16 +223,16 @@ fn compare(real: &Run, history: &[TraceLine], model: &Run) -> Option<Gap> {
     {
         let step = "until all is at rest".to_owned();
         let nearest = nearest_of(rest, last);
-        return Some(Gap::Sight { step_index: real.sights.len(), step, seen: rest.clone(), nearest });
+        return Some(Gap::Sight { step_index: real.steps.len(), step, seen: rest.clone(), nearest });
     }
     None
 }
 
 /// The steps whose end `model` never shows as one.
-fn apart(real: &Run, model: &Run) -> Vec<usize> {
-    let steps = real.sights.iter().zip(&model.sights).enumerate();
-    let differs = |(_, (real, model)): &(usize, (&StepSights, &StepSights))| {
-        real.settled.as_ref().is_some_and(|seen| !model.all.contains(seen))
+fn apart(real: &Observed, model: &Run) -> Vec<usize> {
+    let steps = real.steps.iter().map(|(_, settled)| settled).zip(&model.sights).enumerate();
+    let differs = |(_, (settled, model)): &(usize, (&Option<Sight>, &StepSights))| {
+        settled.as_ref().is_some_and(|seen| !model.all.contains(seen))
     };
     steps.filter(differs).map(|(step_index, _)| step_index).collect()
 }
@@ -224,9 +257,10 @@ impl Shown {
     }
 
     /// The first step that is not even explained object by object.
-    fn gap(&self, real: &Run, explanation: &Explanation) -> Option<Gap> {
+    fn gap(&self, real: &Observed, explanation: &Explanation) -> Option<Gap> {
         explanation.apart.iter().find_map(|&step_index| {
-            let seen = real.sights.get(step_index)?.settled.as_ref()?;
+            let (step, settled) = real.steps.get(step_index)?;
+            let (step, seen) = (step.clone(), settled.as_ref()?);
             let lines = self.0.get(step_index)?;
             // A pod that nothing holds back goes in two writes, which the model makes at one instant.
             let goes = |line: &str| {
@@ -235,7 +269,6 @@ impl Shown {
             if seen.lines().iter().all(|line| lines.contains(line) || goes(line)) {
                 return None;
             }
-            let step = real.steps.get(step_index).map(|step| step.name.clone()).unwrap_or_default();
             let nearest = nearest_of(seen, &explanation.run.sights.get(step_index)?.all);
             Some(Gap::Sight { step_index, step, seen: seen.clone(), nearest })
         })

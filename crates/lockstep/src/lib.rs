@@ -11,6 +11,7 @@ pub mod explanation;
 mod history;
 pub mod kubectl;
 pub mod observation_trace;
+pub mod observed;
 pub mod recording;
 pub mod run;
 pub mod runner;

@@ -51,6 +51,12 @@ impl Run {
         self.failure.is_none()
     }
 
+    /// How many expectations were not seen to hold, and need not be.
+    pub fn missed(&self) -> usize {
+        let expectations = self.steps.iter().flat_map(|step| &step.expectations);
+        expectations.filter(|expectation| expectation.outcome == Outcome::Missed).count()
+    }
+
     /// The command that plays exactly this run again.
     pub fn replay_line(&self) -> String {
         let Stack { kubernetes, flux } = self.stack;
@@ -95,7 +101,7 @@ impl StepResult {
     pub fn latency(&self) -> Option<Duration> {
         let latency = |result: &ExpectationResult| match result.outcome {
             Outcome::Held { latency, .. } => latency,
-            Outcome::Failed | Outcome::OtherVersions | Outcome::Unsettled => None,
+            Outcome::Failed | Outcome::Missed | Outcome::OtherVersions | Outcome::Unsettled => None,
         };
         self.expectations.iter().filter_map(latency).max()
     }
@@ -159,6 +165,8 @@ pub enum Outcome {
     },
     /// It did not hold.
     Failed,
+    /// It was not seen to hold, and need not be ([`Limits::may_miss`](crate::runner::Limits::may_miss)).
+    Missed,
     /// It speaks of other versions.
     OtherVersions,
     /// The run ended before it was settled.

@@ -5,12 +5,26 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use towtank_model::time::Time;
 use towtank_scenario::observation::{JobView, MiniClusterView, Observation, PodView};
 
 /// One line for each object, without times, names that are drawn, and nodes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "Vec<String>", into = "Vec<String>")]
 pub struct Sight(Arc<[String]>);
+
+impl From<Vec<String>> for Sight {
+    fn from(lines: Vec<String>) -> Self {
+        Self::sorted(lines)
+    }
+}
+
+impl From<Sight> for Vec<String> {
+    fn from(sight: Sight) -> Self {
+        sight.0.to_vec()
+    }
+}
 
 impl Sight {
     /// What this observation shows, but for what an operator reports of a MiniCluster, which comes whenever it comes.

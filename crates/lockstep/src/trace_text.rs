@@ -27,6 +27,13 @@ pub struct TraceLine {
     pub is_event: bool,
 }
 
+impl TraceLine {
+    /// Something of which only this is known.
+    pub(crate) const fn of_history(at: Time, text: String) -> Self {
+        Self { at, actor: "", text, job: None, is_refused: false, is_event: false }
+    }
+}
+
 impl std::fmt::Display for TraceLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let at = format!("t={}", self.at);

@@ -7,6 +7,8 @@ use towtank_model::time::Time;
 use towtank_scenario::ast::Stack;
 
 use crate::history;
+use crate::observed;
+use crate::recording;
 use crate::run::Run;
 use crate::trace_text::{self, TraceLine};
 use crate::world::WorldKind;
@@ -26,6 +28,9 @@ impl std::fmt::Display for Party {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { world, stack, is_recorded } = self;
         match is_recorded {
+            true if !world.is_virtual() => {
+                write!(f, "what a real cluster of Kubernetes {} has shown", stack.kubernetes.full())
+            }
             true => write!(f, "the recording of Kubernetes {}", stack.kubernetes.full()),
             false => write!(f, "{world} {stack}"),
         }
@@ -36,6 +41,20 @@ impl Party {
     /// The party that `run` speaks for.
     pub const fn of(run: &Run) -> Self {
         Self { world: run.world, stack: run.stack, is_recorded: false }
+    }
+
+    /// The command that records it again, if it was recorded.
+    pub const fn remake(&self) -> Option<&'static str> {
+        match (self.is_recorded, self.world.is_virtual()) {
+            (false, _) => None,
+            (true, true) => Some(recording::REMAKE),
+            (true, false) => Some(observed::REMAKE),
+        }
+    }
+
+    /// A real cluster, as it was observed.
+    pub(crate) const fn observed(stack: Stack) -> Self {
+        Self { world: WorldKind::Cluster, stack, is_recorded: true }
     }
 
     /// The reference, as it was recorded.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use towtank_lockstep::explanation::{Explained, Gap, Search, explain};
+use towtank_lockstep::observed::Observed;
 use towtank_lockstep::run::Run;
 use towtank_lockstep::runner::{self, Limits, Reality, Setting};
 use towtank_lockstep::virtual_world::ModelWorld;
@@ -69,7 +70,7 @@ fn observed_for(scenario: &Scenario, seed: u64, tail: Duration) -> Run {
 
 fn explained(scenario: &Scenario, run: &Run, seeds: u64) -> Explained {
     let search = Search { seeds, profiles: Vec::new() };
-    explain(scenario, run, &search).expect("the model can be set up")
+    explain(scenario, &Observed::of(run), &search).expect("the model can be set up")
 }
 
 #[test]

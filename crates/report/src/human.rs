@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
 use towtank_lockstep::claim::{Difference, FieldDifference, Mismatch};
-use towtank_lockstep::recording::REMAKE;
 use towtank_lockstep::run::{Failure, Run, StepOutcome};
 use towtank_lockstep::table::Side;
 use towtank_lockstep::trace_text::TraceLine;
@@ -246,6 +245,12 @@ pub(crate) fn verdicts(pairs: &[&PairVerdict]) -> String {
         _ => {
             let versions = versions(&pairs.iter().map(|pair| pair.left.stack).collect::<Vec<_>>());
             match first.right.is_recorded {
+                true if !first.right.world.is_virtual() => {
+                    format!(
+                        "{} {versions} and what real clusters of these versions have shown",
+                        first.left.world
+                    )
+                }
                 true => format!("{} {versions} and the recordings of these versions", first.left.world),
                 false => format!("{} {versions} and {} {versions}", first.left.world, first.right.world),
             }
@@ -273,8 +278,8 @@ pub(crate) fn verdicts(pairs: &[&PairVerdict]) -> String {
             };
             line(out, &format!("       - {}", text(&divergence.left)));
             line(out, &format!("       + {}", text(&divergence.right)));
-            if first.right.is_recorded {
-                line(out, &format!("       (when the scenario has changed: {REMAKE})"));
+            if let Some(remake) = first.right.remake() {
+                line(out, &format!("       (when the scenario has changed: {remake})"));
             }
         }
     }

@@ -79,6 +79,7 @@ fn expectation(result: &ExpectationResult, text: &str) -> Value {
         Outcome::Held { at, latency } => ("held", Some(at), latency),
         Outcome::Failed => ("failed", None, None),
         Outcome::OtherVersions => ("other-versions", None, None),
+        Outcome::Missed => ("missed", None, None),
         Outcome::Unsettled => ("unsettled", None, None),
     };
     json!({

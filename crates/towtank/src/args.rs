@@ -166,6 +166,12 @@ pub(crate) struct E2eArguments {
     /// Where the programs of control planes are, as `cargo xtask control-plane build` names them
     #[arg(long, value_name = "DIR", default_value = "target/reference")]
     pub(crate) programs: PathBuf,
+    /// Keep what explained runs have shown, for `towtank run` to compare with where there is no cluster
+    #[arg(long, conflicts_with_all = ["chaos", "alter_gate"])]
+    pub(crate) record: bool,
+    /// Images of the control plane, with {component} and {version} in their names; without it, they are built around the programs
+    #[arg(long, value_name = "TEMPLATE", value_parser = parse_images)]
+    pub(crate) images: Option<String>,
     /// The production operator
     #[arg(long, value_name = "FILE", default_value = "target/release/towtank-operator")]
     pub(crate) operator: PathBuf,
@@ -199,6 +205,8 @@ fn parse_gate(text: &str) -> Result<(String, bool), String> {
 pub(crate) enum Provider {
     /// etcd and Kubernetes' own programs as child processes, with virtual nodes
     Process,
+    /// The same programs in containers, with virtual nodes; a container engine must answer (`docker info`)
+    Containers,
 }
 
 #[derive(Debug, Args)]
@@ -252,6 +260,15 @@ pub(crate) enum Format {
     Json,
     /// For build servers
     Junit,
+}
+
+/// The name of an image for each component.
+fn parse_images(text: &str) -> Result<String, String> {
+    let says = ["{component}", "{version}"].iter().all(|word| text.contains(word));
+    match says && !text.contains(char::is_whitespace) {
+        true => Ok(text.to_owned()),
+        false => Err("it is to be like `registry.example/{component}:v{version}`".to_owned()),
+    }
 }
 
 /// Reads `1.36`, `1.28..1.37` or `all`.

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
+use towtank_lockstep::observed::ObservationError;
 use towtank_lockstep::recording::RecordingError;
 use towtank_lockstep::virtual_world::SetupError;
 use towtank_lockstep::world::WorldKind;
@@ -42,6 +43,9 @@ pub(crate) enum Failure {
     /// A recording is of no use.
     #[error(transparent)]
     Recording(#[from] RecordingError),
+    /// What was observed of real clusters is of no use.
+    #[error(transparent)]
+    Observation(#[from] ObservationError),
     /// Output cannot be written.
     #[error("cannot write {what}: {error}")]
     Output {
@@ -60,6 +64,7 @@ impl Failure {
             | Self::Usage(_)
             | Self::Setup(_)
             | Self::Recording(_)
+            | Self::Observation(_)
             | Self::Output { .. } => BAD_INPUT,
         }
     }

@@ -31,7 +31,7 @@ pub(crate) fn a_child_lives_on_when_the_thread_is_gone(dir: &Path) -> Result<(),
     let mut child = std::thread::spawn(spawn).join().map_err(|_| "panicked")??;
     // The signal comes as soon as the kernel has ended the thread, and there is nothing to see but that it does not come.
     ensure(child.wait(Duration::from_millis(200)).is_none(), "it lives on")?;
-    let id = child.id();
+    let id = child.id().ok_or("it is a process")?;
     drop(child);
     ensure(!is_running(id), "until nobody holds it")
 }
@@ -71,6 +71,6 @@ pub(crate) fn a_child_that_does_not_listen_is_killed(dir: &Path) -> Result<(), F
 
 /// Waits until a child is its program, and no longer this one.
 fn become_itself(child: &Child) -> Result<(), Failed> {
-    let running = format!("/proc/{}/exe", child.id());
+    let running = format!("/proc/{}/exe", child.id().unwrap_or_default());
     eventually("the child is its program", || Ok(std::fs::read_link(&running)? != std::env::current_exe()?))
 }

@@ -58,7 +58,7 @@ fn hold(dir: &Path, then: Then) -> Result<(), String> {
     if then == Then::HoldSleeper {
         let sleeper = Launch::new("/bin/sleep", dir.join("log")).args(["600"]);
         let sleeper = spawn_child(&sleeper).map_err(|error| error.to_string())?;
-        println!("{}", sleeper.id());
+        println!("{}", sleeper.id().unwrap_or_default());
         wait_for(&interrupt);
         return Ok(());
     }

@@ -167,18 +167,30 @@ fn judge_beginning(lines: Vec<TraceLine>, recorded: &[Entry]) -> Option<Judgemen
 
 /// Where the recording of the scenario in this file lies, or would lie.
 pub fn path_of(scenario: &Path) -> Option<PathBuf> {
-    let directory = directory_of(scenario.parent()?)?;
-    Some(directory.join(scenario.file_stem()?).with_added_extension("txt"))
+    snapshot_of(scenario, REFERENCE, "txt")
 }
+
+/// Where snapshots of a kind lie, or would lie, of the scenario in this file.
+pub(crate) fn snapshot_of(scenario: &Path, kind: &str, extension: &str) -> Option<PathBuf> {
+    let directory = snapshots_of(scenario.parent()?, kind)?;
+    Some(directory.join(scenario.file_stem()?).with_added_extension(extension))
+}
+
+/// The directory of recordings.
+const REFERENCE: &str = "reference";
 
 /// Where the recordings of the scenarios in this directory lie, or would lie: it must be `scenarios` or below.
 pub fn directory_of(directory: &Path) -> Option<PathBuf> {
+    snapshots_of(directory, REFERENCE)
+}
+
+fn snapshots_of(directory: &Path, kind: &str) -> Option<PathBuf> {
     // `parent` of a bare file name.
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let directory = directory.canonicalize().ok()?;
     let scenarios = directory.ancestors().find(|ancestor| ancestor.ends_with("scenarios"))?;
     let below = directory.strip_prefix(scenarios).ok()?;
-    Some(scenarios.parent()?.join("snapshots/reference").join(below))
+    Some(scenarios.parent()?.join("snapshots").join(kind).join(below))
 }
 
 /// What has changed in a recording, as a reviewer would see it.

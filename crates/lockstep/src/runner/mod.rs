@@ -37,6 +37,8 @@ pub struct Limits {
     /// How much later than the scenario says something that it waits for (`within`) may come: for runs in which things go wrong that the
     /// scenario knows nothing of.
     pub patience: Duration,
+    /// What a scenario waits for may pass unseen, or not last: for runs in which whoever should show it is killed again and again. What must never be is judged all the same.
+    pub may_miss: bool,
     /// Played in real time; `None`: time stands still while somebody looks.
     pub reality: Option<Reality>,
     /// What is to be seen in each step is kept in [`Run::sights`].
@@ -67,6 +69,7 @@ impl Default for Limits {
             instants_max: 2_000_000,
             failure_writes: 8,
             patience: Duration::ZERO,
+            may_miss: false,
             reality: None,
             keeps_sights: false,
         }
@@ -225,11 +228,13 @@ impl<'a> Player<'a> {
             }
         }
         self.steps[index].settled = Some(self.world.now());
+        let missed = self.steps[index].expectations.iter().any(|result| result.outcome == Outcome::Missed);
         if let Some(sights) = self.sights.last_mut() {
             let now = self.world.now();
             let observation = self.world.observe();
             sights.note(observation, now);
-            sights.settled = Some(Sight::of(observation));
+            // Nobody knows what a step has come to that was not seen to settle.
+            sights.settled = (!missed).then(|| Sight::of(observation));
         }
         Ok(())
     }
@@ -297,6 +302,9 @@ impl<'a> Player<'a> {
         self.steps[step_index].expectations[position].evaluations += memo.evaluations();
         if matches!(result, Ok(Outcome::Held { .. })) {
             self.steps[step_index].expectations[position].tables = self.tables(expectation);
+        }
+        if result.is_err() && self.limits.may_miss {
+            return Ok(Outcome::Missed);
         }
         result.map_err(|cause| {
             self.steps[step_index].expectations[position].outcome = Outcome::Failed;

@@ -5,14 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::ValueEnum as _;
+use towtank_cluster::clock;
+use towtank_cluster::site::{Containers, Local, ProviderConfig};
 use towtank_cluster::suite::{self, Outcome, Played, Suite, Task};
 use towtank_control_plane::Interrupt;
 use towtank_lockstep::explanation::{Explanation, Gap, Search, Unexplained};
+use towtank_lockstep::observed::Observation;
 use towtank_lockstep::sight::Sight;
 use towtank_model::time::Time;
 use towtank_report::human;
 
-use crate::args::E2eArguments;
+use crate::args::{E2eArguments, Provider};
 use crate::failure::{AGREE, DISAGREE, Failure, NO_WORLD};
 use crate::files;
 
@@ -24,6 +28,9 @@ pub(crate) fn run(arguments: &E2eArguments) -> Result<ExitCode, Failure> {
     let mut told = Ok(());
     suite::play(&suite, &tasks, &mut |task, outcome| {
         tally.count(outcome);
+        if told.is_ok() && arguments.record {
+            told = record(task, outcome, arguments.provider);
+        }
         if told.is_ok() {
             told = super::print(&text(task, outcome, arguments.show));
         }
@@ -47,9 +54,20 @@ fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
             "the operator `{operator}` is not there: `cargo build --release --package towtank-operator` builds it"
         )));
     }
+    let containers = match (arguments.provider, &arguments.images) {
+        (Provider::Process, None) => None,
+        (Provider::Process, Some(_)) => {
+            return Err(Failure::Usage("`--images` is for `--provider containers`".to_owned()));
+        }
+        (Provider::Containers, None) => Some(Containers::Built),
+        (Provider::Containers, Some(template)) => Some(Containers::Named(template.clone())),
+    };
     Ok(Suite {
-        programs: absolute(&arguments.programs)?,
-        operator: absolute(&arguments.operator)?,
+        provider: ProviderConfig::Local(Local {
+            programs: absolute(&arguments.programs)?,
+            operator: absolute(&arguments.operator)?,
+            containers,
+        }),
         logs: dir.join("logs"),
         dir,
         sites: arguments.jobs,
@@ -78,6 +96,18 @@ fn tasks(arguments: &E2eArguments) -> Result<Vec<Task>, Failure> {
     }
 }
 
+/// Keeps what an explained run has shown.
+fn record(task: &Task, outcome: &Outcome, provider: Provider) -> Result<(), Failure> {
+    let Outcome::Played(played) = outcome else { return Ok(()) };
+    if !played.agrees() {
+        return Ok(());
+    }
+    let provider = provider.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+    let (date, observed) = (clock::today(), played.observed.clone());
+    Observation { provider, date, observed }.keep(Path::new(&task.scenario.source.path))?;
+    Ok(())
+}
+
 /// What became of one task.
 fn text(task: &Task, outcome: &Outcome, shows: bool) -> String {
     let name = format!("{} (Kubernetes {})", task.scenario.name, task.stack);
@@ -95,8 +125,12 @@ fn text(task: &Task, outcome: &Outcome, shows: bool) -> String {
 }
 
 fn verdict(task: &Task, played: &Played, name: &str) -> String {
-    let Played { run, attempt, blows, logs, explained } = played;
+    let Played { run, attempt, blows, logs, explained, .. } = played;
     let mut length = length(run.ended);
+    let missed = run.missed();
+    if missed > 0 {
+        let _ = write!(length, ", {missed} expectations passed unseen");
+    }
     if *attempt > 1 {
         let _ = write!(length, ", attempt {attempt}");
     }

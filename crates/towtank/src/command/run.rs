@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use towtank_lockstep::observed::Observation;
 use towtank_lockstep::recording::Recording;
 use towtank_lockstep::run::Run;
 use towtank_lockstep::session::{self, Task};
@@ -40,6 +41,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     progress.finish_and_clear();
     let mut reports = reports(&tasks, runs);
     compare_with_recordings(&mut reports)?;
+    compare_with_clusters(&mut reports)?;
     let text = rendered(&reports, arguments.format)?;
     match &arguments.output {
         Some(directory) => {
@@ -169,6 +171,18 @@ fn compare_with_recordings(reports: &mut [ScenarioReport]) -> Result<(), Failure
         // What the production operator does takes its own time.
         let played = report.runs.iter().filter(|run| run.world == WorldKind::Model);
         report.pairs.extend(played.filter_map(|run| recording.judge(&report.scenario, run)));
+    }
+    Ok(())
+}
+
+/// Looks whether the model explains what real clusters have shown, where anything was kept.
+fn compare_with_clusters(reports: &mut [ScenarioReport]) -> Result<(), Failure> {
+    for report in reports {
+        for observation in Observation::of_scenario(Path::new(&report.scenario.source.path))? {
+            for run in report.runs.iter().filter(|run| run.world == WorldKind::Model) {
+                report.pairs.extend(observation.judge(&report.scenario, run)?);
+            }
+        }
     }
     Ok(())
 }

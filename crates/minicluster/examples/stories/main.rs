@@ -1,12 +1,14 @@
-//! Makes the scenarios of `scenarios/kind/` from the stories that were told on a real kind cluster.
+//! Makes the scenarios of `scenarios/kind/` from the stories that were told on a real kind cluster, and keeps what became of the pods in `snapshots/cluster/kind/`.
 //!
 //! ```text
-//! cargo run -p towtank-minicluster --example stories -- RECORDINGS/kind scenarios/kind
+//! cargo run -p towtank-minicluster --example stories -- RECORDINGS/kind .
 //! ```
 //!
 //! What was done becomes a step, and what was printed where the story had settled becomes what must be seen as long after the step as then,
 //! and two seconds more. Tables in between, which were polled until something moved, are left out. The rig patched the Job by hand; here
 //! the MiniCluster is asked for the same size. A story ends where it asks for what a MiniCluster refuses: more than its maximum.
+
+mod history;
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -98,12 +100,16 @@ const SLACK: f64 = 2.0;
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
     let (from, to) = (args.next().ok_or("which recordings?")?, args.next().ok_or("which directory?")?);
+    let (scenarios, snapshots) =
+        (Path::new(&to).join("scenarios/kind"), Path::new(&to).join("snapshots/cluster/kind"));
+    std::fs::create_dir_all(&snapshots)?;
     for (recording, name, about, versions) in STORIES {
         let text = std::fs::read_to_string(Path::new(&from).join(format!("{recording}.json")))?;
         let story: Value = serde_json::from_str(&text)?;
-        let scenario = scenario(recording, name, about, versions, &story)
+        let (scenario, observations) = scenario(recording, name, about, versions, &story)
             .ok_or(format!("{recording} cannot be read"))?;
-        std::fs::write(Path::new(&to).join(format!("{name}.yaml")), scenario)?;
+        std::fs::write(scenarios.join(format!("{name}.yaml")), scenario)?;
+        std::fs::write(snapshots.join(format!("{name}.json")), observations)?;
     }
     Ok(())
 }
@@ -117,7 +123,14 @@ struct Step {
     expectations: Vec<(f64, String)>,
 }
 
-fn scenario(recording: &str, name: &str, about: &str, versions: &str, story: &Value) -> Option<String> {
+/// The scenario, and what was observed.
+fn scenario(
+    recording: &str,
+    name: &str,
+    about: &str,
+    versions: &str,
+    story: &Value,
+) -> Option<(String, String)> {
     let versions = match versions {
         "all" => String::new(),
         versions => format!("  kubernetes: \"{versions}\"\n"),
@@ -151,7 +164,8 @@ fn scenario(recording: &str, name: &str, about: &str, versions: &str, story: &Va
          spec:\n          size: {size}\n          maxSize: {maximum}\n          interactive: true\n          \
          flux: {{completeWorkers: {completes}, scheduler: {{simple: true}}}}\n          containers: [{{image: flux}}]"
     );
-    for step in steps(entries, &manifest, maximum)? {
+    let (steps, end_ms) = steps(entries, &manifest, maximum)?;
+    for step in steps {
         // Writing to a string cannot fail.
         let _ = write!(text, "    - name: {}\n      {}\n", step.name, step.action);
         if !step.expectations.is_empty() {
@@ -161,13 +175,15 @@ fn scenario(recording: &str, name: &str, about: &str, versions: &str, story: &Va
             let _ = write!(text, "        - at: {at:.0}s\n{claims}");
         }
     }
-    Some(text)
+    Some((text, history::observations(entries, version, end_ms)?))
 }
 
-fn steps(entries: &[Value], manifest: &str, maximum: u32) -> Option<Vec<Step>> {
+/// The steps, and the instant at which the story ends.
+fn steps(entries: &[Value], manifest: &str, maximum: u32) -> Option<(Vec<Step>, f64)> {
     let mut steps: Vec<Step> = Vec::new();
     let mut settled: Option<(f64, String)> = None;
     let mut is_quick = false;
+    let mut end_ms = f64::INFINITY;
     for entry in entries {
         let at = entry["t_ms"].as_f64()?;
         if let Some(note) = entry["note"].as_str() {
@@ -190,6 +206,7 @@ fn steps(entries: &[Value], manifest: &str, maximum: u32) -> Option<Vec<Step>> {
             if action.strip_prefix("patch: {minicluster: flux-sample, spec: {size: ").is_some_and(|rest| {
                 rest.trim_end_matches('}').parse::<u32>().is_ok_and(|size| size > maximum)
             }) {
+                end_ms = at;
                 break;
             }
             steps.push(Step { name, action, at_ms: at, ..Step::default() });
@@ -227,7 +244,7 @@ fn steps(entries: &[Value], manifest: &str, maximum: u32) -> Option<Vec<Step>> {
     for (position, step) in paced.iter_mut().enumerate() {
         step.name = format!("{}. {}", position + 1, step.name);
     }
-    Some(paced)
+    Some((paced, end_ms))
 }
 
 fn close(steps: &mut [Step], settled: &mut Option<(f64, String)>) {

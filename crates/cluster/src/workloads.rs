@@ -1,0 +1,260 @@
+//! What runs in the pods: the model's Flux, in the pods of virtual nodes and, where nodes are real, in step with the brokers that really run there.
+//!
+//! On real nodes nothing is moved by a model: a kubelet starts and ends containers, and what it reports is what the model's Flux is told of its brokers. What users do to Flux is done to both: the commands are
+//! run in the lead's pod, where a real broker or the stand-in for one answers, and in the model's Flux, which is what `flux …` tables and `flux.*` expectations are read from.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use towtank_lockstep::virtual_world::Upper;
+use towtank_lockstep::virtual_world::embedded::Production;
+use towtank_lockstep::world::Refusal;
+use towtank_model::cluster::{ProcessFact, ProcessStep};
+use towtank_model::objects::{ContainerState, ContainerStatus, ObjectKey, Pod, Uid};
+use towtank_model::server::{Change, Server, Versions};
+use towtank_model::simulation::{Application, Context};
+use towtank_model::time::Time;
+use towtank_scenario::ast::{MiniClusterEdit, MiniClusterManifest};
+use towtank_scenario::observation::MiniClusterView;
+
+use crate::connection::Connection;
+use crate::mirror::RealApi;
+
+/// The brokers of a world.
+pub(crate) struct Workloads {
+    flux: Production<RealApi>,
+    /// Where the commands go that are typed at a lead; `None`: the nodes are virtual, and nothing really runs in the pods.
+    shell: Option<Connection>,
+}
+
+impl Workloads {
+    /// In pods of virtual nodes.
+    pub(crate) const fn virtual_nodes(flux: Production<RealApi>) -> Self {
+        Self { flux, shell: None }
+    }
+
+    /// In pods of real nodes.
+    pub(crate) const fn real_nodes(flux: Production<RealApi>, connection: Connection) -> Self {
+        Self { flux, shell: Some(connection) }
+    }
+
+    /// Runs a command in the lead's pod, if anything runs there.
+    fn type_at_lead(&self, name: &str, line: &str, server: &Server) -> Result<(), Refusal> {
+        let Some(connection) = &self.shell else { return Ok(()) };
+        let is_lead = |pod: &&Arc<Pod>| {
+            pod.index.get() == Some(0)
+                && pod.deletion.is_none()
+                && !pod.status.phase.is_terminal()
+                && pod.owner.as_ref().is_some_and(|owner| *owner.name == *name)
+        };
+        let lead = server.pods().find(is_lead);
+        let lead =
+            lead.ok_or_else(|| Refusal::new("NotFound", format!("minicluster `{name}` has no lead")))?;
+        let container = lead.spec.containers.first().map(|container| &*container.name).unwrap_or_default();
+        let command = format!("{ATTACHED} flux {}", line.trim_start_matches("flux "));
+        let place = (&*lead.key.namespace, &*lead.key.name, container);
+        let done = connection
+            .execute(place, &["bash", "-c", &command])
+            .map_err(|why| Refusal::new("ServiceUnavailable", why))?;
+        match done.failure {
+            None => Ok(()),
+            Some(why) => Err(Refusal::new("Flux", format!("flux {line}: {why}: {}", done.stderr.trim()))),
+        }
+    }
+}
+
+/// What makes a shell that was not started by the broker one of its clients: the entrypoint's own settings.
+const ATTACHED: &str = ". /flux_operator/settings.sh; FLUX_URI=local://$TOWTANK_RUNDIR/local exec";
+
+/// What has happened to the first main process of a pod, as its kubelet reports it.
+fn facts(change: &Change) -> Vec<ProcessFact> {
+    let Change::Pod(Versions { old: Some(old), new: Some(new) }) = change else { return Vec::new() };
+    let mut steps = Vec::new();
+    let (before, after) = (first(old), first(new));
+    let ran = before.is_some_and(is_running);
+    let runs = after.is_some_and(is_running);
+    let restarts = |status: Option<&ContainerStatus>| status.map_or(0, |status| status.restart_count);
+    let again = restarts(after) > restarts(before);
+    if ran && (!runs || again) {
+        let code = match after.map(|status| &status.state) {
+            Some(ContainerState::Terminated(end)) => end.exit_code,
+            // What it ended with was reported together with its next start.
+            _ => UNKNOWN,
+        };
+        steps.push(ProcessStep::Ended(code));
+    }
+    if runs && (!ran || again) {
+        steps.push(ProcessStep::Started);
+    }
+    if runs && old.deletion.is_none() && new.deletion.is_some() {
+        steps.push(ProcessStep::Told);
+    }
+    steps.into_iter().map(|step| ProcessFact { pod: new.uid, step }).collect()
+}
+
+/// An exit code that nobody reports; nobody asks for it either.
+const UNKNOWN: i32 = 255;
+
+fn first(pod: &Pod) -> Option<&ContainerStatus> {
+    let main = pod.spec.containers.first()?;
+    pod.status.containers.iter().find(|status| status.name == main.name)
+}
+
+const fn is_running(status: &ContainerStatus) -> bool {
+    matches!(status.state, ContainerState::Running)
+}
+
+/// A MiniCluster whose pods run `image`, which has Flux or a stand-in for it.
+pub(crate) fn with_image(mut minicluster: Value, image: &str) -> Value {
+    if let Some(containers) = minicluster.pointer_mut("/spec/containers").and_then(Value::as_array_mut) {
+        for container in containers {
+            container["image"] = image.into();
+        }
+        minicluster["spec"]["flux"]["container"] = json!({"disable": true});
+    }
+    minicluster
+}
+
+impl Application for Workloads {
+    fn observe(&mut self, change: &Change, ctx: &mut Context<'_>) {
+        self.flux.observe(change, ctx);
+        if self.shell.is_some() {
+            for fact in facts(change) {
+                self.flux.process(fact, ctx);
+            }
+        }
+    }
+
+    fn drives(&self, pod: &Pod) -> bool {
+        self.flux.drives(pod)
+    }
+
+    fn probes(&self, pod: &Pod) -> bool {
+        self.flux.probes(pod)
+    }
+
+    fn process(&mut self, fact: ProcessFact, ctx: &mut Context<'_>) {
+        self.flux.process(fact, ctx);
+    }
+
+    fn next_time(&self) -> Option<Time> {
+        self.flux.next_time()
+    }
+
+    fn fire(&mut self, ctx: &mut Context<'_>) {
+        self.flux.fire(ctx);
+    }
+
+    fn take_exits(&mut self) -> Vec<(Uid, i32)> {
+        let exits = self.flux.take_exits();
+        // Real processes end by themselves.
+        if self.shell.is_some() { Vec::new() } else { exits }
+    }
+
+    fn take_readiness(&mut self) -> Vec<(Uid, bool)> {
+        let readiness = self.flux.take_readiness();
+        if self.shell.is_some() { Vec::new() } else { readiness }
+    }
+}
+
+impl Upper for Workloads {
+    fn apply(
+        &mut self,
+        key: &ObjectKey,
+        manifest: &MiniClusterManifest,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Refusal> {
+        self.flux.apply(key, manifest, ctx)
+    }
+
+    fn edit(&mut self, name: &str, edit: &MiniClusterEdit, ctx: &mut Context<'_>) -> Result<(), Refusal> {
+        self.flux.edit(name, edit, ctx)
+    }
+
+    fn delete(&mut self, name: &str, ctx: &mut Context<'_>) -> Result<(), Refusal> {
+        self.flux.delete(name, ctx)
+    }
+
+    fn run(&mut self, name: &str, line: &str, ctx: &mut Context<'_>) -> Result<(), Refusal> {
+        self.type_at_lead(name, line, ctx.server)?;
+        self.flux.run(name, line, ctx)
+    }
+
+    fn signal(&mut self, name: &str, rank: u32, kills: bool, ctx: &mut Context<'_>) -> Result<(), Refusal> {
+        let signal = if kills { "KILL" } else { "TERM" };
+        // The parent of what a broker runs for somebody is the broker.
+        let line = format!("exec -r {rank} sh -c 'kill -{signal} $PPID'");
+        self.type_at_lead(name, &line, ctx.server)?;
+        self.flux.signal(name, rank, kills, ctx)
+    }
+
+    fn print(&self, name: &str, line: &str, now: Time) -> Option<String> {
+        self.flux.print(name, line, now)
+    }
+
+    fn views(&self, server: &Server) -> Vec<MiniClusterView> {
+        self.flux.views(server)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use towtank_model::objects::{Container, Deletion, PodIndex, PodSpec, PodStatus, Termination};
+
+    use super::*;
+
+    fn pod(state: ContainerState, restart_count: i32) -> Pod {
+        let container = Container { name: "flux-sample".into(), cpu_request_milli: 0, is_sidecar: false };
+        let status = ContainerStatus { name: "flux-sample".into(), restart_count, ready: false, state };
+        Pod {
+            key: ObjectKey::new("default", "flux-sample-0-abcde"),
+            uid: Uid(1),
+            resource_version: 1,
+            labels: Arc::default(),
+            owner: None,
+            index: PodIndex::At(0),
+            index_failure_count: None,
+            index_ignored_failure_count: None,
+            tracked: true,
+            foreign_finalizers: Arc::new([]),
+            creation_time: Time::ZERO,
+            deletion: None,
+            spec: Arc::new(PodSpec { containers: vec![container], ..PodSpec::default() }),
+            node: None,
+            status: PodStatus { containers: vec![status], ..PodStatus::default() },
+        }
+    }
+
+    fn steps(old: &Pod, new: &Pod) -> Vec<ProcessStep> {
+        let change =
+            Change::Pod(Versions { old: Some(Arc::new(old.clone())), new: Some(Arc::new(new.clone())) });
+        facts(&change).into_iter().map(|fact| fact.step).collect()
+    }
+
+    #[test]
+    fn a_kubelets_reports_are_what_happens_to_the_process() {
+        let end = |exit_code| ContainerState::Terminated(Termination { exit_code, finished_at: None });
+        let waits = pod(ContainerState::Waiting("ContainerCreating".into()), 0);
+        let runs = pod(ContainerState::Running, 0);
+        assert_eq!(steps(&waits, &runs), [ProcessStep::Started]);
+        assert_eq!(steps(&runs, &runs), []);
+        assert_eq!(steps(&runs, &pod(end(3), 0)), [ProcessStep::Ended(3)]);
+        assert_eq!(steps(&pod(end(3), 0), &pod(ContainerState::Running, 1)), [ProcessStep::Started]);
+        let again = pod(ContainerState::Running, 1);
+        assert_eq!(steps(&runs, &again), [ProcessStep::Ended(UNKNOWN), ProcessStep::Started]);
+        let mut told = runs.clone();
+        told.deletion = Some(Deletion { timestamp: Time::ZERO, grace_period_s: 30 });
+        assert_eq!(steps(&runs, &told), [ProcessStep::Told]);
+        assert_eq!(steps(&told, &told), []);
+    }
+
+    #[test]
+    fn pods_run_the_image_that_has_a_broker() {
+        let sample = json!({"spec": {"size": 4, "containers": [{"image": "rockylinux:9"}, {"image": "x"}]}});
+        let there = with_image(sample, "broker:1");
+        assert_eq!(there["spec"]["containers"], json!([{"image": "broker:1"}, {"image": "broker:1"}]));
+        assert_eq!(there["spec"]["flux"]["container"]["disable"], true);
+        // A patch of the size says nothing of images.
+        assert_eq!(with_image(json!({"spec": {"size": 3}}), "broker:1"), json!({"spec": {"size": 3}}));
+    }
+}

@@ -1,0 +1,300 @@
+//! What a real cluster has shown of a scenario, kept as text: what runs of the model are compared with where there is no cluster.
+//!
+//! What was observed of `scenarios/DIR/NAME.yaml` is in `snapshots/cluster/DIR/NAME.json` beside the directory `scenarios`: a list, one entry for each provider and version. A run of
+//! the model does not have to equal it: it is explained, or it is not (module [`explanation`](crate::explanation)).
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use towtank_model::time::Time;
+use towtank_model::version::KubernetesVersion;
+use towtank_scenario::ast::{FluxVersion, Scenario, Stack};
+
+use crate::explanation::{self, Search};
+use crate::history;
+use crate::recording;
+use crate::run::Run;
+use crate::sight::Sight;
+use crate::trace_text::TraceLine;
+use crate::verdict::{Judgement, PairVerdict, Party};
+use crate::virtual_world::SetupError;
+
+/// What is said beside an observation that is not explained.
+pub const REMAKE: &str = "towtank e2e --record";
+
+/// A real cluster beside a run of the model.
+const TAKES_ITS_OWN_TIME: &str = "a real cluster takes its own time: what became of each Job and pod is compared, and what was to be seen when each step had settled";
+
+/// What a real cluster has shown of one scenario, as far as it has nothing to do with time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// As which versions.
+    pub stack: Stack,
+    /// The steps, and what was to be seen when each had settled; `None`: it was not seen to settle, or nobody looked.
+    pub steps: Vec<(String, Option<Sight>)>,
+    /// What was to be seen at the end, with all that takes its time; `None`: nobody looked.
+    pub rest: Option<Sight>,
+    /// What became of each Job and pod; the times are from the beginning of the run.
+    pub history: Vec<TraceLine>,
+}
+
+impl Observed {
+    /// Of a run that was played with [`Limits::keeps_sights`](crate::runner::Limits::keeps_sights).
+    pub fn of(run: &Run) -> Self {
+        let steps = run.steps.iter().zip(&run.sights);
+        Self {
+            stack: run.stack,
+            steps: steps.map(|(step, sights)| (step.name.clone(), sights.settled.clone())).collect(),
+            rest: run.rest.clone(),
+            history: history::lines_by_chance(&run.trace),
+        }
+    }
+}
+
+/// The same, with where and when that was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// What the cluster was made of: `process`, `containers`, `kind`, ….
+    pub provider: String,
+    /// The day: `2026-11-23`.
+    pub date: String,
+    /// What was observed.
+    pub observed: Observed,
+}
+
+/// An observation as it is written.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Written {
+    provider: String,
+    kubernetes: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    flux: Option<String>,
+    date: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<WrittenStep>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end: Option<Sight>,
+    /// Each `SECONDS TEXT`.
+    history: Vec<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenStep {
+    step: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settled: Option<Sight>,
+}
+
+/// Observations that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ObservationError {
+    /// The file cannot be read or written.
+    #[error("`{}`: {error}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// It holds something else.
+    #[error("`{}` is no list of observations of a cluster: {why}; make it again: {REMAKE}", path.display())]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl Observation {
+    /// All that are kept of the scenario in this file.
+    ///
+    /// # Errors
+    ///
+    /// The file that has them cannot be read, or holds something else.
+    pub fn of_scenario(scenario: &Path) -> Result<Vec<Self>, ObservationError> {
+        match path_of(scenario) {
+            Some(path) if path.exists() => Self::load(&path),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn load(path: &Path) -> Result<Vec<Self>, ObservationError> {
+        let text = fs::read_to_string(path)
+            .map_err(|error| ObservationError::File { path: path.to_owned(), error })?;
+        Self::parse(&text).map_err(|why| ObservationError::Malformed { path: path.to_owned(), why })
+    }
+
+    fn parse(text: &str) -> Result<Vec<Self>, String> {
+        let written: Vec<Written> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        written.into_iter().map(Self::read).collect()
+    }
+
+    fn read(written: Written) -> Result<Self, String> {
+        let minor = written.kubernetes.rsplit_once('.').map(|(minor, _patch)| minor).unwrap_or_default();
+        let kubernetes = KubernetesVersion::from_str(minor)
+            .map_err(|_| format!("`{}` is no release of Kubernetes", written.kubernetes))?;
+        let flux = written.flux.as_deref().map(FluxVersion::from_str).transpose();
+        let flux = flux.map_err(|_| "`flux` is no version of Flux".to_owned())?;
+        let history: Result<Vec<TraceLine>, String> =
+            written.history.iter().map(|line| read_line(line)).collect();
+        let observed = Observed {
+            stack: Stack { kubernetes, flux },
+            steps: written.steps.into_iter().map(|step| (step.step, step.settled)).collect(),
+            rest: written.end,
+            history: history?,
+        };
+        Ok(Self { provider: written.provider, date: written.date, observed })
+    }
+
+    fn written(&self) -> Written {
+        let Observed { stack, steps, rest, history } = &self.observed;
+        let step = |(step, settled): &(String, Option<Sight>)| WrittenStep {
+            step: step.clone(),
+            settled: settled.clone(),
+        };
+        Written {
+            provider: self.provider.clone(),
+            kubernetes: stack.kubernetes.full(),
+            flux: stack.flux.map(|flux| flux.to_string()),
+            date: self.date.clone(),
+            steps: steps.iter().map(step).collect(),
+            end: rest.clone(),
+            history: history.iter().map(write_line).collect(),
+        }
+    }
+
+    /// Whether a run of the model explains what was observed; `None`: this run is of other versions, or fails itself.
+    ///
+    /// # Errors
+    ///
+    /// The model cannot be set up as the scenario wants it.
+    pub fn judge(&self, scenario: &Scenario, run: &Run) -> Result<Option<PairVerdict>, SetupError> {
+        if run.stack != self.observed.stack || !run.passed() {
+            return Ok(None);
+        }
+        let judgement = match explanation::explain(scenario, &self.observed, &Search::default())? {
+            Ok(_) => Judgement::Explained { writes: self.observed.history.len(), rule: TAKES_ITS_OWN_TIME },
+            Err(unexplained) => Judgement::Diverges(Box::new(unexplained.gap.divergence())),
+        };
+        let right = Party::observed(self.observed.stack);
+        Ok(Some(PairVerdict { left: Party::of(run), right, judgement }))
+    }
+
+    /// Keeps this one, in the place of an earlier one of the same provider and versions. Returns where; `None`: the scenario is not below a directory `scenarios`, and has no place for it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or written.
+    pub fn keep(self, scenario: &Path) -> Result<Option<PathBuf>, ObservationError> {
+        let Some(path) = path_of(scenario) else { return Ok(None) };
+        let mut all = if path.exists() { Self::load(&path)? } else { Vec::new() };
+        let place = |one: &Self| (one.provider.clone(), one.observed.stack);
+        all.retain(|other| place(other) != place(&self));
+        all.push(self);
+        all.sort_by_key(place);
+        let written: Vec<Written> = all.iter().map(Self::written).collect();
+        let mut text = serde_json::to_string_pretty(&written)
+            .map_err(|why| ObservationError::Malformed { path: path.clone(), why: why.to_string() })?;
+        text.push('\n');
+        let directory = path.parent().map_or(Ok(()), fs::create_dir_all);
+        let done = directory.and_then(|()| fs::write(&path, text));
+        done.map_err(|error| ObservationError::File { path: path.clone(), error })?;
+        Ok(Some(path))
+    }
+}
+
+/// Where the observations of the scenario in this file lie, or would lie.
+pub fn path_of(scenario: &Path) -> Option<PathBuf> {
+    recording::snapshot_of(scenario, "cluster", "json")
+}
+
+fn write_line(line: &TraceLine) -> String {
+    format!("{:.3} {}", (line.at - Time::ZERO).as_secs_f64(), line.text)
+}
+
+fn read_line(line: &str) -> Result<TraceLine, String> {
+    let wrong = || format!("`{line}` does not begin with a number of seconds");
+    let (seconds, text) = line.split_once(' ').ok_or_else(wrong)?;
+    let seconds: f64 = seconds.parse().map_err(|_| wrong())?;
+    let length = std::time::Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
+    Ok(TraceLine::of_history(Time::ZERO + length, text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"[
+  {
+    "provider": "process",
+    "kubernetes": "1.37.0",
+    "flux": "0.61.2",
+    "date": "2026-11-23",
+    "steps": [
+      {
+        "step": "create",
+        "settled": [
+          "job sample: 2 of 2",
+          "pod sample/0#1: Running"
+        ]
+      },
+      {
+        "step": "wait"
+      }
+    ],
+    "end": [
+      "job sample: 2 of 2; ready 2"
+    ],
+    "history": [
+      "0.012 job sample: created with 2/2",
+      "1.500 pod sample/0#1: Running"
+    ]
+  }
+]"#;
+
+    #[test]
+    fn an_observation_is_read_as_it_was_written() {
+        let read = Observation::parse(TEXT).expect("observations");
+        assert_eq!(read[0].observed.steps[1], ("wait".to_owned(), None));
+        assert_eq!(read[0].observed.history[1].at, Time::from_millis(1_500));
+        let written: Vec<Written> = read.iter().map(Observation::written).collect();
+        assert_eq!(serde_json::to_string_pretty(&written).expect("text"), TEXT);
+    }
+
+    #[test]
+    fn what_is_no_observation_says_why() {
+        for (text, with, wanted) in [
+            ("1.37.0", "1.99.0", "`1.99.0` is no release of Kubernetes"),
+            ("0.012 job", "soon job", "does not begin with a number of seconds"),
+            ("\"date\"", "\"day\"", "unknown field `day`"),
+        ] {
+            let error = Observation::parse(&TEXT.replace(text, with)).expect_err("it is wrong");
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_observation_takes_the_place_of_its_predecessor() {
+        let root = std::env::temp_dir().join(format!("towtank-observed-{}", std::process::id()));
+        let scenario = root.join("scenarios/dir/name.yaml");
+        fs::create_dir_all(root.join("scenarios/dir")).expect("a directory");
+        let one = Observation::parse(TEXT).expect("observations").remove(0);
+        let mut later = one.clone();
+        later.date = "2026-12-24".to_owned();
+        let mut other = one.clone();
+        other.provider = "kind".to_owned();
+        for observation in [&one, &other, &later] {
+            let path = observation.clone().keep(&scenario).expect("it is kept").expect("there is a place");
+            assert!(path.ends_with("snapshots/cluster/dir/name.json"));
+        }
+        let kept = Observation::of_scenario(&scenario).expect("observations");
+        fs::remove_dir_all(&root).expect("it was there");
+        assert_eq!(kept, [other, later]);
+    }
+}
