@@ -36,5 +36,6 @@ pub use config::{Binaries, Component, Config};
 pub use error::ControlPlaneError;
 pub use interrupt::Interrupt;
 pub use plane::ControlPlane;
-pub use run::{clean_up, end_runs};
+pub use process::Recorded;
+pub use run::{RunDir, Undo, clean_up, end_runs};
 pub use shim::shim;
