@@ -3,6 +3,7 @@
 mod ci;
 mod command;
 mod control_plane;
+mod kind;
 mod kubectl;
 mod operator;
 mod reference;
@@ -48,6 +49,16 @@ enum Chore {
     ControlPlane {
         #[command(subcommand)]
         chore: ControlPlaneChore,
+    },
+    /// A docker daemon, where none runs.
+    Docker {
+        #[command(subcommand)]
+        chore: kind::DockerChore,
+    },
+    /// A real cluster of containers: kind, with real kubelets, without any image registry.
+    Kind {
+        #[command(subcommand)]
+        chore: kind::KindChore,
     },
     /// Plays scenarios on real control planes, in real time, and has the model explain what happened there. Builds what is missing.
     E2e {
@@ -204,6 +215,8 @@ fn main() -> ExitCode {
             ControlPlaneChore::Down => control_plane::down(),
             ControlPlaneChore::Test { kubernetes } => control_plane::test(&kubernetes),
         },
+        Chore::Docker { chore } => kind::docker(&chore),
+        Chore::Kind { chore } => kind::kind(&chore),
         Chore::E2e { kubernetes, args } => control_plane::e2e(&kubernetes, &args),
         Chore::Mutants { operator: true, only, .. } => operator::mutants(only),
         Chore::Mutants { reference: false, .. } => tests::mutants(),
