@@ -3,6 +3,7 @@
 mod ci;
 mod command;
 mod control_plane;
+mod kind;
 mod kubectl;
 mod leaks;
 mod operator;
@@ -49,6 +50,16 @@ enum Chore {
     ControlPlane {
         #[command(subcommand)]
         chore: ControlPlaneChore,
+    },
+    /// A docker daemon, where none runs.
+    Docker {
+        #[command(subcommand)]
+        chore: kind::DockerChore,
+    },
+    /// A real cluster of containers: kind, with real kubelets, without any image registry.
+    Kind {
+        #[command(subcommand)]
+        chore: kind::KindChore,
     },
     /// Plays scenarios on real control planes, in real time, and has the model explain what happened there. Builds what is missing.
     E2e {
@@ -234,6 +245,8 @@ fn main() -> ExitCode {
             killed,
             seed,
         }),
+        Chore::Docker { chore } => kind::docker(&chore),
+        Chore::Kind { chore } => kind::kind(&chore),
         Chore::E2e { kubernetes, args } => control_plane::e2e(&kubernetes, &args),
         Chore::Mutants { operator: true, only, .. } => operator::mutants(only),
         Chore::Mutants { reference: false, .. } => tests::mutants(),

@@ -86,7 +86,7 @@ pub fn spawn_child(launch: &Launch) -> Result<Child, ControlPlaneError> {
             let outside = || ControlPlaneError::Machine(format!("{image} belongs to no run"));
             let run = launch.run.as_deref().ok_or_else(outside)?;
             let running = Running::Container(Contained::start(launch, image, run)?);
-            Ok(Child { running, name: image.clone(), log: launch.log.clone() })
+            Ok(Child { running, name: launch.program.name(), log: launch.log.clone() })
         }
     }
 }
@@ -115,7 +115,7 @@ fn spawn_process(launch: &Launch, program: &Path) -> Result<Child, ControlPlaneE
         .process_group(0);
     let process = start(command)
         .map_err(|source| ControlPlaneError::Spawn { program: launch.program.clone(), source })?;
-    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = launch.program.name();
     let pid = process.id();
     let child = Child { running: Running::Process(process), name, log: launch.log.clone() };
     if let Some(run) = &launch.run {

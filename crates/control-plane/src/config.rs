@@ -52,6 +52,16 @@ pub enum Program {
     Image(String),
 }
 
+impl Program {
+    /// The name of the file, or of the image.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            Self::Image(image) => image.clone(),
+        }
+    }
+}
+
 impl From<PathBuf> for Program {
     fn from(path: PathBuf) -> Self {
         Self::File(path)

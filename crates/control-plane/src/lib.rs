@@ -38,5 +38,6 @@ pub use container::build_image;
 pub use error::ControlPlaneError;
 pub use interrupt::Interrupt;
 pub use plane::{BRING_BACK_TRIES, ControlPlane};
-pub use run::{clean_up, end_runs};
+pub use process::Recorded;
+pub use run::{RunDir, Undo, clean_up, end_runs};
 pub use shim::shim;

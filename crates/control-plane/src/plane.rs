@@ -1,6 +1,7 @@
 //! The control plane itself: starting, killing and restarting its components, and its end.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use kube::config::AuthInfo;
 use crate::certificates::Identity;
 use crate::child::{Child, Launch, last_lines, spawn_child};
 use crate::config::{Component, Config, Program};
-use crate::error::ControlPlaneError;
+use crate::error::{ControlPlaneError, at};
 use crate::flags::{Layout, args, url};
 use crate::gates::Gates;
 use crate::health::{self, Health, Probe};
@@ -66,8 +67,10 @@ impl ControlPlane {
 
     /// A directory with all files that the components read.
     fn prepare(config: Config) -> Result<Self, ControlPlaneError> {
-        let run = RunDir::create(&config.dir)?;
+        // Its children are all that a killed one leaves beside its directory.
+        let run = RunDir::create(&config.dir, &|_| Ok(()))?;
         let layout = run.layout();
+        at(run.path(), fs::create_dir(run.path().join("pki")))?;
         let identity = Identity::create()?;
         let ports = Ports::choose()?;
         let gates = Gates::ask(&config, run.path(), &layout.logs().join("feature-gates.log"))?;

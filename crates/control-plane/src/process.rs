@@ -10,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// A process that ran when this was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Recorded {
+pub struct Recorded {
     pid: Pid,
     /// In ticks since the machine was started: field 22 of proc_pid_stat(5).
     started: u64,
@@ -19,13 +19,16 @@ pub(crate) struct Recorded {
 
 impl Recorded {
     /// A process and the program that it is, or is about to become.
-    pub(crate) fn new(pid: Pid, program: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub fn new(pid: Pid, program: &Path) -> io::Result<Self> {
         let program = program.canonicalize().unwrap_or_else(|_| program.to_owned());
         Ok(Self { pid, started: started(pid)?, program })
     }
 
     /// One line of a file of records.
-    pub(crate) fn line(&self) -> Vec<u8> {
+    pub fn line(&self) -> Vec<u8> {
         let mut line = format!("{} {} ", self.pid.as_raw_nonzero(), self.started).into_bytes();
         line.extend(self.program.as_os_str().as_bytes());
         line.push(b'\n');
@@ -33,7 +36,7 @@ impl Recorded {
     }
 
     /// All that are recorded in a file. What is no record is left out: it was not written to its end.
-    pub(crate) fn read(path: &Path) -> Vec<Self> {
+    pub fn read(path: &Path) -> Vec<Self> {
         let bytes = fs::read(path).unwrap_or_default();
         bytes.split(|byte| *byte == b'\n').filter_map(Self::parse).collect()
     }
@@ -48,14 +51,14 @@ impl Recorded {
     }
 
     /// Whether this very process still runs.
-    pub(crate) fn is_alive(&self) -> bool {
+    pub fn is_alive(&self) -> bool {
         let same_start = started(self.pid).is_ok_and(|started| started == self.started);
         let program = fs::read_link(format!("/proc/{}/exe", self.pid.as_raw_nonzero()));
         same_start && program.is_ok_and(|program| is_same_program(&program, &self.program))
     }
 
     /// Sends a signal to this very process, and to none that has got its id since. A process that is gone gets none.
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         // From here on the handle stands for one process, whoever gets its id.
         let Ok(handle) = pidfd_open(self.pid, PidfdFlags::empty()) else { return };
         if self.is_alive() {

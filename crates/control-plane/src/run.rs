@@ -32,9 +32,12 @@ const LOCK_LIMIT: Duration = Duration::from_secs(60);
 const END_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
-/// The directory of a run of this process. It is removed when this is dropped.
+/// What is done about a run whose process was killed before its directory is removed: it is given the directory.
+pub type Undo<'a> = &'a dyn Fn(&Path) -> Result<(), ControlPlaneError>;
+
+/// The directory of a run of this process, with a directory for `logs` in it. It is removed when this is dropped.
 #[derive(Debug)]
-pub(crate) struct RunDir {
+pub struct RunDir {
     parent: PathBuf,
     path: PathBuf,
     /// The path again, as text.
@@ -45,11 +48,14 @@ pub(crate) struct RunDir {
 
 impl RunDir {
     /// Removes what killed runs have left in `parent`, and makes a directory for a new one.
-    pub(crate) fn create(parent: &Path) -> Result<Self, ControlPlaneError> {
+    ///
+    /// # Errors
+    /// As [`clean_up`], or the directory cannot be made.
+    pub fn create(parent: &Path, undo: Undo<'_>) -> Result<Self, ControlPlaneError> {
         at(parent, fs::create_dir_all(parent))?;
         let parent = at(parent, parent.canonicalize())?;
         let _all = lock_all(&parent)?;
-        remove_left(&parent)?;
+        remove_left(&parent, undo)?;
         let path = parent.join(format!("{PREFIX}{}", random_hex(4)?));
         let root = path.to_str().ok_or_else(|| ControlPlaneError::NotText(path.clone()))?.to_owned();
         // Keys and tokens are in it.
@@ -61,13 +67,13 @@ impl RunDir {
         let program = std::env::current_exe().unwrap_or_default();
         let owner = at(&program, Recorded::new(rustix::process::getpid(), &program))?;
         run.write(&run.path.join(OWNER), &owner.line())?;
-        for dir in ["logs", "pki"] {
-            at(&run.path, fs::create_dir(run.path.join(dir)))?;
-        }
+        let logs = run.layout().logs();
+        at(&logs, fs::create_dir(&logs))?;
         Ok(run)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
@@ -76,19 +82,22 @@ impl RunDir {
     }
 
     /// Writes a file that only this user can read.
-    pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), ControlPlaneError> {
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), ControlPlaneError> {
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
         at(path, file.and_then(|mut file| file.write_all(bytes)))
     }
 
     /// At the end, the logs are moved to `to`, which does not exist yet.
-    pub(crate) fn keep_logs(&mut self, to: PathBuf) {
+    pub fn keep_logs(&mut self, to: PathBuf) {
         self.keep_logs = Some(to);
     }
 
     /// At the end, the logs are moved beside the directories of runs, unless somebody has said where to. Returns where they will be.
-    pub(crate) fn keep_logs_of_failed(&mut self) -> PathBuf {
+    pub fn keep_logs_of_failed(&mut self) -> PathBuf {
         let name = self.path.file_name().unwrap_or_default();
         let usual = self.parent.join(FAILED).join(name);
         self.keep_logs.get_or_insert(usual).clone()
@@ -139,20 +148,20 @@ fn forget_oldest(failed: &Path) -> io::Result<()> {
 /// in `dir`, are left alone. Returns how many directories were removed.
 ///
 /// # Errors
-/// A file cannot be read or removed, or another process holds the lock for too long.
-pub fn clean_up(dir: &Path) -> Result<usize, ControlPlaneError> {
+/// A file cannot be read or removed, another process holds the lock for too long, or `undo` fails: then the directory stays for the next.
+pub fn clean_up(dir: &Path, undo: Undo<'_>) -> Result<usize, ControlPlaneError> {
     if !dir.exists() {
         return Ok(0);
     }
     let _all = lock_all(dir)?;
-    remove_left(dir)
+    remove_left(dir, undo)
 }
 
 /// Ends the runs in `dir` that live, by asking the process of each to end, and removes what is left of them. Returns how many there were.
 ///
 /// # Errors
 /// As [`clean_up`], or a process does not end.
-pub fn end_runs(dir: &Path) -> Result<usize, ControlPlaneError> {
+pub fn end_runs(dir: &Path, undo: Undo<'_>) -> Result<usize, ControlPlaneError> {
     let mut ended = 0;
     for run in runs(dir)? {
         if let Left::Lives = left(&run)? {
@@ -168,7 +177,7 @@ pub fn end_runs(dir: &Path) -> Result<usize, ControlPlaneError> {
             }
         }
     }
-    clean_up(dir)?;
+    clean_up(dir, undo)?;
     Ok(ended)
 }
 
@@ -229,7 +238,7 @@ fn left(run: &Path) -> Result<Left, ControlPlaneError> {
 }
 
 /// Under the lock of all runs.
-fn remove_left(dir: &Path) -> Result<usize, ControlPlaneError> {
+fn remove_left(dir: &Path, undo: Undo<'_>) -> Result<usize, ControlPlaneError> {
     let mut removed = 0;
     for run in runs(dir)? {
         match left(&run)? {
@@ -240,6 +249,7 @@ fn remove_left(dir: &Path) -> Result<usize, ControlPlaneError> {
                     // The next start tries again.
                     continue;
                 }
+                undo(&run)?;
                 remove(&run, fs::remove_dir_all(&run))?;
                 removed += 1;
             }
@@ -316,6 +326,8 @@ mod tests {
         }
     }
 
+    const NOTHING: Undo<'_> = &|_| Ok(());
+
     struct Sleeper(Child);
 
     impl Sleeper {
@@ -354,12 +366,12 @@ mod tests {
         let no_run = scratch.0.join("run-without-a-lock");
         fs::create_dir(&no_run).expect("a directory");
         fs::write(no_run.join("precious"), "").expect("a file");
-        let living = RunDir::create(&scratch.0).expect("a run");
+        let living = RunDir::create(&scratch.0, NOTHING).expect("a run");
         assert!(!dead.exists(), "a start removes what is left");
         scratch.killed_run("run-dead-too", b"");
         fs::create_dir(scratch.0.join("run-empty")).expect("a directory");
-        assert_eq!(clean_up(&scratch.0).expect("cleans up"), 2);
-        assert!(living.path().join("pki").is_dir());
+        assert_eq!(clean_up(&scratch.0, NOTHING).expect("cleans up"), 2);
+        assert!(living.path().join("logs").is_dir());
         assert!(others.iter().all(|other| other.exists()));
         assert!(no_run.join("precious").exists());
         let path = living.path().to_owned();
@@ -368,10 +380,25 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_undone_is_tried_again() {
+        let scratch = Scratch::new();
+        let (dead, living) = (scratch.killed_run("run-dead", b""), RunDir::create(&scratch.0, NOTHING));
+        let dead_too = scratch.killed_run("run-dead-too", b"");
+        assert!(!dead.exists() && living.is_ok());
+        let refuse = |run: &Path| Err(ControlPlaneError::Busy(run.to_owned()));
+        assert!(
+            matches!(clean_up(&scratch.0, &refuse), Err(ControlPlaneError::Busy(run)) if run == dead_too),
+            "only that of the dead run is undone"
+        );
+        assert!(dead_too.exists());
+        assert_eq!(clean_up(&scratch.0, NOTHING).expect("cleans up"), 1);
+    }
+
+    #[test]
     fn nothing_is_to_be_cleaned_up_where_nothing_is() {
         let scratch = Scratch::new();
-        assert_eq!(clean_up(&scratch.0.join("absent")).expect("cleans up"), 0);
-        assert_eq!(end_runs(&scratch.0.join("absent")).expect("ends"), 0);
+        assert_eq!(clean_up(&scratch.0.join("absent"), NOTHING).expect("cleans up"), 0);
+        assert_eq!(end_runs(&scratch.0.join("absent"), NOTHING).expect("ends"), 0);
     }
 
     #[test]
@@ -382,7 +409,7 @@ mod tests {
         let mut lines = recorded.recorded(&program).line();
         lines.extend(other.recorded(Path::new("/bin/true")).line());
         scratch.killed_run("run-dead", &lines);
-        assert_eq!(clean_up(&scratch.0).expect("cleans up"), 1);
+        assert_eq!(clean_up(&scratch.0, NOTHING).expect("cleans up"), 1);
         assert!(until(|| fs::read_link(format!("/proc/{}/exe", recorded.0.id())).is_err()), "it is killed");
         assert!(recorded.0.try_wait().is_ok_and(|ended| ended.is_some()));
         assert!(other.0.try_wait().is_ok_and(|ended| ended.is_none()), "another program is left alone");
@@ -392,7 +419,7 @@ mod tests {
     fn logs_of_the_newest_failed_runs_are_kept() {
         let scratch = Scratch::new();
         for _ in 0..=FAILED_KEPT {
-            let mut run = RunDir::create(&scratch.0).expect("a run");
+            let mut run = RunDir::create(&scratch.0, NOTHING).expect("a run");
             fs::write(run.layout().logs().join("etcd.log"), "why").expect("a log");
             let kept = run.keep_logs_of_failed();
             drop(run);

@@ -4,10 +4,13 @@ use std::path::Path;
 
 use libtest_mimic::Failed;
 use rustix::process::Signal;
-use towtank_control_plane::{clean_up, end_runs};
+use towtank_control_plane::{Undo, clean_up, end_runs};
 
 use crate::holder::{Holder, Then, is_running};
 use crate::{ensure, eventually};
+
+/// A control plane leaves nothing but its children and its directory.
+const NOTHING: Undo<'_> = &|_| Ok(());
 
 /// Of two runs in one directory one is killed: its children end, and the next clean-up removes its directory and only that.
 pub(crate) fn nothing_outlives_a_killed_process(dir: &Path) -> Result<(), Failed> {
@@ -31,7 +34,7 @@ pub(crate) fn nothing_outlives_a_killed_process(dir: &Path) -> Result<(), Failed
         holder.signal(Signal::TERM)?;
         holder.wait_until_gone()?;
     }
-    ensure(clean_up(dir)? == 0, "nothing is left to be removed")
+    ensure(clean_up(dir, NOTHING)? == 0, "nothing is left to be removed")
 }
 
 pub(crate) fn nothing_outlives_a_terminated_process(dir: &Path) -> Result<(), Failed> {
@@ -65,10 +68,10 @@ pub(crate) fn nothing_outlives_a_panic(dir: &Path) -> Result<(), Failed> {
 }
 
 pub(crate) fn runs_are_ended_from_outside(dir: &Path) -> Result<(), Failed> {
-    ensure(end_runs(dir)? == 0, "there is none yet")?;
+    ensure(end_runs(dir, NOTHING)? == 0, "there is none yet")?;
     let mut holder = Holder::start(dir, Then::Wait)?;
     holder.wait_until_up()?;
-    ensure(end_runs(dir)? == 1, "one was up")?;
+    ensure(end_runs(dir, NOTHING)? == 1, "one was up")?;
     ensure(holder.wait_until_gone()?.success(), "it ended in order")?;
     ensure(runs(dir)? == 0, "its directory is removed")
 }

@@ -1,7 +1,8 @@
 //! Building the driver: one Go module for each version of Kubernetes, made from the same sources.
 //!
 //! A module lives in `target/reference/1.36/`, the binary beside it. The binary's name has a digest of the sources and of the patch level in it,
-//! so whether it is up to date is whether it is there. Kubernetes' own programs ([`build_program`]) are built in the same module.
+//! so whether it is up to date is whether it is there. Kubernetes' own programs ([`build_program`]) are built in the same module;
+//! what a node needs beside them has a module of its own.
 
 mod module;
 mod program;
@@ -15,7 +16,7 @@ use towtank_model::version::KubernetesVersion;
 
 pub use module::check_go;
 use module::{MODULE, Module, succeed};
-pub use program::{Program, build_program};
+pub use program::{Program, build_program, kind_sources};
 
 /// Build tags, one for each minor version since 1.29: the sources ask for the version in which something changed.
 fn tags(version: KubernetesVersion) -> String {
@@ -49,6 +50,9 @@ pub enum BuildError {
         /// What is the matter.
         fault: &'static str,
     },
+    /// `go mod download` does not say where it has put a module.
+    #[error("the sources of {0} cannot be found")]
+    NoSources(&'static str),
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     File {
@@ -76,12 +80,12 @@ pub fn build(
     }
     check_go()?;
 
-    let module = Module::open(target_dir, version)?;
+    let module = Module::open(target_dir, &version.to_string())?;
     if binary.exists() {
         return Ok(binary);
     }
     write_sources(module.dir(), &sources)?;
-    module.write_go_mod(say)?;
+    module.write_go_mod(version, say)?;
     say(&format!("building the driver for Kubernetes {} (minutes the first time)", version.full()));
     let unfinished = module.dir().join("driver.unfinished");
     let mut compile = module.go(&["test", "-c", "-mod=mod", "-tags", &tags(version), "-ldflags"]);

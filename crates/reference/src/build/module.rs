@@ -1,5 +1,6 @@
-//! The Go module of one Kubernetes version: its directory, its go.mod, and the `go` commands that are run in it.
+//! The Go module of one Kubernetes version, or of a program beside it: its directory, its go.mod, and the `go` commands that are run in it.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,22 +16,21 @@ const GO_OLDEST: GoVersion = GoVersion(1, 25, 0);
 /// The Go module's path.
 pub(super) const MODULE: &str = "go.towtank.dev/reference";
 
-/// The directory of a version's module. Two builds in it would write over each other's files, so it is locked until this is dropped.
+/// The directory of a module. Two builds in it would write over each other's files, so it is locked until this is dropped.
 pub(super) struct Module {
     dir: PathBuf,
-    version: KubernetesVersion,
     _lock: File,
 }
 
 impl Module {
-    /// Waits until nobody else builds in it.
-    pub(super) fn open(target_dir: &Path, version: KubernetesVersion) -> Result<Self, BuildError> {
-        let dir = target_dir.join("reference").join(version.to_string());
+    /// Waits until nobody else builds in it. The module of a Kubernetes version has the version's name.
+    pub(super) fn open(target_dir: &Path, name: &str) -> Result<Self, BuildError> {
+        let dir = target_dir.join("reference").join(name);
         at(&dir, fs::create_dir_all(&dir))?;
         let path = dir.join("lock");
         let lock = at(&path, File::create(&path))?;
         at(&path, lock.lock())?;
-        Ok(Self { dir, version, _lock: lock })
+        Ok(Self { dir, _lock: lock })
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -49,18 +49,35 @@ impl Module {
         command
     }
 
-    /// Writes go.mod unless it is there for this very release; with it, Go keeps its sums and what else it has found out.
-    pub(super) fn write_go_mod(&self, say: &mut dyn FnMut(&str)) -> Result<(), BuildError> {
-        let version = self.version;
-        let path = self.dir.join("go.mod");
-        let requirement = format!("k8s.io/kubernetes v{}", version.full());
-        let is_up_to_date = |text: String| {
-            text.lines().next() == Some(&format!("module {MODULE}"))
-                && text.lines().any(|line| line.ends_with(&requirement))
-        };
-        if fs::read_to_string(&path).is_ok_and(is_up_to_date) {
+    /// Writes a go.mod that requires a module, or none, unless it is there for this very release.
+    pub(super) fn require(&self, path: Option<&str>, release: &str) -> Result<(), BuildError> {
+        let requirement = path.map_or_else(String::new, |path| format!("require {path} v{release}"));
+        if self.requires(&requirement) {
             return Ok(());
         }
+        let file = self.dir.join("go.mod");
+        at(&file, fs::write(&file, format!("module {MODULE}\n\ngo {GO_OLDEST}\n\n{requirement}\n")))
+    }
+
+    /// Whether its go.mod was written for this very release of what it is for.
+    fn requires(&self, requirement: &str) -> bool {
+        let is_up_to_date = |text: String| {
+            text.lines().next() == Some(&format!("module {MODULE}"))
+                && text.lines().any(|line| line.ends_with(requirement))
+        };
+        fs::read_to_string(self.dir.join("go.mod")).is_ok_and(is_up_to_date)
+    }
+
+    /// Writes the go.mod of a Kubernetes version unless it is there for this very release; with it, Go keeps its sums and what else it has found out.
+    pub(super) fn write_go_mod(
+        &self,
+        version: KubernetesVersion,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<(), BuildError> {
+        if self.requires(&format!("k8s.io/kubernetes v{}", version.full())) {
+            return Ok(());
+        }
+        let path = self.dir.join("go.mod");
         say(&format!("fetching the sources of Kubernetes {}", version.full()));
         at(&path, fs::write(&path, format!("module {MODULE}\n")))?;
         let spec = format!("k8s.io/kubernetes@v{}", version.full());
@@ -93,13 +110,8 @@ fn go_mod(version: KubernetesVersion, upstream: &str) -> Result<String, BuildErr
         .find_map(|line| GoVersion::parse(line.strip_prefix("go ")?))
         .ok_or_else(|| upstream_fault(version, "does not say which Go it wants"))?
         .max(GO_OLDEST);
-    let mut text = format!(
-        "module {MODULE}\n\ngo {}.{}.{}\n\nrequire k8s.io/kubernetes v{}\n\nreplace (\n",
-        go.0,
-        go.1,
-        go.2,
-        version.full()
-    );
+    let mut text =
+        format!("module {MODULE}\n\ngo {go}\n\nrequire k8s.io/kubernetes v{}\n\nreplace (\n", version.full());
     for name in libraries {
         text.push_str(&format!("\t{name} => {name} v0.{}.{}\n", version.minor(), version.patch()));
     }
@@ -113,6 +125,12 @@ fn upstream_fault(version: KubernetesVersion, fault: &'static str) -> BuildError
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct GoVersion(u32, u32, u32);
+
+impl fmt::Display for GoVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
 
 impl GoVersion {
     /// Reads `1.26.8`, `1.25`, or `1.27rc1`.

@@ -1,0 +1,160 @@
+//! Commands with a limit of time, and an error that shows what they said last.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::{KindError, at};
+
+const POLL: Duration = Duration::from_millis(10);
+/// So much of an output is read, at most; and so much of its end is shown.
+const READ_BYTES: u64 = 16 << 20;
+const SHOWN_LINES: usize = 15;
+/// What most commands are given.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+/// Whatever builds an image.
+pub(crate) const MINUTES: Duration = Duration::from_mins(30);
+
+/// A command of docker.
+pub(crate) fn docker<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Command::new("docker");
+    command.args(args);
+    command
+}
+
+/// What is missing where a program is.
+fn advice(program: &str) -> &'static str {
+    match program {
+        "docker" | "dockerd" => "install docker (Debian: apt-get install docker.io)",
+        "debootstrap" => "apt-get install debootstrap",
+        "iptables" | "ip6tables" => "apt-get install iptables",
+        "ip" => "apt-get install iproute2",
+        "rustup" => "install rustup",
+        _ => "install it",
+    }
+}
+
+/// Runs a command to its end and returns what it printed.
+pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<String, KindError> {
+    run_with(command, Stdio::null(), limit)
+}
+
+/// The same with an input.
+pub(crate) fn run_with(command: &mut Command, input: Stdio, limit: Duration) -> Result<String, KindError> {
+    let name = name_of(command);
+    // Files, not pipes: whatever a program leaves behind cannot keep this waiting.
+    let (out, error) = (Scratch::create()?, Scratch::create()?);
+    command.stdin(input).stdout(out.writer()?).stderr(error.writer()?);
+    let mut child = command.spawn().map_err(|source| cannot_start(command, source))?;
+    let start = Instant::now();
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if start.elapsed() < limit => thread::sleep(POLL),
+            Ok(None) | Err(_) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(KindError::Slow { command: name, limit });
+            }
+        }
+    };
+    let printed = out.read()?;
+    if status.success() {
+        return Ok(printed);
+    }
+    let said = last_lines(&format!("{printed}{}", error.read()?));
+    Err(KindError::Failed { command: name, how: format!("ended with {status}"), said })
+}
+
+/// A program that could not be started is not installed, as a rule.
+pub(crate) fn cannot_start(command: &Command, source: io::Error) -> KindError {
+    let program = command.get_program().to_string_lossy().into_owned();
+    if source.kind() == io::ErrorKind::NotFound {
+        let advice = advice(&program);
+        return KindError::Missing { program, advice };
+    }
+    KindError::File { path: PathBuf::from(program), source }
+}
+
+pub(crate) fn name_of(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// The end of an output, as far as it helps.
+pub(crate) fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let skipped = lines.len().saturating_sub(SHOWN_LINES);
+    lines.get(skipped..).unwrap_or_default().join("\n")
+}
+
+/// A file that goes with this.
+struct Scratch {
+    file: File,
+}
+
+impl Scratch {
+    fn create() -> Result<Self, KindError> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("towtank-kind-{}-{number}", process::id()));
+        let file = File::options().read(true).append(true).create_new(true).open(&path);
+        let file = at(&path, file)?;
+        // It has no name any more, and ends with the last process that has it open.
+        at(&path, fs::remove_file(&path))?;
+        Ok(Self { file })
+    }
+
+    fn writer(&self) -> Result<Stdio, KindError> {
+        at(Path::new("a temporary file"), self.file.try_clone()).map(Stdio::from)
+    }
+
+    fn read(&self) -> Result<String, KindError> {
+        let read = || -> io::Result<String> {
+            let mut file = self.file.try_clone()?;
+            file.seek(SeekFrom::Start(0))?;
+            let mut bytes = Vec::new();
+            file.take(READ_BYTES).read_to_end(&mut bytes)?;
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        at(Path::new("a temporary file"), read())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_fails_shows_what_it_said_last() {
+        let error = run(Command::new("sh").args(["-c", "seq 40; echo why >&2; exit 3"]), SOON);
+        let Err(KindError::Failed { command, how, said }) = error else { panic!("{error:?}") };
+        assert_eq!(command, "sh -c seq 40; echo why >&2; exit 3");
+        assert_eq!(how, "ended with exit status: 3");
+        assert_eq!(said.lines().count(), SHOWN_LINES);
+        assert!(said.starts_with("27\n") && said.ends_with("40\nwhy"), "{said}");
+    }
+
+    #[test]
+    fn a_command_has_its_time() {
+        let error = run(Command::new("sleep").arg("600"), Duration::ZERO);
+        assert!(matches!(error, Err(KindError::Slow { .. })), "{error:?}");
+    }
+
+    #[test]
+    fn a_program_that_is_missing_is_named() {
+        let error = run(&mut Command::new("towtank-has-no-such-program"), SOON).expect_err("there is none");
+        assert_eq!(error.to_string(), "there is no `towtank-has-no-such-program` command: install it");
+    }
+
+    #[test]
+    fn a_program_reads_and_prints() {
+        let input = Command::new("echo").arg("hello").stdout(Stdio::piped()).spawn().expect("echo");
+        let printed = run_with(&mut Command::new("cat"), input.stdout.expect("a pipe").into(), SOON);
+        assert_eq!(printed.expect("cat"), "hello\n");
+    }
+}

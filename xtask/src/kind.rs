@@ -1,0 +1,82 @@
+//! Real clusters of kind: `cargo xtask docker` and `cargo xtask kind`. The program `towtank-kind` of crates/kind does the work.
+
+use clap::Subcommand;
+
+use crate::command::{Outcome, cargo, command, root, run};
+
+/// The docker daemon of the repository.
+#[derive(Subcommand)]
+pub(crate) enum DockerChore {
+    /// Starts a docker daemon that keeps everything under target/docker, unless one answers already. Wants root.
+    Up,
+    /// Ends the daemon that `up` has started, with all its containers, and removes what it has left on the machine. Its images stay.
+    Down,
+}
+
+/// Clusters of kind.
+#[derive(Subcommand)]
+pub(crate) enum KindChore {
+    /// Builds the image of a node of Debian packages and of Go programs, and kind itself; nothing is pulled. Wants root and debootstrap.
+    BuildNodeImage {
+        /// Minor version of Kubernetes, such as 1.36, which is the newest that works on cgroup v1.
+        #[arg(long, value_name = "VERSION", default_value = "1.36")]
+        kubernetes: String,
+    },
+    /// Builds the images of the operator and of the stand-in for Flux, around programs that are linked statically. Wants musl-tools.
+    BuildImages,
+    /// Makes a cluster and says how to reach it; deletes it with Ctrl-C or SIGTERM.
+    Up {
+        /// Minor version of Kubernetes, such as 1.36.
+        #[arg(long, value_name = "VERSION", default_value = "1.36")]
+        kubernetes: String,
+        /// Passed on: `--workers`, `--node-image`, `--load`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Deletes the clusters that are up.
+    Down,
+    /// Runs the tests of crates/kind that need docker and a node image; builds the image.
+    Test,
+}
+
+/// What is done about docker.
+pub(crate) fn docker(chore: &DockerChore) -> Outcome {
+    match chore {
+        DockerChore::Up => towtank_kind(&["docker-up"]),
+        DockerChore::Down => towtank_kind(&["docker-down"]),
+    }
+}
+
+/// What is done about clusters.
+pub(crate) fn kind(chore: &KindChore) -> Outcome {
+    match chore {
+        KindChore::BuildNodeImage { kubernetes } => node_image(kubernetes),
+        KindChore::BuildImages => {
+            towtank_kind(&["operator-image"])?;
+            towtank_kind(&["stand-in-image"])
+        }
+        KindChore::Up { kubernetes, args } => {
+            let mut all = vec!["up", "--kubernetes", kubernetes];
+            all.extend(args.iter().map(String::as_str));
+            towtank_kind(&all)
+        }
+        KindChore::Down => towtank_kind(&["down"]),
+        KindChore::Test => {
+            node_image("1.36")?;
+            let args = ["test", "--release", "--workspace", "--test", "kind", "--", "--include-ignored"];
+            run(&mut command("cargo", args))
+        }
+    }
+}
+
+fn node_image(kubernetes: &str) -> Outcome {
+    towtank_kind(&["node-image", "--kubernetes", kubernetes])
+}
+
+fn towtank_kind(args: &[&str]) -> Outcome {
+    let (root, target) = (root(), root().join("target"));
+    let (root, target) = (root.to_string_lossy(), target.to_string_lossy());
+    let places = ["--root", &root, "--target-dir", &target];
+    let run = ["run", "--quiet", "--release", "--package", "towtank-kind", "--"];
+    cargo(run.into_iter().chain(places).chain(args.iter().copied()))
+}
