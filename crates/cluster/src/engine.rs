@@ -1,8 +1,6 @@
 //! A simulation whose clock is the real one: nodes and Flux are the model's, everything else happens elsewhere.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::rc::Rc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -18,7 +16,7 @@ use crate::chaos::Chaos;
 use crate::clock::Clock;
 use crate::mirror::{Mirror, Shared};
 use crate::processes::Victim;
-use crate::provider::Provider;
+use crate::site::SharedProvider;
 use crate::watch::{Message, Shown, Watched, Watches};
 use crate::workloads::Workloads;
 
@@ -42,7 +40,7 @@ pub(crate) struct RealTime {
     simulation: Nodes,
     copy: Shared,
     inbox: Receiver<Message>,
-    provider: Rc<RefCell<dyn Provider>>,
+    provider: SharedProvider,
     chaos: Chaos,
     /// How often something was started again that had ended by itself.
     revived: usize,
@@ -64,7 +62,7 @@ impl RealTime {
         copy: Shared,
         inbox: Receiver<Message>,
         watches: Watches,
-        provider: Rc<RefCell<dyn Provider>>,
+        provider: SharedProvider,
         chaos: Chaos,
         interrupt: Option<Interrupt>,
     ) -> Result<Self, WorldError> {

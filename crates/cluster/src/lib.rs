@@ -9,6 +9,7 @@ pub mod chaos;
 pub mod clock;
 pub mod connection;
 mod engine;
+pub mod kind;
 mod mirror;
 pub mod nodes;
 pub mod processes;

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock;
 use crate::connection::Connection;
-use crate::site::{self, SiteError, eventually};
+use crate::site::{self, SETTLED_WITHIN, SiteError, eventually};
 
 /// What each node offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl VirtualNodes {
         }
         *self.alive.lock().unwrap_or_else(PoisonError::into_inner) = names(count).collect();
         // The API server gives new nodes a taint, which the node controller takes away.
-        eventually("some nodes are not ready", || {
+        eventually(SETTLED_WITHIN, "some nodes are not ready", || {
             let nodes = self.connection.get("/api/v1/nodes")?.unwrap_or_default();
             let untainted = |node: &&Value| node.pointer("/spec/taints").is_none();
             Ok(nodes["items"].as_array().is_some_and(|nodes| {

@@ -8,12 +8,14 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use towtank_control_plane::{ControlPlaneError, Interrupt};
+use towtank_kind::KindError;
 use towtank_lockstep::virtual_world::SetupError;
 use towtank_lockstep::virtual_world::embedded;
 use towtank_model::version::KubernetesVersion;
 
 use crate::clock::{self, Clock};
 use crate::connection::{Connection, Unanswered};
+use crate::kind::{KindCluster, KindConfig};
 use crate::nodes::{Machine, VirtualNodes};
 use crate::processes::Processes;
 use crate::provider::{Machines, Provider};
@@ -43,6 +45,8 @@ pub struct SiteConfig {
 pub enum ProviderConfig {
     /// A control plane on this machine, with virtual nodes.
     Local(Local),
+    /// A cluster of kind.
+    Kind(KindConfig),
 }
 
 /// A control plane on this machine, and the production operator's program beside it.
@@ -81,6 +85,9 @@ pub enum SiteError {
     /// The control plane.
     #[error(transparent)]
     ControlPlane(#[from] ControlPlaneError),
+    /// A cluster of kind.
+    #[error(transparent)]
+    Kind(#[from] KindError),
     /// A request has no answer.
     #[error(transparent)]
     Unanswered(#[from] Unanswered),
@@ -109,17 +116,20 @@ pub enum SiteError {
 }
 
 /// Everything that must have happened before, or after, a scenario.
-const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 const JSON: &str = "application/json";
 const MERGE: &str = "application/merge-patch+json";
+
+/// The provider, for those who act upon it during a run.
+pub(crate) type SharedProvider = Rc<RefCell<Box<dyn Provider>>>;
 
 /// A running cluster. What it consists of ends with it.
 pub struct Site {
     /// In this order: the nodes' heartbeat ends before what it talks to.
     nodes: VirtualNodes,
     connection: Connection,
-    provider: Rc<RefCell<dyn Provider>>,
+    provider: SharedProvider,
     config: SiteConfig,
 }
 
@@ -130,14 +140,15 @@ impl Site {
     ///
     /// See [`SiteError`].
     pub fn start(config: SiteConfig) -> Result<Self, SiteError> {
-        let provider = match &config.provider {
-            ProviderConfig::Local(local) => Processes::start(&config, local)?,
+        let provider: Box<dyn Provider> = match &config.provider {
+            ProviderConfig::Local(local) => Box::new(Processes::start(&config, local)?),
+            ProviderConfig::Kind(settings) => Box::new(KindCluster::start(&config, settings)?),
         };
         let connection = provider.connection().clone();
         let nodes = VirtualNodes::new(connection.clone());
         // The controllers are healthy before they have begun: a Job would have to wait for them.
         let account = "/api/v1/namespaces/default/serviceaccounts/default";
-        eventually("the controllers do nothing", || Ok(connection.get(account)?.is_some()))?;
+        eventually(SETTLED_WITHIN, "the controllers do nothing", || Ok(connection.get(account)?.is_some()))?;
         Ok(Self { nodes, connection, provider: Rc::new(RefCell::new(provider)), config })
     }
 
@@ -152,7 +163,7 @@ impl Site {
     }
 
     /// What can be done to it.
-    pub(crate) fn provider(&self) -> Rc<RefCell<dyn Provider>> {
+    pub(crate) fn provider(&self) -> SharedProvider {
         Rc::clone(&self.provider)
     }
 
@@ -272,7 +283,7 @@ pub(crate) fn deploy(connection: &Connection) -> Result<(), SiteError> {
         must(connection, Method::POST, &path, &body)?;
     }
     let served = "/apis/flux-framework.org/v1alpha2/miniclusters";
-    eventually("miniclusters are not served", || Ok(connection.get(served)?.is_some()))
+    eventually(SETTLED_WITHIN, "miniclusters are not served", || Ok(connection.get(served)?.is_some()))
 }
 
 /// Has a request carried out that nobody may refuse; returns the answer.
@@ -298,14 +309,15 @@ pub(crate) fn make(connection: &Connection, collection: &str, body: &Value) -> R
 
 /// Waits until it is so.
 pub(crate) fn eventually(
+    within: Duration,
     what: &str,
     mut is_so: impl FnMut() -> Result<bool, SiteError>,
 ) -> Result<(), SiteError> {
     let clock = Clock::start();
     let began = clock.now();
     while !is_so()? {
-        if clock.now().since(began) > SETTLED_WITHIN {
-            return Err(SiteError::Late { what: what.to_owned(), seconds: SETTLED_WITHIN.as_secs() });
+        if clock.now().since(began) > within {
+            return Err(SiteError::Late { what: what.to_owned(), seconds: within.as_secs() });
         }
         clock::pause(POLL);
     }

@@ -145,7 +145,9 @@ const INTERRUPTED: &str = "interrupted";
 /// What a task needs, or why it is not played.
 fn plan(suite: &Suite, position: usize, task: &Task) -> Result<Planned, Outcome> {
     let Task { scenario, stack } = task;
-    if let Some(why) = world::obstacle(scenario) {
+    let has_real_nodes = matches!(suite.provider, ProviderConfig::Kind(_));
+    let of_nodes = has_real_nodes.then(|| world::obstacle_on_real_nodes(scenario)).flatten();
+    if let Some(why) = world::obstacle(scenario).or(of_nodes) {
         return Err(Outcome::NotPlayed(why.to_owned()));
     }
     let setup = |error: SetupError| Outcome::NotPlayed(error.to_string());

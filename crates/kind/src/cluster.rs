@@ -168,10 +168,10 @@ impl Kind {
         self.kind("load", &["load", "docker-image", name], LOAD_LIMIT)
     }
 
-    /// Something went wrong with what runs in the cluster: at the end the logs of its nodes are kept. Returns where they will be.
-    pub fn keep_logs(&mut self) -> PathBuf {
+    /// Something went wrong with what runs in the cluster: at the end the logs of its nodes are moved to `to`, which must not exist yet.
+    pub fn keep_logs(&mut self, to: impl Into<PathBuf>) {
         self.failed = true;
-        self.run.keep_logs_of_failed()
+        self.run.keep_logs(to.into());
     }
 
     fn kind(&self, log: &str, args: &[&str], limit: Duration) -> Result<(), KindError> {

@@ -172,6 +172,15 @@ pub(crate) struct E2eArguments {
     /// Images of the control plane, with {component} and {version} in their names; without it, they are built around the programs
     #[arg(long, value_name = "TEMPLATE", value_parser = parse_images)]
     pub(crate) images: Option<String>,
+    /// With `--provider kind`: the image of the nodes, instead of that which `cargo xtask kind build-node-image` builds
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) node_image: Option<String>,
+    /// With `--provider kind`: the operator's image
+    #[arg(long, value_name = "IMAGE", default_value = "towtank-operator:latest")]
+    pub(crate) operator_image: String,
+    /// With `--provider kind`: the image that pods of MiniClusters run, with Flux or a stand-in for it
+    #[arg(long, value_name = "IMAGE", default_value = "towtank/stand-in:latest")]
+    pub(crate) broker_image: String,
     /// The production operator
     #[arg(long, value_name = "FILE", default_value = "target/release/towtank-operator")]
     pub(crate) operator: PathBuf,
@@ -207,6 +216,8 @@ pub(crate) enum Provider {
     Process,
     /// The same programs in containers, with virtual nodes; a container engine must answer (`docker info`)
     Containers,
+    /// Clusters of kind: real nodes, the operator from its image, and pods with a program that does what a Flux broker does
+    Kind,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::ValueEnum as _;
 use towtank_cluster::clock;
+use towtank_cluster::kind::KindConfig;
 use towtank_cluster::site::{Containers, Local, ProviderConfig};
 use towtank_cluster::suite::{self, Outcome, Played, Suite, Task};
 use towtank_control_plane::Interrupt;
@@ -48,26 +49,9 @@ fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
     let interrupt =
         Interrupt::install().map_err(|error| Failure::Usage(format!("cannot hear signals: {error}")))?;
     let dir = absolute(&arguments.dir)?;
-    if !arguments.operator.is_file() {
-        let operator = arguments.operator.display();
-        return Err(Failure::NoCluster(format!(
-            "the operator `{operator}` is not there: `cargo build --release --package towtank-operator` builds it"
-        )));
-    }
-    let containers = match (arguments.provider, &arguments.images) {
-        (Provider::Process, None) => None,
-        (Provider::Process, Some(_)) => {
-            return Err(Failure::Usage("`--images` is for `--provider containers`".to_owned()));
-        }
-        (Provider::Containers, None) => Some(Containers::Built),
-        (Provider::Containers, Some(template)) => Some(Containers::Named(template.clone())),
-    };
+    let (programs, operator) = (absolute(&arguments.programs)?, absolute(&arguments.operator)?);
     Ok(Suite {
-        provider: ProviderConfig::Local(Local {
-            programs: absolute(&arguments.programs)?,
-            operator: absolute(&arguments.operator)?,
-            containers,
-        }),
+        provider: provider(arguments, programs, operator)?,
         logs: dir.join("logs"),
         dir,
         sites: arguments.jobs,
@@ -78,6 +62,43 @@ fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
         altered_gates: arguments.alter_gate.clone(),
         interrupt,
     })
+}
+
+/// What the clusters are made of.
+fn provider(
+    arguments: &E2eArguments,
+    programs: PathBuf,
+    operator: PathBuf,
+) -> Result<ProviderConfig, Failure> {
+    let is_of = |option: &str, provider: &str| {
+        Err(Failure::Usage(format!("`{option}` is for `--provider {provider}`")))
+    };
+    if arguments.images.is_some() && arguments.provider != Provider::Containers {
+        return is_of("--images", "containers");
+    }
+    if arguments.provider == Provider::Kind {
+        if arguments.chaos.is_some() || !arguments.alter_gate.is_empty() {
+            return is_of("--chaos` and `--alter-gate", "process");
+        }
+        return Ok(ProviderConfig::Kind(KindConfig {
+            target_dir: programs.parent().map_or_else(PathBuf::new, Path::to_path_buf),
+            node_image: arguments.node_image.clone(),
+            operator_image: arguments.operator_image.clone(),
+            broker_image: arguments.broker_image.clone(),
+        }));
+    }
+    if arguments.node_image.is_some() {
+        return is_of("--node-image", "kind");
+    }
+    if !operator.is_file() {
+        return Err(Failure::NoCluster(format!(
+            "the operator `{}` is not there: `cargo build --release --package towtank-operator` builds it",
+            operator.display()
+        )));
+    }
+    let containers = (arguments.provider == Provider::Containers)
+        .then(|| arguments.images.clone().map_or(Containers::Built, Containers::Named));
+    Ok(ProviderConfig::Local(Local { programs, operator, containers }))
 }
 
 /// What is played: every scenario as every version that it is true of.

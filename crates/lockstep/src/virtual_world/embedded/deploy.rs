@@ -57,6 +57,18 @@ pub fn operator_caller() -> Caller {
     Caller::service_account(NAMESPACE, OPERATOR, Actor::Operator)
 }
 
+/// The Deployment of `deploy/`, and the path that it is made at: for clusters in which pods really run.
+///
+/// # Errors
+///
+/// It cannot be read.
+pub fn deployment() -> Result<(String, Value), SetupError> {
+    let text = include_str!("../../../../../deploy/deployment.yaml");
+    let object: Value = serde_saphyr::from_str(text)
+        .map_err(|error| SetupError::Driver(format!("deploy/deployment.yaml: {error}")))?;
+    Ok((collection(&object), object))
+}
+
 /// The objects of `deploy/` without the Deployment: the path that each is made at, and its JSON, in the order in which they are made.
 ///
 /// # Errors

@@ -32,7 +32,7 @@ use towtank_reference::controller::RemoteController;
 use towtank_reference::driver::Driver;
 use towtank_scenario::ast::{Scenario, Stack};
 
-pub use self::deploy::{NAMESPACE, OPERATOR, manifests, operator_caller};
+pub use self::deploy::{NAMESPACE, OPERATOR, deployment, manifests, operator_caller};
 pub use self::operators::operator;
 pub use self::production::{Api, Production};
 use super::{SetupError, VirtualWorld, configuration};
