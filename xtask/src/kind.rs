@@ -51,10 +51,7 @@ pub(crate) fn docker(chore: &DockerChore) -> Outcome {
 pub(crate) fn kind(chore: &KindChore) -> Outcome {
     match chore {
         KindChore::BuildNodeImage { kubernetes } => node_image(kubernetes),
-        KindChore::BuildImages => {
-            towtank_kind(&["operator-image"])?;
-            towtank_kind(&["stand-in-image"])
-        }
+        KindChore::BuildImages => own_images(),
         KindChore::Up { kubernetes, args } => {
             let mut all = vec!["up", "--kubernetes", kubernetes];
             all.extend(args.iter().map(String::as_str));
@@ -67,6 +64,20 @@ pub(crate) fn kind(chore: &KindChore) -> Outcome {
             run(&mut command("cargo", args))
         }
     }
+}
+
+/// The newest Kubernetes that works on cgroup v1.
+pub(crate) const KUBERNETES: &str = "1.36";
+
+/// All images that clusters of these versions need.
+pub(crate) fn build_images(named: &[String]) -> Outcome {
+    named.iter().try_for_each(|version| node_image(version))?;
+    own_images()
+}
+
+fn own_images() -> Outcome {
+    towtank_kind(&["operator-image"])?;
+    towtank_kind(&["stand-in-image"])
 }
 
 fn node_image(kubernetes: &str) -> Outcome {

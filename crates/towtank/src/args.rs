@@ -146,7 +146,7 @@ pub(crate) struct E2eArguments {
     #[arg(long, short = 's', value_name = "NAME")]
     pub(crate) scenario: Option<String>,
     /// What the clusters are made of
-    #[arg(long, value_enum, default_value_t = Provider::Process)]
+    #[arg(long, value_enum, default_value_t)]
     pub(crate) provider: Provider,
     /// Versions to play, of those that a scenario is true of: 1.36, 1.29..1.36 or all; can be repeated
     #[arg(long, value_name = "VERSIONS", default_value = "1.37", value_parser = parse_versions::<KubernetesVersion>)]
@@ -210,14 +210,21 @@ fn parse_gate(text: &str) -> Result<(String, bool), String> {
 }
 
 /// What a cluster is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Provider {
     /// etcd and Kubernetes' own programs as child processes, with virtual nodes
+    #[default]
     Process,
     /// The same programs in containers, with virtual nodes; a container engine must answer (`docker info`)
     Containers,
     /// Clusters of kind: real nodes, the operator from its image, and pods with a program that does what a Flux broker does
     Kind,
+}
+
+impl std::fmt::Display for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.to_possible_value().map_or(Ok(()), |value| f.write_str(value.get_name()))
+    }
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::ValueEnum as _;
 use towtank_cluster::clock;
 use towtank_cluster::kind::KindConfig;
 use towtank_cluster::site::{Containers, Local, ProviderConfig};
@@ -33,7 +32,7 @@ pub(crate) fn run(arguments: &E2eArguments) -> Result<ExitCode, Failure> {
             told = record(task, outcome, arguments.provider);
         }
         if told.is_ok() {
-            told = super::print(&text(task, outcome, arguments.show));
+            told = super::print(&text(task, outcome, arguments));
         }
     });
     told?;
@@ -123,26 +122,45 @@ fn record(task: &Task, outcome: &Outcome, provider: Provider) -> Result<(), Fail
     if !played.agrees() {
         return Ok(());
     }
-    let provider = provider.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
     let (date, observed) = (clock::today(), played.observed.clone());
-    Observation { provider, date, observed }.keep(Path::new(&task.scenario.source.path))?;
+    Observation { provider: provider.to_string(), date, observed }
+        .keep(Path::new(&task.scenario.source.path))?;
     Ok(())
 }
 
 /// What became of one task.
-fn text(task: &Task, outcome: &Outcome, shows: bool) -> String {
+fn text(task: &Task, outcome: &Outcome, arguments: &E2eArguments) -> String {
     let name = format!("{} (Kubernetes {})", task.scenario.name, task.stack);
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = match outcome {
         Outcome::NotPlayed(why) => writeln!(out, "not played    {name}: {why}"),
         Outcome::Broken(error) => writeln!(out, "no cluster    {name}: {error}"),
-        Outcome::Played(played) => writeln!(out, "{}", verdict(task, played, &name)),
+        Outcome::Played(played) => {
+            let replay = played.run.replay_line();
+            let verdict = verdict(task, played, &name);
+            writeln!(out, "{}", verdict.replace(&replay, &format!("{replay}{}", options(arguments))))
+        }
     };
-    if let (true, Outcome::Played(played)) = (shows, outcome) {
+    if let (true, Outcome::Played(played)) = (arguments.show, outcome) {
         let _ = write!(out, "{}", played.run.observations);
     }
     out
+}
+
+/// What else has to be said for the same to be played again.
+fn options(arguments: &E2eArguments) -> String {
+    let mut options = String::new();
+    if arguments.provider != Provider::default() {
+        options.push_str(&format!(" --provider {}", arguments.provider));
+    }
+    if let Some(seed) = arguments.chaos {
+        options.push_str(&format!(" --chaos {seed}"));
+    }
+    for (gate, value) in &arguments.alter_gate {
+        options.push_str(&format!(" --alter-gate {gate}={value}"));
+    }
+    options
 }
 
 fn verdict(task: &Task, played: &Played, name: &str) -> String {
