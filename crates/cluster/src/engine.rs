@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use towtank_control_plane::Interrupt;
-use towtank_lockstep::virtual_world::Engine;
+use towtank_lockstep::latency::Sighting;
 use towtank_lockstep::virtual_world::embedded::Production;
+use towtank_lockstep::virtual_world::{Engine, Upper as _};
 use towtank_lockstep::world::{Refusal, WorldError};
 use towtank_model::simulation::Simulation;
 use towtank_model::time::Time;
@@ -17,6 +18,7 @@ use towtank_scenario::ast::OperatorChange;
 
 use crate::chaos::Chaos;
 use crate::clock::Clock;
+use crate::latency::Log;
 use crate::mirror::{Mirror, RealApi, Shared};
 use crate::processes::{Processes, Victim};
 use crate::watch::{Message, Shown, Watched, Watches};
@@ -42,6 +44,8 @@ pub(crate) struct RealTime {
     processes: Rc<RefCell<Processes>>,
     chaos: Chaos,
     interrupt: Option<Interrupt>,
+    /// What was to be seen of the sizes of MiniClusters, where somebody wants to know.
+    log: Option<Log>,
     /// When anything last happened.
     changed: Time,
     /// They end with the world.
@@ -64,8 +68,17 @@ impl RealTime {
         interrupt: Option<Interrupt>,
     ) -> Result<Self, WorldError> {
         let changed = copy.borrow().clock.now();
-        let mut this =
-            Self { simulation, copy, inbox, processes, chaos, interrupt, changed, _watches: watches };
+        let mut this = Self {
+            simulation,
+            copy,
+            inbox,
+            processes,
+            chaos,
+            interrupt,
+            log: None,
+            changed,
+            _watches: watches,
+        };
         let deadline = changed + LISTS_MAX;
         let mut listed = BTreeSet::new();
         let mut why = String::new();
@@ -88,6 +101,16 @@ impl RealTime {
         this.catch_up()?;
         this.changed = this.now();
         Ok(this)
+    }
+
+    /// From now on, what is to be seen of the sizes of MiniClusters is kept for [`RealTime::take_log`].
+    pub(crate) fn keep_log(&mut self) {
+        self.log = Some(Log::default());
+    }
+
+    /// What was to be seen since the last call.
+    pub(crate) fn take_log(&mut self) -> Vec<Sighting> {
+        self.log.as_mut().map(Log::take).unwrap_or_default()
     }
 
     fn now(&self) -> Time {
@@ -130,8 +153,17 @@ impl RealTime {
         let now = self.now();
         let mut has_happened = false;
         let failed = |error: towtank_model::simulation::SimulationError| WorldError(error.to_string());
-        while self.simulation.step_instant(now).map_err(failed)?.is_some() {
+        loop {
+            // What happens to brokers comes before what the nodes write about it, which takes time.
+            let began = self.now();
+            if self.simulation.step_instant(now).map_err(failed)?.is_none() {
+                break;
+            }
             has_happened = true;
+            if let Some(log) = &mut self.log {
+                let views = self.simulation.application().views(self.simulation.server());
+                log.note_brokers(&views, began);
+            }
         }
         if has_happened {
             self.changed = now;
@@ -197,6 +229,9 @@ impl Engine for RealTime {
             let wake = next.into_iter().flatten().min().unwrap_or(limit);
             for message in self.receive(wake)? {
                 let now = self.now();
+                if let Some(log) = &mut self.log {
+                    log.note(&message, self.copy.borrow().clock.time_of(message.came));
+                }
                 self.copy.borrow_mut().receive(now, message);
             }
         }

@@ -9,6 +9,7 @@ pub mod chaos;
 mod clock;
 pub mod connection;
 mod engine;
+pub mod latency;
 mod mirror;
 pub mod nodes;
 pub mod processes;

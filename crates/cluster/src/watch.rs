@@ -11,6 +11,7 @@ use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
+use crate::clock::Stamp;
 use crate::connection::Connection;
 
 /// What is watched.
@@ -49,6 +50,8 @@ impl Watched {
 /// Something that a watch has shown.
 #[derive(Debug)]
 pub(crate) struct Message {
+    /// When it came.
+    pub(crate) came: Stamp,
     pub(crate) watched: Watched,
     pub(crate) shown: Shown,
 }
@@ -112,7 +115,7 @@ async fn tell(
             Err(error) => Shown::Failed(error.to_string()),
         };
         // Nobody listens any more: the run has ended.
-        if sender.send(Message { watched, shown }).is_err() {
+        if sender.send(Message { came: Stamp::now(), watched, shown }).is_err() {
             return;
         }
     }
