@@ -38,10 +38,26 @@ impl Clock {
         self.began_s
     }
 
+    /// What it showed at an instant.
+    pub(crate) fn time_of(&self, stamp: Stamp) -> Time {
+        let since = stamp.0.saturating_duration_since(self.start);
+        Time::ZERO + Duration::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    }
+
     /// The present instant.
     pub(crate) fn now(&self) -> Time {
-        Time::ZERO
-            + Duration::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
+        self.time_of(Stamp::now())
+    }
+}
+
+/// An instant, for whoever knows no clock of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp(Instant);
+
+impl Stamp {
+    /// The present instant.
+    pub(crate) fn now() -> Self {
+        Self(Instant::now())
     }
 }
 

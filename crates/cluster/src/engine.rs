@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use towtank_control_plane::Interrupt;
-use towtank_lockstep::virtual_world::Engine;
+use towtank_lockstep::latency::Sighting;
+use towtank_lockstep::virtual_world::{Engine, Upper as _};
 use towtank_lockstep::world::{Refusal, WorldError};
 use towtank_model::simulation::Simulation;
 use towtank_model::time::Time;
@@ -14,6 +15,7 @@ use towtank_scenario::ast::OperatorChange;
 
 use crate::chaos::Chaos;
 use crate::clock::Clock;
+use crate::latency::Log;
 use crate::mirror::{Mirror, Shared};
 use crate::processes::Victim;
 use crate::site::SharedProvider;
@@ -45,6 +47,8 @@ pub(crate) struct RealTime {
     /// How often something was started again that had ended by itself.
     revived: usize,
     interrupt: Option<Interrupt>,
+    /// What was to be seen of the sizes of MiniClusters, where somebody wants to know.
+    log: Option<Log>,
     /// When anything last happened.
     changed: Time,
     /// They end with the world.
@@ -75,6 +79,7 @@ impl RealTime {
             chaos,
             revived: 0,
             interrupt,
+            log: None,
             changed,
             _watches: watches,
         };
@@ -100,6 +105,16 @@ impl RealTime {
         this.catch_up()?;
         this.changed = this.now();
         Ok(this)
+    }
+
+    /// From now on, what is to be seen of the sizes of MiniClusters is kept for [`RealTime::take_log`].
+    pub(crate) fn keep_log(&mut self) {
+        self.log = Some(Log::default());
+    }
+
+    /// What was to be seen since the last call.
+    pub(crate) fn take_log(&mut self) -> Vec<Sighting> {
+        self.log.as_mut().map(Log::take).unwrap_or_default()
     }
 
     fn now(&self) -> Time {
@@ -149,8 +164,17 @@ impl RealTime {
         let now = self.now();
         let mut has_happened = false;
         let failed = |error: towtank_model::simulation::SimulationError| WorldError(error.to_string());
-        while self.simulation.step_instant(now).map_err(failed)?.is_some() {
+        loop {
+            // What happens to brokers comes before what the nodes write about it, which takes time.
+            let began = self.now();
+            if self.simulation.step_instant(now).map_err(failed)?.is_none() {
+                break;
+            }
             has_happened = true;
+            if let Some(log) = &mut self.log {
+                let views = self.simulation.application().views(self.simulation.server());
+                log.note_brokers(&views, began);
+            }
         }
         if has_happened {
             self.changed = now;
@@ -216,6 +240,9 @@ impl Engine for RealTime {
             let wake = next.into_iter().flatten().min().unwrap_or(limit);
             for message in self.receive(wake)? {
                 let now = self.now();
+                if let Some(log) = &mut self.log {
+                    log.note(&message, self.copy.borrow().clock.time_of(message.came));
+                }
                 self.copy.borrow_mut().receive(now, message);
             }
         }

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod connection;
 mod engine;
 pub mod kind;
+pub mod latency;
 mod mirror;
 pub mod nodes;
 pub mod processes;

@@ -274,7 +274,7 @@ impl Mirror {
         Self { copy, events: BTreeMap::new(), switch }
     }
 
-    fn take_over(&mut self, Message { watched, shown }: Message, ctx: &mut Context<'_>) {
+    fn take_over(&mut self, Message { watched, shown, .. }: Message, ctx: &mut Context<'_>) {
         match (watched, shown) {
             // The watch begins again by itself; a server that is gone is noticed by those who write.
             (_, Shown::Failed(_)) => {}

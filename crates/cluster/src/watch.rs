@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use towtank_lockstep::virtual_world::embedded;
 
+use crate::clock::Stamp;
 use crate::connection::Connection;
 
 /// What is watched.
@@ -55,6 +56,8 @@ pub(crate) fn is_of_the_cluster(namespace: &str) -> bool {
 /// Something that a watch has shown.
 #[derive(Debug)]
 pub(crate) struct Message {
+    /// When it came.
+    pub(crate) came: Stamp,
     pub(crate) watched: Watched,
     pub(crate) shown: Shown,
 }
@@ -123,7 +126,7 @@ async fn tell(
             continue;
         }
         // Nobody listens any more: the run has ended.
-        if sender.send(Message { watched, shown }).is_err() {
+        if sender.send(Message { came: Stamp::now(), watched, shown }).is_err() {
             return;
         }
     }

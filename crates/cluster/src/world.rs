@@ -25,7 +25,7 @@ use crate::watch::Watches;
 use crate::workloads::Workloads;
 
 /// The world `cluster`.
-type ClusterWorld = VirtualWorld<RealTime>;
+pub(crate) type ClusterWorld = VirtualWorld<RealTime>;
 
 /// Why a scenario is not played on a real cluster; `None`: it is.
 pub fn obstacle(scenario: &Scenario) -> Option<&'static str> {
@@ -135,7 +135,7 @@ pub fn play(
 /// What is drawn in a real cluster is drawn by the model's kubelets alone, and comes out otherwise each time.
 const SEED: u64 = 1;
 
-fn begin(
+pub(crate) fn begin(
     site: &mut Site,
     scenario: &Scenario,
     stack: Stack,

@@ -72,7 +72,7 @@ pub struct Child {
 #[derive(Debug)]
 enum Running {
     Process(process::Child),
-    Container(Contained),
+    Container(Box<Contained>),
 }
 
 /// Starts a child that ends with this process, however that ends. A program that cannot be run is a child that ends with 127 and says so in its log.
@@ -85,7 +85,7 @@ pub fn spawn_child(launch: &Launch) -> Result<Child, ControlPlaneError> {
         Program::Image(image) => {
             let outside = || ControlPlaneError::Machine(format!("{image} belongs to no run"));
             let run = launch.run.as_deref().ok_or_else(outside)?;
-            let running = Running::Container(Contained::start(launch, image, run)?);
+            let running = Running::Container(Box::new(Contained::start(launch, image, run)?));
             Ok(Child { running, name: launch.program.name(), log: launch.log.clone() })
         }
     }

@@ -10,6 +10,7 @@ pub mod explain;
 pub mod explanation;
 mod history;
 pub mod kubectl;
+pub mod latency;
 pub mod observation_trace;
 pub mod observed;
 pub mod recording;

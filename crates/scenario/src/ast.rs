@@ -101,7 +101,7 @@ pub struct ClusterSpec {
     pub cores_per_node: u32,
     /// Pods that each may hold.
     pub pods_per_node: u32,
-    /// Name of the timing profile: `instant`, `kind` or `gke`.
+    /// Name of the timing profile: `instant`, `virtual`, `kind` or `gke`; or the path of a file that holds one (`.json`).
     pub timing: String,
     /// The nodes are containers of one machine.
     pub is_one_machine: bool,

@@ -29,6 +29,13 @@ pub(crate) enum Command {
     Record(RecordArguments),
     /// Play scenarios on real control planes, in real time, and have the model explain what happened there
     E2e(E2eArguments),
+    /// Fit a timing profile of the model to what a real cluster took for changes of size
+    Calibrate(LatencyArguments),
+    /// How long things take on a real cluster, and what the model says
+    Bench {
+        #[command(subcommand)]
+        what: BenchWhat,
+    },
     /// A real control plane on this machine, for kubectl and any other client
     ControlPlane {
         #[command(subcommand)]
@@ -225,6 +232,50 @@ impl std::fmt::Display for Provider {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.to_possible_value().map_or(Ok(()), |value| f.write_str(value.get_name()))
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchWhat {
+    /// Changes of size, phase by phase: p50, p90 and p99 of the cluster and of the model
+    Latency(LatencyArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LatencyArguments {
+    /// Scenario files of changes of size, or directories of them; those of benches/latency when absent
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// What the cluster is made of
+    #[arg(long, value_enum, default_value_t = Provider::Process)]
+    pub(crate) provider: Provider,
+    /// The version of Kubernetes
+    #[arg(long, value_name = "VERSION", default_value_t = KubernetesVersion::NEWEST)]
+    pub(crate) kubernetes: KubernetesVersion,
+    /// Play on a real cluster first, and keep what it took; without this, what was kept is used
+    #[arg(long)]
+    pub(crate) measure: bool,
+    /// How often each scenario is played on the cluster
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
+    /// Where measurements and profiles are kept
+    #[arg(long, value_name = "DIR", default_value = "snapshots/cluster")]
+    pub(crate) snapshots: PathBuf,
+    #[command(flatten)]
+    pub(crate) programs: ProgramArguments,
+}
+
+/// What a cluster of processes is made of.
+#[derive(Debug, Args)]
+pub(crate) struct ProgramArguments {
+    /// Where the programs of control planes are, as `cargo xtask control-plane build` names them
+    #[arg(long, value_name = "DIR", default_value = "target/reference")]
+    pub(crate) programs: PathBuf,
+    /// The production operator
+    #[arg(long, value_name = "FILE", default_value = "target/release/towtank-operator")]
+    pub(crate) operator: PathBuf,
+    /// Where clusters have their directories while they run
+    #[arg(long, value_name = "DIR", default_value = "target/clusters")]
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Debug, Args)]

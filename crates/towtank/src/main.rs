@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Arguments, Command};
+use args::{Arguments, BenchWhat, Command};
 
 fn main() -> ExitCode {
     // Children of a real cluster begin here.
@@ -29,6 +29,8 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => command::explain::run(&arguments),
         Command::Record(arguments) => command::record::run(&arguments),
         Command::Schema => command::schema::run(),
+        Command::Calibrate(arguments) => command::latency::calibrate(&arguments),
+        Command::Bench { what: BenchWhat::Latency(arguments) } => command::latency::bench(&arguments),
         Command::ControlPlane { action } => command::control_plane::run(&action),
         Command::E2e(arguments) => command::e2e::run(&arguments),
         Command::Serve(arguments) => command::serve::run(&arguments),

@@ -26,6 +26,7 @@ use towtank_reference::driver::Driver;
 use towtank_scenario::ast::{Action, ClusterSpec, FluxSpec, Scenario, Stack, TableCommand, WorkloadRule};
 use towtank_scenario::observation::Observation;
 
+use crate::latency::profile::{self, ProfileError};
 use crate::world::{PodChanges, Refusal, World, WorldError, WorldKind};
 pub use embedded::{Embedded, EmbeddedWorld, OpenWorld};
 pub use engine::Engine;
@@ -59,9 +60,9 @@ pub enum SetupError {
     /// A feature gate does not exist there, or cannot be set.
     #[error(transparent)]
     Gate(#[from] GateError),
-    /// There is no timing profile of this name.
-    #[error("unknown timing profile `{0}`")]
-    Timing(String),
+    /// There is no such timing profile.
+    #[error(transparent)]
+    Timing(#[from] ProfileError),
     /// The driver of the reference is not there, or cannot begin.
     #[error("{0}")]
     Driver(String),
@@ -170,8 +171,7 @@ pub fn configuration(
 
 /// How long things take in its cluster.
 fn timing_of(scenario: &Scenario) -> Result<&'static TimingProfile, SetupError> {
-    let name = &scenario.cluster.timing;
-    TimingProfile::by_name(name).ok_or_else(|| SetupError::Timing(name.clone()))
+    Ok(profile::find(&scenario.cluster.timing)?)
 }
 
 /// No MiniCluster yet.

@@ -172,7 +172,12 @@ impl Fleet {
 
     pub(super) fn reconcile_soon(&mut self, name: Arc<str>, ctx: &mut Context<'_>) {
         let mut drawn = |latency: Distribution| latency.draw(ctx.random, Purpose::Application);
-        let at = ctx.now + drawn(self.settings.timing.watch_delivery) + drawn(self.settings.timing.api_call);
+        let timing = self.settings.timing;
+        let after = match timing.operator {
+            Some(operator) => drawn(operator),
+            None => drawn(timing.watch_delivery) + drawn(timing.api_call),
+        };
+        let at = ctx.now + after;
         self.schedule(at, Timer::Reconcile(name));
     }
 

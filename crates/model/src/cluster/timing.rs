@@ -1,8 +1,9 @@
 //! How long the cluster takes for what it does: one [`Distribution`] per step, collected in named profiles.
 //!
-//! Three profiles exist. `instant` takes no time at all, so that only the rules show: the order of steps, periods,
-//! grace periods and back-offs stay what they are. `kind` was recorded on a small real cluster, `gke` is fitted to
-//! published tables of managed clusters; each constant names its source, and what no source gives is said to be so.
+//! Four profiles exist. `instant` takes no time at all, so that only the rules show: the order of steps, periods,
+//! grace periods and back-offs stay what they are. `virtual` is the same with what runs in pods taking its time. `kind` was recorded on a small real cluster, `gke` is fitted to
+//! published tables of managed clusters; each constant names its source, and what no source gives is said to be so. Others are made of
+//! measurements, outside of this crate.
 //!
 //! Starting containers is the bottleneck of a node: pods that arrive together start one after the other. Each profile
 //! therefore splits a start into a part that the node does for one pod at a time ([`TimingProfile::start_slot`]) and a
@@ -22,6 +23,8 @@ use crate::version::KubernetesVersion;
 pub struct TimingProfile {
     /// Its name in scenario files.
     pub name: &'static str,
+    /// From a change that an operator watches to its write; `None`: a watch event and a call.
+    pub operator: Option<Distribution>,
     /// A call of the Job controller, from sending it to its answer.
     pub api_call: Distribution,
     /// From a write to the watch event that tells a controller of it.
@@ -37,6 +40,8 @@ pub struct TimingProfile {
     pub image_pull: Distribution,
     /// Part of a pod's start that its node does for one pod at a time.
     pub start_slot: Distribution,
+    /// All nodes are one machine and start pods one after the other, not each for itself.
+    pub shares_starts: bool,
     /// The rest of a pod's start, to the first process: sandbox, network, container.
     pub start: Distribution,
     /// How long an init container runs by itself.
@@ -72,6 +77,7 @@ const ZERO: Distribution = Distribution::Constant(Duration::ZERO);
 /// Everything at once, in order.
 const INSTANT: TimingProfile = TimingProfile {
     name: "instant",
+    operator: None,
     api_call: ZERO,
     watch_delivery: ZERO,
     scheduling: ZERO,
@@ -79,6 +85,7 @@ const INSTANT: TimingProfile = TimingProfile {
     scheduling_backoff: (Duration::ZERO, Duration::ZERO),
     image_pull: ZERO,
     start_slot: ZERO,
+    shares_starts: false,
     start: ZERO,
     init_container: ZERO,
     next_container: ZERO,
@@ -95,10 +102,14 @@ const INSTANT: TimingProfile = TimingProfile {
     garbage_collection: ZERO,
 };
 
+/// Nodes without machines below them: nothing takes time but what runs in pods, which is as fast as in pods elsewhere.
+const VIRTUAL: TimingProfile = TimingProfile { name: "virtual", ..INSTANT };
+
 /// Recorded on a three-node kind cluster (two workers), Kubernetes 1.36.3, on two busy cores, images on the nodes,
 /// pods of one container with Flux brokers in it; milliseconds as (share, quantile).
 const KIND: TimingProfile = TimingProfile {
     name: "kind",
+    operator: None,
     // From the PATCH's answer to the watch event of the pod that the controller made for it, n = 64.
     api_call: Distribution::Quantiles(&[
         (0.0, 2.3),
@@ -134,6 +145,7 @@ const KIND: TimingProfile = TimingProfile {
     // One pod takes 620 [537-904] from its binding to its first process, n = 27. Of 30 pods on two nodes the last one
     // took 5.7 s and 6.5 s: some 390 per pod and node that do not overlap.
     start_slot: Distribution::Constant(Duration::from_millis(390)),
+    shares_starts: false,
     start: Distribution::Quantiles(&[
         (0.0, 146.7),
         (0.25, 200.0),
@@ -231,7 +243,7 @@ const GKE: TimingProfile = TimingProfile {
     ..KIND
 };
 
-static PROFILES: [TimingProfile; 3] = [INSTANT, KIND, GKE];
+static PROFILES: [TimingProfile; 4] = [INSTANT, VIRTUAL, KIND, GKE];
 
 impl TimingProfile {
     /// All profiles, fastest first.
@@ -239,7 +251,7 @@ impl TimingProfile {
         &PROFILES
     }
 
-    /// The profile of this name: `instant`, `kind` or `gke`.
+    /// The profile of this name: `instant`, `virtual`, `kind` or `gke`.
     pub fn by_name(name: &str) -> Option<&'static Self> {
         PROFILES.iter().find(|profile| profile.name == name)
     }
@@ -307,7 +319,7 @@ mod tests {
 
     #[test]
     fn profiles_are_found_by_name() {
-        for name in ["instant", "kind", "gke"] {
+        for name in ["instant", "virtual", "kind", "gke"] {
             assert_eq!(TimingProfile::by_name(name).map(|profile| profile.name), Some(name));
         }
         assert_eq!(TimingProfile::by_name("minikube"), None);

@@ -21,7 +21,8 @@ const REPLICAS_MAX: u32 = 5;
 /// Exit code of a process that SIGTERM ends.
 const SIGTERM_EXIT_CODE: i32 = 143;
 /// Timing profiles.
-const TIMINGS: &[(&str, &str)] = &[("instant", "instant"), ("kind", "kind"), ("gke", "gke")];
+const TIMINGS: &[(&str, &str)] =
+    &[("instant", "instant"), ("virtual", "virtual"), ("kind", "kind"), ("gke", "gke")];
 
 /// What the cluster is, with the defaults filled in.
 pub(super) fn spec(
@@ -38,8 +39,9 @@ pub(super) fn spec(
     }
     let or = |value: Option<Spanned<u32>>, default: u32| value.map_or(default, |value| value.value);
     let timing = match &raw.timing {
-        Some(timing) => file.word(timing, "timing profile", TIMINGS)?,
-        None => "instant",
+        Some(timing) if timing.value.ends_with(".json") => file.beside(&timing.value),
+        Some(timing) => file.word(timing, "timing profile", TIMINGS)?.to_owned(),
+        None => "instant".to_owned(),
     };
     let operator = match raw.compat.map(|compat| compat.value) {
         Some(raw::Compat::Upstream) => Operator::Upstream,
@@ -50,7 +52,7 @@ pub(super) fn spec(
         nodes: or(raw.nodes, 10),
         cores_per_node: or(raw.cores_per_node, 10),
         pods_per_node: or(raw.pods_per_node, 110),
-        timing: timing.to_owned(),
+        timing,
         is_one_machine: raw.one_machine.unwrap_or(false),
         feature_gates: feature_gates(file, root, raw.feature_gates.unwrap_or_default(), versions)?,
         controller_qps: qps,

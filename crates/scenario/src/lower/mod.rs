@@ -10,6 +10,7 @@ mod scope;
 mod steps;
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::FileLoader;
@@ -167,6 +168,12 @@ impl Source<'_> {
             self.error(written.span.clone(), problem, "not one of the values")
                 .with_help(suggest(&written.value, words.iter().map(|(word, _)| *word)))
         })
+    }
+
+    /// The path of another file that the scenario names: from the scenario's own directory on.
+    fn beside(&self, path: &str) -> String {
+        let directory = Path::new(&self.source.path).parent().unwrap_or(Path::new(""));
+        directory.join(path).to_string_lossy().into_owned()
     }
 
     /// A number that counts from 1.

@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod control_plane;
 pub(crate) mod e2e;
 pub(crate) mod explain;
+pub(crate) mod latency;
 pub(crate) mod record;
 pub(crate) mod run;
 pub(crate) mod schema;

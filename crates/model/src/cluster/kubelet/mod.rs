@@ -209,6 +209,8 @@ impl Kubelets {
         let (node, slot, rest) = if self.is_one_machine {
             // The slots of a profile are those of two nodes that start pods beside each other.
             (NodeId(0), slot / 2, rest + slot / 2)
+        } else if timing.shares_starts {
+            (NodeId(0), slot, rest)
         } else {
             (node, slot, rest)
         };

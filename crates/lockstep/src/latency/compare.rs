@@ -1,0 +1,176 @@
+//! The model beside what was measured: quantiles of each phase, and how far the model is off.
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use towtank_model::version::KubernetesVersion;
+use towtank_scenario::ast::{Scenario, Stack, VersionRange};
+
+use super::Operation;
+use super::fit::quantile;
+use super::play::{self, MeasureError, Virtual};
+use super::recording::{Recording, Series};
+
+/// Runs of the model, each with a seed of its own and as many rounds as were measured.
+const SEEDS: u64 = 10;
+/// How far the model may be off at p50 and at p90, as a part of what was measured.
+pub const MARGINS: [f64; 2] = [0.10, 0.25];
+/// Milliseconds that nobody can tell apart: what a watch needs to tell of something is uncertain by that.
+pub const RESOLUTION_MS: f64 = 1.0;
+
+/// p50, p90 and p99, in milliseconds.
+pub type Quantiles = [f64; 3];
+
+/// One phase of one change of size.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// The change, as `3→4`.
+    pub operation: String,
+    /// The phase.
+    pub phase: &'static str,
+    /// How often it was measured.
+    pub count: usize,
+    /// What was measured.
+    pub measured: Quantiles,
+    /// What the model says.
+    pub model: Quantiles,
+}
+
+impl Row {
+    /// How far the model is off, as a part of what was measured; zero where the difference cannot be told.
+    pub fn error(&self, quantile: usize) -> f64 {
+        let (Some(measured), Some(model)) = (self.measured.get(quantile), self.model.get(quantile)) else {
+            return 0.0;
+        };
+        if (model - measured).abs() <= RESOLUTION_MS { 0.0 } else { (model - measured) / measured }
+    }
+
+    /// Whether p50 and p90 are as near as they have to be.
+    pub fn is_near(&self) -> bool {
+        MARGINS.iter().enumerate().all(|(quantile, margin)| self.error(quantile).abs() <= *margin)
+    }
+}
+
+/// Why nothing can be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    /// There is a series of a scenario that is not there, or not of the version.
+    #[error("the recording is of a scenario `{0}`, which is not there, or not of this version")]
+    Scenario(String),
+    /// The version is none.
+    #[error("the recording is of Kubernetes {0}, which nobody knows")]
+    Version(String),
+    /// The model cannot play a scenario.
+    #[error("scenario `{0}` on the model: {1}")]
+    Model(String, MeasureError),
+}
+
+/// What was measured beside what the model says with a timing profile (see [`super::profile::find`]).
+///
+/// # Errors
+///
+/// See [`CompareError`].
+pub fn judge(
+    recording: &Recording,
+    scenarios: &[Arc<Scenario>],
+    profile: &str,
+) -> Result<Vec<Row>, CompareError> {
+    let minor = recording.kubernetes.rsplit_once('.').map_or("", |(minor, _)| minor);
+    let version = KubernetesVersion::from_str(minor)
+        .map_err(|_| CompareError::Version(recording.kubernetes.clone()))?;
+    let mut all = Vec::new();
+    for Series { scenario: name, operations, .. } in &recording.series {
+        let found = scenarios.iter().find(|scenario| scenario.name == *name);
+        let stacks = found.map(|it| it.stacks(VersionRange::only(version), VersionRange::ALL));
+        let (Some(scenario), Some([stack, ..])) = (found, stacks.as_deref()) else {
+            return Err(CompareError::Scenario(name.clone()));
+        };
+        let mut scenario = Scenario::clone(scenario);
+        profile.clone_into(&mut scenario.cluster.timing);
+        let changes = scenario.steps.len().saturating_sub(1).max(1);
+        let rounds = u32::try_from(operations.len() / changes).unwrap_or(u32::MAX);
+        let model =
+            model(&scenario, *stack, rounds).map_err(|error| CompareError::Model(name.clone(), error))?;
+        all.extend(rows(operations, &model));
+    }
+    Ok(all)
+}
+
+/// What the model says of a scenario.
+fn model(scenario: &Scenario, stack: Stack, rounds: u32) -> Result<Vec<Operation>, MeasureError> {
+    let mut operations = Vec::new();
+    for seed in 1..=SEEDS {
+        let mut world = Virtual::new(scenario, stack, seed)?;
+        operations.extend(play::measure(scenario, &mut world, rounds, seed)?);
+    }
+    Ok(operations)
+}
+
+/// Phase by phase, change by change, in the order in which they were measured.
+pub fn rows(measured: &[Operation], model: &[Operation]) -> Vec<Row> {
+    let mut names: Vec<String> = Vec::new();
+    for name in measured.iter().map(Operation::name) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.iter().flat_map(|name| rows_of(name, measured, model)).collect()
+}
+
+fn rows_of(name: &str, measured: &[Operation], model: &[Operation]) -> Vec<Row> {
+    let phases = |operations: &[Operation]| -> Vec<Vec<(&'static str, f64)>> {
+        operations.iter().filter(|it| it.name() == name).map(Operation::phases).collect()
+    };
+    let (measured, model) = (phases(measured), phases(model));
+    let names = measured.first().into_iter().flatten().map(|(phase, _)| *phase);
+    let row = |(place, phase)| {
+        let quantiles = |operations: &[Vec<(&'static str, f64)>]| -> Option<Quantiles> {
+            let samples: Vec<f64> =
+                operations.iter().filter_map(|phases| phases.get(place).map(|(_, ms)| *ms)).collect();
+            Some([quantile(&samples, 0.5)?, quantile(&samples, 0.9)?, quantile(&samples, 0.99)?])
+        };
+        Some(Row {
+            operation: name.to_owned(),
+            phase,
+            count: measured.len(),
+            measured: quantiles(&measured)?,
+            model: quantiles(&model)?,
+        })
+    };
+    names.enumerate().filter_map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operation(to: i64, patched: f64) -> Operation {
+        let pods = vec![vec![patched + 10.0, patched + 20.0, patched + 30.0, patched + 50.0]];
+        Operation { from: 3, to, patched, pods, online: patched + 45.0, settled: 1_000.0 }
+    }
+
+    #[test]
+    fn phases_are_compared_change_by_change() {
+        let measured = [operation(4, 10.0), operation(6, 5.0), operation(4, 12.0)];
+        let rows = rows(&measured, &[operation(4, 12.0), operation(6, 5.5)]);
+        let [patched, ..] = rows.as_slice() else { panic!("no rows") };
+        assert_eq!((&*patched.operation, patched.phase, patched.count), ("3→4", "Job patched", 2));
+        assert_eq!((patched.measured[0], patched.model[0]), (11.0, 12.0));
+        assert_eq!(rows.iter().filter(|row| row.operation == "3→6").count(), 8);
+    }
+
+    #[test]
+    fn the_margins_are_those_of_p50_and_p90() {
+        let row = |model| Row {
+            operation: "3→4".to_owned(),
+            phase: "pods created",
+            count: 20,
+            measured: [100.0, 200.0, 300.0],
+            model,
+        };
+        assert!(row([110.0, 250.0, 900.0]).is_near());
+        assert!(!row([111.0, 200.0, 300.0]).is_near());
+        assert!(!row([100.0, 149.0, 300.0]).is_near());
+        assert_eq!(row([101.0, 200.0, 300.0]).error(0), 0.0, "nobody can tell");
+    }
+}

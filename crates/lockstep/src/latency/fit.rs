@@ -1,0 +1,211 @@
+//! Fits a timing profile to what was measured: each step's durations are read off the recording as they are, as an empirical distribution.
+//!
+//! Where a step cannot be seen by itself, it is what is left of one that can:
+//!
+//! | step | read off |
+//! | --- | --- |
+//! | `operator` | from the change of the MiniCluster to that of the Job |
+//! | `api_call` | half of the time between the first pod and the second: the Job controller waits for the answer to the one and then asks for the other |
+//! | `watch_delivery` | from the change of the Job to the first pod, less a call |
+//! | `scheduling` | between the bindings of pods that were created together: one decision after the other |
+//! | `binding` | from the creation of the first pod to its binding, less a decision |
+//! | `start_slot` | between two starts where the second pod was waiting: the nodes of this world are one thread |
+//! | `status_report` | from the last broker's coming online to its pod's being ready |
+//! | `start` | from the binding of the first pod to its running, less the two above |
+//! | `cleanup` | from a pod's end to its being gone |
+
+use std::collections::BTreeMap;
+
+use super::Operation;
+use super::profile::ProfileFile;
+use super::recording::Recording;
+
+/// Probabilities of the points that are kept.
+const POINTS: [f64; 9] = [0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0];
+/// Pods that were created within so many milliseconds came together.
+const TOGETHER_MS: f64 = 20.0;
+/// Where more pods go than these, each waits for the others to be written about.
+const FEW: usize = 8;
+
+/// The recording does not show a step.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the recording does not show the step `{0}`: changes of size by more than one pod are needed, up and down"
+)]
+pub struct Unseen(&'static str);
+
+/// Fits a profile.
+///
+/// # Errors
+///
+/// A step was never to be seen.
+pub fn fit(recording: &Recording) -> Result<ProfileFile, Unseen> {
+    let operations: Vec<&Operation> = recording.series.iter().flat_map(|series| &series.operations).collect();
+    let grown: Vec<&Operation> = operations.iter().copied().filter(|operation| operation.grows()).collect();
+    let shrunk = operations.iter().filter(|operation| !operation.grows());
+
+    let operator: Vec<f64> = operations.iter().map(|operation| operation.patched).collect();
+    let api_call: Vec<f64> = grown
+        .iter()
+        .filter_map(|operation| Some((operation.at(1, 0)? - operation.at(0, 0)?) / 2.0))
+        .collect();
+    let call = median(&api_call).ok_or(Unseen("api_call"))?;
+    let watch_delivery =
+        grown.iter().filter_map(|operation| Some(operation.at(0, 0)? - operation.patched - call)).collect();
+    let scheduling: Vec<f64> = grown.iter().flat_map(|operation| decisions(operation)).collect();
+    let decision = median(&scheduling).ok_or(Unseen("scheduling"))?;
+    let binding = grown
+        .iter()
+        .filter_map(|operation| Some(operation.at(0, 1)? - operation.at(0, 0)? - decision))
+        .collect();
+    let start_slot: Vec<f64> = grown.iter().flat_map(|operation| starts(operation)).collect();
+    let slot = median(&start_slot).ok_or(Unseen("start_slot"))?;
+    let status_report: Vec<f64> =
+        grown.iter().map(|operation| operation.last(3) - operation.online).collect();
+    let report = median(&status_report).ok_or(Unseen("status_report"))?;
+    let start = grown
+        .iter()
+        .filter_map(|operation| Some(operation.at(0, 2)? - operation.at(0, 1)? - slot - report))
+        .collect();
+    let few = shrunk.filter(|operation| operation.pods.len() <= FEW);
+    let cleanup = few.flat_map(|operation| &operation.pods).filter_map(|pod| Some(pod.get(2)? - pod.get(1)?));
+
+    let steps: [(&'static str, Vec<f64>); 9] = [
+        ("operator", operator),
+        ("api_call", api_call),
+        ("watch_delivery", watch_delivery),
+        ("scheduling", scheduling),
+        ("binding", binding),
+        ("start_slot", start_slot),
+        ("start", start),
+        ("status_report", status_report),
+        ("cleanup", cleanup.collect()),
+    ];
+    let mut fitted = BTreeMap::new();
+    for (name, samples) in steps {
+        fitted.insert(name.to_owned(), quantiles(&samples).ok_or(Unseen(name))?);
+    }
+    let Recording { provider, kubernetes, date, .. } = recording;
+    Ok(ProfileFile {
+        name: format!("{provider}-{kubernetes}"),
+        source: format!(
+            "{} changes of size on {provider}, Kubernetes {kubernetes}, {date}",
+            operations.len()
+        ),
+        shares_starts: true,
+        steps: fitted,
+    })
+}
+
+impl Operation {
+    /// When the pod of this number, in order of creation, had come so far.
+    fn at(&self, pod: usize, step: usize) -> Option<f64> {
+        self.pods.get(pod)?.get(step).copied()
+    }
+}
+
+/// Times between the bindings of pods that came together.
+fn decisions(operation: &Operation) -> Vec<f64> {
+    let mut pods: Vec<(f64, f64)> =
+        operation.pods.iter().filter_map(|pod| Some((*pod.get(1)?, *pod.first()?))).collect();
+    pods.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let together = |pair: &&[(f64, f64)]| (pair[0].1 - pair[1].1).abs() < TOGETHER_MS;
+    pods.windows(2).filter(together).map(|pair| pair[1].0 - pair[0].0).collect()
+}
+
+/// Times between the starts of pods, where the later one had its node when the earlier one ran.
+fn starts(operation: &Operation) -> Vec<f64> {
+    let mut pods: Vec<(f64, f64)> =
+        operation.pods.iter().filter_map(|pod| Some((*pod.get(2)?, *pod.get(1)?))).collect();
+    pods.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let waits = |pair: &&[(f64, f64)]| pair[1].1 <= pair[0].0;
+    pods.windows(2).filter(waits).map(|pair| pair[1].0 - pair[0].0).collect()
+}
+
+/// Points of the quantile function of samples, of which negative ones count as zero.
+fn quantiles(samples: &[f64]) -> Option<Vec<(f64, f64)>> {
+    let point = |p: f64| Some((p, (quantile(samples, p)?.max(0.0) * 100.0).round() / 100.0));
+    POINTS.into_iter().map(point).collect()
+}
+
+fn median(samples: &[f64]) -> Option<f64> {
+    quantile(samples, 0.5)
+}
+
+/// The value that a share `p` of the samples does not exceed (definition 7 of Hyndman and Fan); `None` without samples.
+pub(super) fn quantile(samples: &[f64], p: f64) -> Option<f64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let last = sorted.len().checked_sub(1)?;
+    #[expect(clippy::cast_precision_loss, reason = "samples are few")]
+    let place = p.clamp(0.0, 1.0) * last as f64;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the last")]
+    let below = place.floor() as usize;
+    let (low, high) = (sorted.get(below)?, sorted.get((below + 1).min(last))?);
+    Some(low + (high - low) * (place - place.floor()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::latency::recording::Series;
+
+    fn recording(operations: Vec<Operation>) -> Recording {
+        Recording {
+            provider: "process".to_owned(),
+            kubernetes: "1.37.0".to_owned(),
+            date: "2026-01-31".to_owned(),
+            cores: 2,
+            series: vec![Series { scenario: "s".to_owned(), load: Vec::new(), operations }],
+        }
+    }
+
+    fn grown() -> Operation {
+        Operation {
+            from: 1,
+            to: 4,
+            patched: 10.0,
+            pods: vec![
+                vec![18.0, 30.0, 45.0, 400.0],
+                vec![28.0, 40.0, 51.0, 420.0],
+                vec![28.0, 43.0, 57.0, 430.0],
+            ],
+            online: 426.0,
+            settled: 1_030.0,
+        }
+    }
+
+    fn shrunk() -> Operation {
+        let pods = vec![vec![30.0, 150.0, 158.0]];
+        Operation { from: 4, to: 3, patched: 12.0, pods, online: 140.0, settled: 1_040.0 }
+    }
+
+    #[test]
+    fn each_step_is_read_off_where_it_is_to_be_seen() {
+        let profile = fit(&recording(vec![grown(), shrunk()])).unwrap();
+        let median = |step: &str| profile.steps[step][4];
+        assert_eq!(median("operator"), (0.5, 11.0));
+        assert_eq!(median("api_call"), (0.5, 5.0));
+        assert_eq!(median("watch_delivery"), (0.5, 3.0), "8 less a call");
+        assert_eq!(median("scheduling"), (0.5, 3.0), "the first came before the others");
+        assert_eq!(median("binding"), (0.5, 9.0), "12 less a decision");
+        assert_eq!(median("start_slot"), (0.5, 6.0));
+        assert_eq!(median("status_report"), (0.5, 4.0));
+        assert_eq!(median("start"), (0.5, 5.0), "15 less 6 and 4");
+        assert_eq!(median("cleanup"), (0.5, 8.0));
+        assert_eq!(profile.name, "process-1.37.0");
+    }
+
+    #[test]
+    fn what_was_never_seen_is_not_made_up() {
+        assert_eq!(fit(&recording(vec![shrunk()])), Err(Unseen("api_call")));
+        assert_eq!(fit(&recording(vec![grown()])), Err(Unseen("cleanup")));
+    }
+
+    #[test]
+    fn quantiles_lie_between_samples() {
+        assert_eq!(quantile(&[3.0, 1.0], 0.25), Some(1.5));
+        assert_eq!(quantile(&[3.0, 1.0, 2.0], 1.0), Some(3.0));
+        assert_eq!(quantile(&[], 0.5), None);
+    }
+}

@@ -1,0 +1,48 @@
+//! The tables of `towtank bench latency` and of `docs/latency.md`.
+
+use std::fmt::Write as _;
+
+use super::compare::Row;
+
+/// One table for each change of size.
+pub fn tables(rows: &[Row]) -> String {
+    let mut out = String::new();
+    for rows in rows.chunk_by(|one, other| one.operation == other.operation) {
+        let Some(first) = rows.first() else { continue };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            out,
+            "### {}\n\n| phase, n = {} | measured p50 | p90 | p99 | model p50 | p90 | p99 | off at p50 | at p90 | |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+            first.operation, first.count
+        );
+        for row in rows {
+            let [measured, model] =
+                [row.measured, row.model].map(|[p50, p90, p99]| format!("{p50:.1} | {p90:.1} | {p99:.1}"));
+            let off = |quantile| format!("{:+.0} %", row.error(quantile) * 100.0);
+            let verdict = if row.is_near() { "ok" } else { excuse(row).unwrap_or("**not near**") };
+            let _ = writeln!(
+                out,
+                "| {} | {measured} | {model} | {} | {} | {verdict} |",
+                row.phase,
+                off(0),
+                off(1)
+            );
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// Why the model is not near: change, phase, reason.
+const MISSED: &[(&str, &str, &str)] = &[];
+
+/// Why this row is not near, as far as it is known.
+pub fn excuse(row: &Row) -> Option<&'static str> {
+    let same = |miss: &&(&str, &str, &'static str)| miss.0 == row.operation && miss.1 == row.phase;
+    MISSED.iter().find(same).map(|miss| miss.2)
+}
+
+/// How many rows have an excuse.
+pub const fn excuses() -> usize {
+    MISSED.len()
+}

@@ -1,0 +1,182 @@
+//! Timing profiles in files: what `towtank calibrate` writes, and `timing: FILE.json` of a scenario reads.
+//!
+//! A profile is the built-in `virtual` with other durations for the steps that the file names, each as points of a quantile function.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use towtank_model::cluster::TimingProfile;
+use towtank_model::engine::Distribution;
+
+/// How a file is called that holds a profile.
+pub const EXTENSION: &str = ".json";
+/// Points of one step.
+const POINTS_MAX: usize = 1_000;
+/// Bytes of a file that are read; what is longer is not whole, and so no JSON.
+const BYTES_MAX: u64 = 1 << 20;
+/// Files that one process reads: a profile stays for good.
+const FILES_MAX: usize = 100;
+
+/// A profile as it is written down.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileFile {
+    /// What it is called in messages.
+    pub name: String,
+    /// What it was fitted to.
+    pub source: String,
+    /// See [`TimingProfile::shares_starts`].
+    pub shares_starts: bool,
+    /// By step, points (probability, milliseconds) of its quantile function. Steps are named as the fields of [`TimingProfile`] that they are.
+    pub steps: BTreeMap<String, Vec<(f64, f64)>>,
+}
+
+/// There is no such profile.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProfileError {
+    /// No built-in one has this name.
+    #[error("unknown timing profile `{0}`")]
+    Unknown(String),
+    /// A file holds none.
+    #[error("timing profile `{path}`: {why}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// The built-in profile of this name, or that of this file, which is read once.
+///
+/// # Errors
+///
+/// See [`ProfileError`].
+pub fn find(name: &str) -> Result<&'static TimingProfile, ProfileError> {
+    static READ: Mutex<BTreeMap<String, &'static TimingProfile>> = Mutex::new(BTreeMap::new());
+    if !name.ends_with(EXTENSION) {
+        return TimingProfile::by_name(name).ok_or_else(|| ProfileError::Unknown(name.to_owned()));
+    }
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(profile) = read.get(name) {
+        return Ok(profile);
+    }
+    let failed = |why: String| ProfileError::File { path: name.to_owned(), why };
+    if read.len() == FILES_MAX {
+        return Err(failed(format!("more than {FILES_MAX} files of profiles")));
+    }
+    let text = read_text(name).map_err(|error| failed(error.to_string()))?;
+    let profile = parse(&text).and_then(|file| file.profile()).map_err(failed)?;
+    let profile = &*Box::leak(Box::new(profile));
+    read.insert(name.to_owned(), profile);
+    Ok(profile)
+}
+
+/// The text of a file, as far as it may go.
+fn read_text(path: &str) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(BYTES_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn parse(text: &str) -> Result<ProfileFile, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+/// Steps of a profile that a file may name.
+type Place = fn(&mut TimingProfile) -> &mut Distribution;
+const STEPS: [(&str, Place); 9] = [
+    ("api_call", |profile| &mut profile.api_call),
+    ("watch_delivery", |profile| &mut profile.watch_delivery),
+    ("scheduling", |profile| &mut profile.scheduling),
+    ("binding", |profile| &mut profile.binding),
+    ("start_slot", |profile| &mut profile.start_slot),
+    ("start", |profile| &mut profile.start),
+    ("status_report", |profile| &mut profile.status_report),
+    ("cleanup", |profile| &mut profile.cleanup),
+    ("operator", |profile| profile.operator.get_or_insert(Distribution::Constant(std::time::Duration::ZERO))),
+];
+
+impl ProfileFile {
+    /// The profile. What it is made of stays for good.
+    fn profile(&self) -> Result<TimingProfile, String> {
+        let built_in = TimingProfile::by_name("virtual").unwrap_or_else(TimingProfile::instant);
+        let mut profile = TimingProfile {
+            name: Box::leak(self.name.clone().into_boxed_str()),
+            shares_starts: self.shares_starts,
+            ..*built_in
+        };
+        for (step, points) in &self.steps {
+            let place = STEPS.iter().find(|(name, _)| name == step).map(|(_, place)| place);
+            let Some(place) = place else {
+                let names: Vec<&str> = STEPS.iter().map(|(name, _)| *name).collect();
+                return Err(format!("unknown step `{step}`: there are {}", names.join(", ")));
+            };
+            if points.len() > POINTS_MAX {
+                return Err(format!("step `{step}` has more than {POINTS_MAX} points"));
+            }
+            let distribution = Distribution::Quantiles(Box::leak(points.clone().into_boxed_slice()));
+            if !distribution.is_well_formed() {
+                return Err(format!(
+                    "the points of step `{step}` are no quantile function: both numbers must grow from point to point"
+                ));
+            }
+            *place(&mut profile) = distribution;
+        }
+        Ok(profile)
+    }
+}
+
+impl std::fmt::Display for ProfileFile {
+    /// JSON with one step to a line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, source, shares_starts, steps } = self;
+        let text = |text: &str| serde_json::to_string(text).map_err(|_| std::fmt::Error);
+        writeln!(f, "{{\n \"name\": {},\n \"source\": {},", text(name)?, text(source)?)?;
+        writeln!(f, " \"shares_starts\": {shares_starts},\n \"steps\": {{")?;
+        for (number, (step, points)) in steps.iter().enumerate() {
+            let points = serde_json::to_string(points).map_err(|_| std::fmt::Error)?;
+            writeln!(f, "  {}: {points}{}", text(step)?, if number + 1 < steps.len() { "," } else { "" })?;
+        }
+        writeln!(f, " }}\n}}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(steps: &str) -> Result<TimingProfile, String> {
+        parse(&format!(r#"{{"name": "p", "source": "s", "shares_starts": true, "steps": {steps}}}"#))
+            .and_then(|file| file.profile())
+    }
+
+    #[test]
+    fn a_file_says_what_differs_from_virtual() {
+        let profile = file(r#"{"api_call": [[0, 2], [1, 4.5]], "operator": [[0.5, 8]]}"#).unwrap();
+        let built_in = TimingProfile::by_name("virtual").unwrap();
+        assert_eq!(profile.api_call.median().as_micros(), 3_250);
+        assert_eq!(profile.operator.unwrap().median().as_millis(), 8);
+        assert_eq!((profile.name, profile.shares_starts, profile.binding), ("p", true, built_in.binding));
+    }
+
+    #[test]
+    fn what_is_no_profile_is_refused() {
+        assert!(file(r#"{"lunch": [[0, 2]]}"#).unwrap_err().contains("unknown step `lunch`"));
+        assert!(file(r#"{"api_call": [[0, 2], [1, 1]]}"#).unwrap_err().contains("no quantile function"));
+        assert!(file(r#"{"api_call": []}"#).unwrap_err().contains("no quantile function"));
+        assert!(file("[]").is_err());
+        assert_eq!(find("lunch"), Err(ProfileError::Unknown("lunch".to_owned())));
+        assert!(matches!(find("nowhere.json"), Err(ProfileError::File { .. })));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let steps = [("api_call", vec![(0.0, 1.0), (1.0, 2.5)]), ("operator", vec![(0.5, 3.0)])];
+        let steps = steps.map(|(name, points)| (name.to_owned(), points)).into();
+        let file = ProfileFile { name: "p".to_owned(), source: "s".to_owned(), shares_starts: false, steps };
+        assert_eq!(parse(&file.to_string()), Ok(file));
+    }
+}
