@@ -67,7 +67,7 @@ pub(crate) fn e2e_after_build(named: &[String], args: &[String]) -> Outcome {
 /// The version that is played when none is named.
 const NEWEST: &str = "1.37";
 
-fn play<'a>(named: &[String], args: impl IntoIterator<Item = &'a String>) -> Outcome {
+fn play<'a>(named: &'a [String], args: impl IntoIterator<Item = &'a String>) -> Outcome {
     let versions = named.iter().flat_map(|version| ["--kubernetes", version.as_str()]);
     let args = ["e2e"].into_iter().chain(versions).chain(args.into_iter().map(String::as_str));
     run(&mut command(beside("towtank")?, args))

@@ -1,5 +1,7 @@
 //! Whether anything is left of runs on real clusters: some end by themselves, some are killed, and the next one cleans up.
 
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "processes are killed in real time")]
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
