@@ -1,7 +1,7 @@
 //! What a real cluster has shown of a scenario, kept as text: what runs of the model are compared with where there is no cluster.
 //!
 //! What was observed of `scenarios/DIR/NAME.yaml` is in `snapshots/cluster/DIR/NAME.json` beside the directory `scenarios`: a list, one entry for each provider and version. A run of
-//! the model does not have to equal it: it is explained, or it is not (module [`explanation`](crate::explanation)).
+//! the model does not have to equal it: it is explained, or it is not (module [`explanation`](mod@explanation)).
 
 use std::fs;
 use std::io;
