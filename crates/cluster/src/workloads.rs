@@ -109,6 +109,8 @@ pub(crate) fn with_image(mut minicluster: Value, image: &str) -> Value {
     if let Some(containers) = minicluster.pointer_mut("/spec/containers").and_then(Value::as_array_mut) {
         for container in containers {
             container["image"] = image.into();
+            // It is on the nodes; whatever its tag, there need not be a registry that has it.
+            container["imagePullPolicy"] = "IfNotPresent".into();
         }
         minicluster["spec"]["flux"]["container"] = json!({"disable": true});
     }
@@ -252,7 +254,8 @@ mod tests {
     fn pods_run_the_image_that_has_a_broker() {
         let sample = json!({"spec": {"size": 4, "containers": [{"image": "rockylinux:9"}, {"image": "x"}]}});
         let there = with_image(sample, "broker:1");
-        assert_eq!(there["spec"]["containers"], json!([{"image": "broker:1"}, {"image": "broker:1"}]));
+        let container = json!({"image": "broker:1", "imagePullPolicy": "IfNotPresent"});
+        assert_eq!(there["spec"]["containers"], json!([container, container]));
         assert_eq!(there["spec"]["flux"]["container"]["disable"], true);
         // A patch of the size says nothing of images.
         assert_eq!(with_image(json!({"spec": {"size": 3}}), "broker:1"), json!({"spec": {"size": 3}}));

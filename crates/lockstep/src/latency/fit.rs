@@ -22,8 +22,8 @@ use super::recording::Recording;
 
 /// Probabilities of the points that are kept.
 const POINTS: [f64; 9] = [0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0];
-/// Pods that were created within so many milliseconds came together.
-const TOGETHER_MS: f64 = 20.0;
+/// Pods that were created within so many milliseconds came together: in one batch of the controller, which waits for the answers of the one before.
+const TOGETHER_MS: f64 = 5.0;
 /// Where more pods go than these, each waits for the others to be written about.
 const FEW: usize = 8;
 
