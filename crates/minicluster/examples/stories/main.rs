@@ -257,7 +257,7 @@ fn close(steps: &mut [Step], settled: &mut Option<(f64, String)>) {
 }
 
 /// What a user did.
-fn action(command: &str, manifest: &str) -> Option<(String, Option<String>)> {
+fn action(command: &str, manifest: &str) -> Option<(String, String)> {
     let named = |name: &str, action: String| Some((name.to_owned(), action));
     if command.starts_with("kubectl apply") {
         return named("create", manifest.to_owned());
