@@ -77,8 +77,6 @@ pub struct Played {
     pub blows: Vec<(Time, Victim)>,
     /// Where the logs of its cluster are, when it does not agree.
     pub logs: Option<PathBuf>,
-    /// What was observed, as far as the model can explain it.
-    pub observed: Observed,
     /// The run of the model that explains it; nothing is explained that has failed.
     pub explained: Option<Explained>,
 }
@@ -237,7 +235,7 @@ fn play_one(suite: &Suite, site: &mut Option<Site>, planned: &Planned, attempt: 
         Some(Ok(explained)) => Some(explained),
         None => None,
     };
-    let mut played = Played { run, attempt, blows, logs: None, observed, explained };
+    let mut played = Played { run, attempt, blows, logs: None, explained };
     if !played.agrees() {
         played.logs = keep_logs(suite, site, task);
     }

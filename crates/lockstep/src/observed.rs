@@ -136,8 +136,7 @@ impl Observation {
     }
 
     fn read(written: Written) -> Result<Self, String> {
-        let minor = written.kubernetes.rsplit_once('.').map(|(minor, _patch)| minor).unwrap_or_default();
-        let kubernetes = KubernetesVersion::from_str(minor)
+        let kubernetes = KubernetesVersion::of_release(&written.kubernetes)
             .map_err(|_| format!("`{}` is no release of Kubernetes", written.kubernetes))?;
         let flux = written.flux.as_deref().map(FluxVersion::from_str).transpose();
         let flux = flux.map_err(|_| "`flux` is no version of Flux".to_owned())?;

@@ -61,6 +61,15 @@ impl KubernetesVersion {
     pub fn full(self) -> String {
         format!("{self}.{}", self.patch())
     }
+
+    /// The version that a release such as `1.36.3` is of, whatever its patch.
+    ///
+    /// # Errors
+    /// It is no release of a version that is known.
+    pub fn of_release(release: &str) -> Result<Self, UnknownVersion> {
+        let minor = release.rsplit_once('.').map_or("", |(minor, _patch)| minor);
+        minor.parse().map_err(|_| UnknownVersion { text: release.to_owned() })
+    }
 }
 
 impl fmt::Display for KubernetesVersion {

@@ -54,7 +54,7 @@ pub fn record(
     Ok(Recording {
         provider: "process".to_owned(),
         kubernetes: config.version.full(),
-        date: clock::timestamp().chars().take_while(|c| *c != 'T').collect(),
+        date: clock::today(),
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         series,
     })

@@ -1,6 +1,5 @@
 //! The model beside what was measured: quantiles of each phase, and how far the model is off.
 
-use std::str::FromStr as _;
 use std::sync::Arc;
 
 use towtank_model::version::KubernetesVersion;
@@ -75,8 +74,7 @@ pub fn judge(
     scenarios: &[Arc<Scenario>],
     profile: &str,
 ) -> Result<Vec<Row>, CompareError> {
-    let minor = recording.kubernetes.rsplit_once('.').map_or("", |(minor, _)| minor);
-    let version = KubernetesVersion::from_str(minor)
+    let version = KubernetesVersion::of_release(&recording.kubernetes)
         .map_err(|_| CompareError::Version(recording.kubernetes.clone()))?;
     let mut all = Vec::new();
     for Series { scenario: name, operations, .. } in &recording.series {

@@ -19,7 +19,7 @@ pub fn tables(rows: &[Row]) -> String {
             let [measured, model] =
                 [row.measured, row.model].map(|[p50, p90, p99]| format!("{p50:.1} | {p90:.1} | {p99:.1}"));
             let off = |quantile| format!("{:+.0} %", row.error(quantile) * 100.0);
-            let verdict = if row.is_near() { "ok" } else { excuse(row).unwrap_or("**not near**") };
+            let verdict = if row.is_near() { "ok" } else { "**not near**" };
             let _ = writeln!(
                 out,
                 "| {} | {measured} | {model} | {} | {} | {verdict} |",
@@ -31,18 +31,4 @@ pub fn tables(rows: &[Row]) -> String {
         out.push('\n');
     }
     out
-}
-
-/// Why the model is not near: change, phase, reason.
-const MISSED: &[(&str, &str, &str)] = &[];
-
-/// Why this row is not near, as far as it is known.
-pub fn excuse(row: &Row) -> Option<&'static str> {
-    let same = |miss: &&(&str, &str, &'static str)| miss.0 == row.operation && miss.1 == row.phase;
-    MISSED.iter().find(same).map(|miss| miss.2)
-}
-
-/// How many rows have an excuse.
-pub const fn excuses() -> usize {
-    MISSED.len()
 }

@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use towtank_cluster::clock;
 use towtank_cluster::kind::KindConfig;
-use towtank_cluster::site::{Containers, Local, ProviderConfig};
+use towtank_cluster::site::{Containers, ProviderConfig};
 use towtank_cluster::suite::{self, Outcome, Played, Suite, Task};
 use towtank_control_plane::Interrupt;
 use towtank_lockstep::explanation::{Explanation, Gap, Search, Unexplained};
-use towtank_lockstep::observed::Observation;
+use towtank_lockstep::observed::{Observation, Observed};
 use towtank_lockstep::sight::Sight;
 use towtank_model::time::Time;
 use towtank_report::human;
 
+use super::{absolute, local};
 use crate::args::{E2eArguments, Provider};
 use crate::failure::{AGREE, DISAGREE, Failure, NO_WORLD};
 use crate::files;
@@ -42,15 +43,11 @@ pub(crate) fn run(arguments: &E2eArguments) -> Result<ExitCode, Failure> {
 }
 
 fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
-    let absolute = |path: &Path| -> Result<PathBuf, Failure> {
-        std::path::absolute(path).map_err(|error| Failure::Usage(format!("`{}`: {error}", path.display())))
-    };
     let interrupt =
         Interrupt::install().map_err(|error| Failure::Usage(format!("cannot hear signals: {error}")))?;
     let dir = absolute(&arguments.dir)?;
-    let (programs, operator) = (absolute(&arguments.programs)?, absolute(&arguments.operator)?);
     Ok(Suite {
-        provider: provider(arguments, programs, operator)?,
+        provider: provider(arguments)?,
         logs: dir.join("logs"),
         dir,
         sites: arguments.jobs,
@@ -64,11 +61,7 @@ fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
 }
 
 /// What the clusters are made of.
-fn provider(
-    arguments: &E2eArguments,
-    programs: PathBuf,
-    operator: PathBuf,
-) -> Result<ProviderConfig, Failure> {
+fn provider(arguments: &E2eArguments) -> Result<ProviderConfig, Failure> {
     let is_of = |option: &str, provider: &str| {
         Err(Failure::Usage(format!("`{option}` is for `--provider {provider}`")))
     };
@@ -80,7 +73,7 @@ fn provider(
             return is_of("--chaos` and `--alter-gate", "process");
         }
         return Ok(ProviderConfig::Kind(KindConfig {
-            target_dir: programs.parent().map_or_else(PathBuf::new, Path::to_path_buf),
+            target_dir: absolute(&arguments.programs)?.parent().map_or_else(PathBuf::new, Path::to_path_buf),
             node_image: arguments.node_image.clone(),
             operator_image: arguments.operator_image.clone(),
             broker_image: arguments.broker_image.clone(),
@@ -89,15 +82,9 @@ fn provider(
     if arguments.node_image.is_some() {
         return is_of("--node-image", "kind");
     }
-    if !operator.is_file() {
-        return Err(Failure::NoCluster(format!(
-            "the operator `{}` is not there: `cargo build --release --package towtank-operator` builds it",
-            operator.display()
-        )));
-    }
     let containers = (arguments.provider == Provider::Containers)
         .then(|| arguments.images.clone().map_or(Containers::Built, Containers::Named));
-    Ok(ProviderConfig::Local(Local { programs, operator, containers }))
+    Ok(ProviderConfig::Local(local(&arguments.programs, &arguments.operator, containers)?))
 }
 
 /// What is played: every scenario as every version that it is true of.
@@ -122,7 +109,7 @@ fn record(task: &Task, outcome: &Outcome, provider: Provider) -> Result<(), Fail
     if !played.agrees() {
         return Ok(());
     }
-    let (date, observed) = (clock::today(), played.observed.clone());
+    let (date, observed) = (clock::today(), Observed::of(&played.run));
     Observation { provider: provider.to_string(), date, observed }
         .keep(Path::new(&task.scenario.source.path))?;
     Ok(())

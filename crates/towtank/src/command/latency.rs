@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use towtank_cluster::latency::record::{self, record};
-use towtank_cluster::site::{Local, ProviderConfig, SiteConfig};
+use towtank_cluster::site::{ProviderConfig, SiteConfig};
 use towtank_control_plane::Interrupt;
 use towtank_lockstep::latency::recording::{Recording, Series};
 use towtank_lockstep::latency::{compare, fit, page};
 use towtank_model::version::KubernetesVersion;
 use towtank_scenario::ast::Scenario;
 
+use super::{absolute, local};
 use crate::args::{LatencyArguments, ProgramArguments};
 use crate::failure::{AGREE, DISAGREE, Failure};
 use crate::files;
@@ -90,23 +91,10 @@ fn write(file: &Path, text: &str) -> Result<(), Failure> {
 
 /// A cluster of processes.
 fn site(programs: &ProgramArguments, version: KubernetesVersion) -> Result<SiteConfig, Failure> {
-    let absolute = |path: &Path| -> Result<PathBuf, Failure> {
-        std::path::absolute(path).map_err(|error| Failure::Usage(format!("`{}`: {error}", path.display())))
-    };
-    if !programs.operator.is_file() {
-        let operator = programs.operator.display();
-        return Err(Failure::NoCluster(format!(
-            "the operator `{operator}` is not there: `cargo build --release --package towtank-operator` builds it"
-        )));
-    }
     let interrupt =
         Interrupt::install().map_err(|error| Failure::Usage(format!("cannot hear signals: {error}")))?;
     Ok(SiteConfig {
-        provider: ProviderConfig::Local(Local {
-            programs: absolute(&programs.programs)?,
-            operator: absolute(&programs.operator)?,
-            containers: None,
-        }),
+        provider: ProviderConfig::Local(local(&programs.programs, &programs.operator, None)?),
         version,
         dir: absolute(&programs.dir)?,
         feature_gates: Vec::new(),
