@@ -28,7 +28,7 @@ sed -i -e "s|sandbox_image = .*|sandbox_image = \"$PAUSE\"|" \
 
 # A kubelet of 1.35 or newer refuses cgroup v1 unless it is told not to; an older one does not know the flag.
 extra=
-kubelet --help | grep -q -- --fail-cgroupv1 && extra=--fail-cgroupv1=false
+[[ $(kubelet --help) != *--fail-cgroupv1* ]] || extra=--fail-cgroupv1=false
 echo "KUBELET_EXTRA_ARGS=--runtime-cgroups=/system.slice/containerd.service $extra" >/etc/default/kubelet
 
 printf 'v%s' "$VERSION" >/kind/version

@@ -106,7 +106,12 @@ impl Kind {
         self.run.write(&path, cluster_config(self.config.workers, image).as_bytes())?;
         // Without a network of kind's own, nodes are ready as soon as they have that of their image.
         let path = path.to_string_lossy();
-        self.kind("create", &["create", "cluster", "--config", &path, "--wait", "0s"], CREATE_LIMIT)?;
+        // Nodes that do not come up are deleted at the end, after their logs are saved.
+        self.kind(
+            "create",
+            &["create", "cluster", "--retain", "--config", &path, "--wait", "0s"],
+            CREATE_LIMIT,
+        )?;
         self.kubectl(
             "ready",
             &["wait", "--for=condition=Ready", "nodes", "--all", "--timeout=300s"],

@@ -116,6 +116,8 @@ impl Daemon {
         command
             .args(["--fork", "dockerd", "--bip", BRIDGE, "--default-address-pool", POOL])
             .args(["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"])
+            // Names of the world outside: nobody there answers, and this says so at once. kind does not wait for nodes that wait for an answer.
+            .args(["--dns", "127.0.0.1"])
             .args(["--exec-root", EXEC_ROOT, "--default-runtime", "bounded"])
             .arg(format!("--add-runtime=bounded={}", runtime.display()))
             .arg("--data-root")
@@ -175,7 +177,10 @@ impl Daemon {
         for path in made.lines().filter(|path| Path::new(path).exists()) {
             match path.strip_prefix("/sys/class/net/") {
                 Some(link) => run(Command::new("ip").args(["link", "delete", link]), SOON).map(drop)?,
-                None => at(Path::new(path), fs::remove_dir_all(path))?,
+                None => {
+                    unmount_below(path)?;
+                    at(Path::new(path), fs::remove_dir_all(path))?;
+                }
             }
         }
         for (program, networks) in NETWORKS {
@@ -208,6 +213,25 @@ impl Daemon {
     }
 }
 
+/// A daemon leaves the network namespace of containers without a network mounted.
+fn unmount_below(dir: &str) -> Result<(), KindError> {
+    let table = Path::new("/proc/self/mounts");
+    let mounts = at(table, fs::read_to_string(table))?;
+    for mount in mounts_below(&mounts, dir) {
+        run(Command::new("umount").arg(mount), SOON)?;
+    }
+    Ok(())
+}
+
+/// The second field of proc_mounts(5), the last mount first.
+fn mounts_below<'a>(mounts: &'a str, dir: &str) -> Vec<&'a str> {
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    let below = points.filter(|point| point.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/')));
+    let mut below: Vec<&str> = below.collect();
+    below.reverse();
+    below
+}
+
 /// Removes everything that a command lists.
 fn remove_all(list: &[&str], remove: &[&str]) -> Result<(), KindError> {
     let ids = run(&mut docker(list.iter().copied()), SOON)?;
@@ -220,4 +244,29 @@ fn remove_all(list: &[&str], remove: &[&str]) -> Result<(), KindError> {
 /// The rule that keeps containers on this machine.
 fn reject<'a>(action: &'a str, networks: &'a str) -> [&'a str; 10] {
     ["--wait", action, "FORWARD", "--source", networks, "!", "--destination", networks, "--jump", "REJECT"]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_below_is_unmounted() {
+        let mounts = "nsfs /run/x/netns/default nsfs rw 0 0\ntmpfs /run/xy tmpfs rw 0 0\ntmpfs /run/x tmpfs rw 0 0\nnsfs /run/x/y nsfs rw 0 0\n";
+        assert_eq!(mounts_below(mounts, "/run/x"), ["/run/x/y", "/run/x/netns/default"]);
+    }
+
+    #[test]
+    fn what_was_never_started_need_not_be_ended() {
+        let dir = std::env::temp_dir().join(format!("towtank-no-daemon-{}", std::process::id()));
+        assert!(Daemon::new(&dir).down().is_ok());
+        assert!(!dir.exists());
+    }
+
+    #[test]
+    fn a_rule_is_deleted_as_it_was_made() {
+        let rule = |action| reject(action, "172.30.0.0/15");
+        assert_eq!(rule("--insert")[2..], rule("--delete")[2..]);
+        assert_eq!(rule("--insert")[1], "--insert");
+    }
 }
