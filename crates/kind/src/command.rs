@@ -153,8 +153,10 @@ mod tests {
 
     #[test]
     fn a_program_reads_and_prints() {
-        let input = Command::new("echo").arg("hello").stdout(Stdio::piped()).spawn().expect("echo");
-        let printed = run_with(&mut Command::new("cat"), input.stdout.expect("a pipe").into(), SOON);
+        let mut input = Command::new("echo").arg("hello").stdout(Stdio::piped()).spawn().expect("echo");
+        let pipe = input.stdout.take().expect("a pipe");
+        let printed = run_with(&mut Command::new("cat"), pipe.into(), SOON);
+        assert!(input.wait().expect("it ran").success());
         assert_eq!(printed.expect("cat"), "hello\n");
     }
 }

@@ -1,5 +1,7 @@
 //! `towtank-kind`: what `cargo xtask docker` and `cargo xtask kind` run, and the OCI runtime of a docker daemon that it has started.
 
+#![expect(clippy::disallowed_methods, reason = "a cluster is kept in real time")]
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
