@@ -30,7 +30,8 @@ libraries() {
     { ldd "$1" 2>/dev/null || true; } | grep -o '/[^ ]*' || true
 }
 for command; do
-    path=$(command -v "$command")
+    # Not what the shell itself does under that name.
+    path=$(type -P "$command")
     take "$path"
     for library in $(libraries "$(realpath "$path")"); do
         take "$library"

@@ -2,7 +2,7 @@
 ARG BASE
 FROM ${BASE} AS tools
 COPY collect.sh /
-RUN ["/bin/bash", "/collect.sh", "/collected", "bash", "sh", "cat", "chmod", "cp", "date", "echo", "env", "false", "hostname", "id", "kill", "ls", "mkdir", "mv", "pgrep", "pkill", "ps", "rm", "sed", "sleep", "sync", "timeout", "touch", "true"]
+RUN ["/bin/bash", "/collect.sh", "/collected", "bash", "sh", "cat", "chmod", "cp", "date", "echo", "env", "false", "grep", "head", "hostname", "id", "kill", "ls", "mkdir", "mv", "pgrep", "pkill", "ps", "rm", "sed", "sleep", "sync", "timeout", "touch", "tr", "true"]
 
 FROM scratch
 ENV PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin

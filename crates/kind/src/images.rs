@@ -4,13 +4,17 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::command::{MINUTES, run};
+use crate::command::{MINUTES, SOON, docker, run};
 use crate::daemon::check_docker;
 use crate::error::{KindError, at};
 use crate::node_image::{Context, build_base};
 
 /// What our programs are compiled for: nothing of the machine's libraries is in them.
 const TARGET: &str = "x86_64-unknown-linux-musl";
+/// The image with the stand-in for Flux, and its name for pods that cannot say when it is pulled, such as those with a view: kubelets always try to pull what is
+/// tagged `latest`.
+const STAND_IN: &str = "towtank/stand-in:latest";
+const STAND_IN_LOCAL: &str = "towtank/stand-in:local";
 
 /// Builds the operator and its image, as `deploy/` names it. Returns the image's name.
 ///
@@ -50,9 +54,9 @@ pub fn stand_in_image(
     context.recipe()?;
     context.write("stand-in.Dockerfile", include_str!("../node/stand-in.Dockerfile"))?;
     context.link(&program, "flux")?;
-    let name = "towtank/stand-in:latest".to_owned();
-    context.build("stand-in.Dockerfile", &name, &[&format!("BASE={base}")])?;
-    Ok(name)
+    context.build("stand-in.Dockerfile", STAND_IN, &[&format!("BASE={base}")])?;
+    run(&mut docker(["tag", STAND_IN, STAND_IN_LOCAL]), SOON)?;
+    Ok(STAND_IN_LOCAL.to_owned())
 }
 
 /// An empty directory for an image, and the lock under which images are built.

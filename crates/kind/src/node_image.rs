@@ -317,7 +317,7 @@ impl Context {
     }
 
     pub(crate) fn build(&self, recipe: &str, name: &str, args: &[&str]) -> Result<(), KindError> {
-        let mut build = docker(["build", "--quiet", "--network=none", "--tag", name, "--file"]);
+        let mut build = docker(["build", "--quiet", "--force-rm", "--network=none", "--tag", name, "--file"]);
         build.arg(self.path(recipe));
         for arg in args {
             build.args(["--build-arg", arg]);
