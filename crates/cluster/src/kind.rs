@@ -1,5 +1,6 @@
 //! The provider `kind`: real nodes and containers, the operator as the Deployment of `deploy/`, and in the pods of MiniClusters a program that does what a broker does.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::clock;
 use crate::connection::Connection;
 use crate::processes::Victim;
 use crate::provider::{Machines, Provider};
-use crate::site::{self, SiteConfig, SiteError, eventually};
+use crate::site::{self, Images, SiteConfig, SiteError, eventually};
 
 /// A cluster of kind.
 #[derive(Clone, Debug)]
@@ -23,8 +24,8 @@ pub struct KindConfig {
     pub node_image: Option<String>,
     /// The operator's image.
     pub operator_image: String,
-    /// The image that pods of MiniClusters run: with Flux, or a stand-in for it.
-    pub broker_image: String,
+    /// What pods of MiniClusters run.
+    pub images: Images,
 }
 
 /// A running cluster of kind, with the operator in it.
@@ -48,7 +49,10 @@ impl KindCluster {
             interrupt: config.interrupt.clone(),
             ..Config::new(&settings.target_dir, config.dir.join("kind"), config.version)
         })?;
-        for image in [&settings.operator_image, &settings.broker_image] {
+        let images = &settings.images;
+        let own: BTreeSet<&String> =
+            [&settings.operator_image, &images.broker].into_iter().chain(&images.view).collect();
+        for image in own {
             kind.load_image(image)?;
         }
         let connection = Connection::from_kubeconfig(kind.kubeconfig()).map_err(SiteError::Client)?;
@@ -59,7 +63,7 @@ impl KindCluster {
         }
         let replicas = deployment.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1);
         site::must(&connection, Method::POST, &collection, &deployment)?;
-        let machines = Machines { names: workers(&connection)?, image: settings.broker_image.clone() };
+        let machines = Machines { names: workers(&connection)?, images: images.clone() };
         let this = Self { connection, machines, replicas, operator_runs: true, kind };
         this.await_operator()?;
         Ok(this)

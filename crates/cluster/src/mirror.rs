@@ -15,7 +15,7 @@ use http::Request as HttpMessage;
 use serde_json::Value;
 use towtank_lockstep::virtual_world::embedded::Api;
 use towtank_model::job::{ControllerEvent, WatchKind};
-use towtank_model::objects::{NodeId, Uid};
+use towtank_model::objects::{Deletion, NodeId, Pod, Uid};
 use towtank_model::server::{
     Actor, ApiError, Change, EventDraft, EventRecord, Registry, Replica, Request, Server, Verb,
 };
@@ -28,9 +28,10 @@ use towtank_wire::{
 
 use crate::clock::Clock;
 use crate::connection::Connection;
+use crate::site::Images;
 use crate::translate::Translation;
 use crate::watch::{Message, Shown, Watched};
-use crate::workloads::with_image;
+use crate::workloads::with_images;
 
 /// What the copy and those who write to the original know together.
 pub(crate) struct Copy {
@@ -204,7 +205,7 @@ pub(crate) struct RealApi {
     pub(crate) connection: Connection,
     pub(crate) copy: Shared,
     /// What pods of MiniClusters run where nodes are real; `None`: what the scenario says, which nobody runs.
-    pub(crate) image: Option<String>,
+    pub(crate) images: Option<Images>,
 }
 
 impl Api for RealApi {
@@ -232,10 +233,10 @@ impl Api for RealApi {
         request: HttpMessage<Bytes>,
         _ctx: &mut Context<'_>,
     ) -> Result<http::Response<Bytes>, String> {
-        let request = match &self.image {
-            Some(image) if request.uri().path().contains("/miniclusters") => request.map(|body| {
+        let request = match &self.images {
+            Some(images) if request.uri().path().contains("/miniclusters") => request.map(|body| {
                 let object = serde_json::from_slice::<Value>(&body).ok();
-                object.map_or(body, |object| Bytes::from(with_image(object, image).to_string()))
+                object.map_or(body, |object| Bytes::from(with_images(object, images).to_string()))
             }),
             _ => request,
         };
@@ -301,8 +302,14 @@ impl Mirror {
             Shown::Stored(object) => self.replicate(kind, watched, object, false, ctx),
             Shown::Gone(object) => self.replicate(kind, watched, object, true, ctx),
             Shown::Listed(uids) => {
-                // What has gone while the watch was down.
+                // What has gone while the watch was down, with what must have come before.
                 for object in self.missing(watched, &uids) {
+                    let uid = self.copy.borrow().translation.known_pod(&object);
+                    if let (Kind::Pod, Some(uid)) = (kind, uid)
+                        && let Some(told) = ctx.server.pod(uid).and_then(|pod| told_to_go(pod, ctx.now))
+                    {
+                        ctx.server.replicate(ctx.now, Actor::JobController, Verb::Delete, Replica::Pod(told));
+                    }
                     self.replicate(kind, watched, object, true, ctx);
                 }
             }
@@ -359,6 +366,15 @@ impl Mirror {
         let number = ctx.server.replicate_event(self.events.get(&name).copied(), record);
         self.events.insert(name, number);
     }
+}
+
+/// The version of a pod that was told to go, which was stored before it went though nobody has seen it; `None`: there need not have been one. The API server marks what a finalizer or
+/// a kubelet still holds before it removes it (`rest.BeforeDelete`, and `CheckGracefulDelete` of pods).
+fn told_to_go(last: &Pod, now: Time) -> Option<Pod> {
+    let is_held = last.tracked || last.node.is_some();
+    let must_have_been = last.deletion.is_none() && !last.status.phase.is_terminal() && is_held;
+    let deletion = Deletion { timestamp: now, grace_period_s: last.spec.termination_grace_period_s };
+    must_have_been.then(|| Pod { deletion: Some(deletion), ..last.clone() })
 }
 
 /// Who must have written this: watches do not tell.
@@ -422,5 +438,35 @@ impl Mirror {
         if let Err(why) = (self.switch)(on) {
             self.copy.borrow_mut().fail(why);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use towtank_model::objects::{ContainerState, PodPhase, PodStatus};
+
+    use super::*;
+    use crate::workloads::tests::pod;
+
+    #[test]
+    fn what_was_held_has_been_told_to_go_before_it_went() {
+        let now = Time::ZERO;
+        let status = PodStatus::default();
+        let free = Pod { tracked: false, node: None, status, ..pod(ContainerState::Running, 0) };
+        // Nothing holds it: it goes at once.
+        assert!(told_to_go(&free, now).is_none());
+        let waits = Pod { tracked: true, ..free.clone() };
+        let told = told_to_go(&waits, now);
+        assert_eq!(
+            told.as_ref().and_then(|pod| pod.deletion).map(|deletion| deletion.grace_period_s),
+            Some(30)
+        );
+        // It was seen already.
+        assert!(told.is_some_and(|told| told_to_go(&told, now).is_none()));
+        let runs = Pod { node: Some(NodeId(0)), ..free };
+        assert!(told_to_go(&runs, now).is_some());
+        // What has ended goes at once when its finalizer has been taken away.
+        let status = PodStatus { phase: PodPhase::Succeeded, ..PodStatus::default() };
+        assert!(told_to_go(&Pod { status, ..waits }, now).is_none());
     }
 }

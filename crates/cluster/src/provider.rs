@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::connection::Connection;
 use crate::processes::Victim;
-use crate::site::SiteError;
+use crate::site::{Images, SiteError};
 
 /// Nodes with kubelets and containers.
 #[derive(Clone, Debug)]
@@ -12,7 +12,7 @@ pub(crate) struct Machines {
     /// Of those that take pods.
     pub(crate) names: Vec<String>,
     /// What the pods of MiniClusters run there.
-    pub(crate) image: String,
+    pub(crate) images: Images,
 }
 
 /// A running cluster, and the production operator in it. What it consists of ends with it.

@@ -60,6 +60,15 @@ pub struct Local {
     pub containers: Option<Containers>,
 }
 
+/// What the pods of MiniClusters run where containers are real, whatever a story names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Images {
+    /// Of their containers.
+    pub broker: String,
+    /// The view, which brings Flux or a stand-in for it into them; `None`: the broker's image has it.
+    pub view: Option<String>,
+}
+
 /// Where images of a control plane come from.
 #[derive(Clone, Debug)]
 pub enum Containers {

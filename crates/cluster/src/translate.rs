@@ -78,6 +78,12 @@ impl Translation {
         self.jobs.numbers.get(uid).copied().map(Uid)
     }
 
+    /// The row's text for a pod that has been seen, as the cluster stores it.
+    pub(crate) fn known_pod(&self, stored: &Value) -> Option<Uid> {
+        let uid = stored["metadata"]["uid"].as_str()?;
+        self.pods.numbers.get(uid).copied().map(Uid)
+    }
+
     /// Makes an object of the cluster one that a row can be read from.
     pub(crate) fn inward(&mut self, kind: Kind, object: &mut Value) {
         shift_times(object, self.shift);

@@ -19,6 +19,7 @@ use towtank_scenario::observation::MiniClusterView;
 
 use crate::connection::Connection;
 use crate::mirror::RealApi;
+use crate::site::Images;
 
 /// The brokers of a world.
 pub(crate) struct Workloads {
@@ -104,15 +105,23 @@ const fn is_running(status: &ContainerStatus) -> bool {
     matches!(status.state, ContainerState::Running)
 }
 
-/// A MiniCluster whose pods run `image`, which has Flux or a stand-in for it.
-pub(crate) fn with_image(mut minicluster: Value, image: &str) -> Value {
-    if let Some(containers) = minicluster.pointer_mut("/spec/containers").and_then(Value::as_array_mut) {
-        for container in containers {
-            container["image"] = image.into();
-            // It is on the nodes; whatever its tag, there need not be a registry that has it.
-            container["imagePullPolicy"] = "IfNotPresent".into();
+/// A MiniCluster whose pods run these images. One that wants no view gets none.
+pub(crate) fn with_images(mut minicluster: Value, images: &Images) -> Value {
+    let Some(containers) = minicluster.pointer_mut("/spec/containers").and_then(Value::as_array_mut) else {
+        return minicluster;
+    };
+    for container in containers {
+        container["image"] = images.broker.as_str().into();
+        // It is on the nodes; whatever its tag, there need not be a registry that has it.
+        container["imagePullPolicy"] = "IfNotPresent".into();
+    }
+    let view = &mut minicluster["spec"]["flux"]["container"];
+    if view["disable"] != true {
+        match &images.view {
+            // Nobody can say of a view when it is pulled: its tag should not be `latest`, which kubelets always try to pull.
+            Some(image) => view["image"] = image.as_str().into(),
+            None => *view = json!({"disable": true}),
         }
-        minicluster["spec"]["flux"]["container"] = json!({"disable": true});
     }
     minicluster
 }
@@ -200,12 +209,12 @@ impl Upper for Workloads {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use towtank_model::objects::{Container, Deletion, PodIndex, PodSpec, PodStatus, Termination};
 
     use super::*;
 
-    fn pod(state: ContainerState, restart_count: i32) -> Pod {
+    pub(crate) fn pod(state: ContainerState, restart_count: i32) -> Pod {
         let container = Container { name: "flux-sample".into(), cpu_request_milli: 0, is_sidecar: false };
         let status = ContainerStatus { name: "flux-sample".into(), restart_count, ready: false, state };
         Pod {
@@ -253,11 +262,18 @@ mod tests {
     #[test]
     fn pods_run_the_image_that_has_a_broker() {
         let sample = json!({"spec": {"size": 4, "containers": [{"image": "rockylinux:9"}, {"image": "x"}]}});
-        let there = with_image(sample, "broker:1");
+        let images = Images { broker: "broker:1".to_owned(), view: Some("view:1".to_owned()) };
+        let there = with_images(sample.clone(), &images);
         let container = json!({"image": "broker:1", "imagePullPolicy": "IfNotPresent"});
         assert_eq!(there["spec"]["containers"], json!([container, container]));
-        assert_eq!(there["spec"]["flux"]["container"]["disable"], true);
+        assert_eq!(there["spec"]["flux"]["container"], json!({"image": "view:1"}));
+        let bare = Images { view: None, ..images.clone() };
+        assert_eq!(with_images(sample.clone(), &bare)["spec"]["flux"]["container"], json!({"disable": true}));
+        // A story without a view stays without one.
+        let mut without = sample;
+        without["spec"]["flux"] = json!({"container": {"disable": true}});
+        assert_eq!(with_images(without, &images)["spec"]["flux"]["container"], json!({"disable": true}));
         // A patch of the size says nothing of images.
-        assert_eq!(with_image(json!({"spec": {"size": 3}}), "broker:1"), json!({"spec": {"size": 3}}));
+        assert_eq!(with_images(json!({"spec": {"size": 3}}), &images), json!({"spec": {"size": 3}}));
     }
 }

@@ -168,9 +168,9 @@ pub(crate) fn begin(
         move |on: bool| switched.borrow_mut().turn_job_controllers(on).map_err(|error| error.to_string());
     let mirror = Mirror::new(Rc::clone(&copy), Box::new(switch));
     let settings = embedded::settings(scenario, stack, &config);
-    let image = machines.map(|machines| machines.image);
-    let is_real = image.is_some();
-    let api = RealApi { connection: connection.clone(), copy: Rc::clone(&copy), image };
+    let images = machines.map(|machines| machines.images);
+    let is_real = images.is_some();
+    let api = RealApi { connection: connection.clone(), copy: Rc::clone(&copy), images };
     let flux = Production::new(api, settings);
     let upper = match is_real {
         true => Workloads::real_nodes(flux, connection.clone()),

@@ -262,11 +262,4 @@ mod tests {
         assert!(Daemon::new(&dir).down().is_ok());
         assert!(!dir.exists());
     }
-
-    #[test]
-    fn a_rule_is_deleted_as_it_was_made() {
-        let rule = |action| reject(action, "172.30.0.0/15");
-        assert_eq!(rule("--insert")[2..], rule("--delete")[2..]);
-        assert_eq!(rule("--insert")[1], "--insert");
-    }
 }

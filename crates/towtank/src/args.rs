@@ -170,30 +170,9 @@ pub(crate) struct E2eArguments {
     /// Runs of the model that are tried as an explanation, with each timing profile
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(crate) seeds: u64,
-    /// Where the programs of control planes are, as `cargo xtask control-plane build` names them
-    #[arg(long, value_name = "DIR", default_value = "target/reference")]
-    pub(crate) programs: PathBuf,
     /// Keep what explained runs have shown, for `towtank run` to compare with where there is no cluster
     #[arg(long, conflicts_with_all = ["chaos", "alter_gate"])]
     pub(crate) record: bool,
-    /// Images of the control plane, with {component} and {version} in their names; without it, they are built around the programs
-    #[arg(long, value_name = "TEMPLATE", value_parser = parse_images)]
-    pub(crate) images: Option<String>,
-    /// With `--provider kind`: the image of the nodes, instead of that which `cargo xtask kind build-node-image` builds
-    #[arg(long, value_name = "IMAGE")]
-    pub(crate) node_image: Option<String>,
-    /// With `--provider kind`: the operator's image
-    #[arg(long, value_name = "IMAGE", default_value = "towtank-operator:latest")]
-    pub(crate) operator_image: String,
-    /// With `--provider kind`: the image that pods of MiniClusters run, with Flux or a stand-in for it
-    #[arg(long, value_name = "IMAGE", default_value = "towtank/stand-in:latest")]
-    pub(crate) broker_image: String,
-    /// The production operator
-    #[arg(long, value_name = "FILE", default_value = "target/release/towtank-operator")]
-    pub(crate) operator: PathBuf,
-    /// Where clusters have their directories while they run; the logs of those stay there that did not do what they should
-    #[arg(long, value_name = "DIR", default_value = "target/clusters")]
-    pub(crate) dir: PathBuf,
     /// Play a scenario again, so many times at most, that fails or is not explained; the verdict says which attempt it was
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=10))]
     pub(crate) retries: u32,
@@ -206,6 +185,8 @@ pub(crate) struct E2eArguments {
     /// Show what was to be seen in each run too
     #[arg(long)]
     pub(crate) show: bool,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArguments,
 }
 
 /// Reads `MutablePodResourcesForSuspendedJobs=false`.
@@ -245,9 +226,6 @@ pub(crate) struct LatencyArguments {
     /// Scenario files of changes of size, or directories of them; those of benches/latency when absent
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// What the cluster is made of
-    #[arg(long, value_enum, default_value_t = Provider::Process)]
-    pub(crate) provider: Provider,
     /// The version of Kubernetes
     #[arg(long, value_name = "VERSION", default_value_t = KubernetesVersion::NEWEST)]
     pub(crate) kubernetes: KubernetesVersion,
@@ -261,19 +239,37 @@ pub(crate) struct LatencyArguments {
     #[arg(long, value_name = "DIR", default_value = "snapshots/cluster")]
     pub(crate) snapshots: PathBuf,
     #[command(flatten)]
-    pub(crate) programs: ProgramArguments,
+    pub(crate) cluster: ClusterArguments,
 }
 
-/// What a cluster of processes is made of.
+/// What a cluster is made of, and where it is.
 #[derive(Debug, Args)]
-pub(crate) struct ProgramArguments {
+pub(crate) struct ClusterArguments {
+    /// What clusters are made of
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) provider: Provider,
     /// Where the programs of control planes are, as `cargo xtask control-plane build` names them
     #[arg(long, value_name = "DIR", default_value = "target/reference")]
     pub(crate) programs: PathBuf,
-    /// The production operator
+    /// With `--provider containers`: images of the control plane, with {component} and {version} in their names; without it, they are built around the programs
+    #[arg(long, value_name = "TEMPLATE", value_parser = parse_images)]
+    pub(crate) images: Option<String>,
+    /// With `--provider kind`: the image of the nodes, instead of that which `cargo xtask kind build-node-image` builds
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) node_image: Option<String>,
+    /// With `--provider kind`: the operator's image
+    #[arg(long, value_name = "IMAGE", default_value = "towtank-operator:latest")]
+    pub(crate) operator_image: String,
+    /// With `--provider kind`: the image that pods of MiniClusters run, with Flux or a stand-in for it
+    #[arg(long, value_name = "IMAGE", default_value = "towtank/stand-in:local")]
+    pub(crate) broker_image: String,
+    /// With `--provider kind`: the image of the view, which brings Flux into the pods of MiniClusters; none: the image they run has it [default: the image they run]
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) view_image: Option<String>,
+    /// The production operator, where it is a process
     #[arg(long, value_name = "FILE", default_value = "target/release/towtank-operator")]
     pub(crate) operator: PathBuf,
-    /// Where clusters have their directories while they run
+    /// Where clusters have their directories while they run; the logs of those stay there that did not do what they should
     #[arg(long, value_name = "DIR", default_value = "target/clusters")]
     pub(crate) dir: PathBuf,
 }

@@ -24,13 +24,14 @@ pub enum RecordError {
     Version(String),
 }
 
-/// Plays every scenario `rounds` times on a site that is started for it; `progress` hears of each that has ended.
+/// Plays every scenario `rounds` times on a site of this provider that is started for it; `progress` hears of each that has ended.
 ///
 /// # Errors
 ///
 /// See [`RecordError`].
 pub fn record(
     config: &SiteConfig,
+    provider: &str,
     scenarios: &[Arc<Scenario>],
     rounds: u32,
     progress: &mut dyn FnMut(&Series),
@@ -52,7 +53,7 @@ pub fn record(
         series.push(one);
     }
     Ok(Recording {
-        provider: "process".to_owned(),
+        provider: provider.to_owned(),
         kubernetes: config.version.full(),
         date: clock::today(),
         cores: std::thread::available_parallelism().map_or(1, usize::from),

@@ -1,13 +1,11 @@
 //! `towtank e2e`: scenarios on real control planes, explained by the model.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use towtank_cluster::clock;
-use towtank_cluster::kind::KindConfig;
-use towtank_cluster::site::{Containers, ProviderConfig};
 use towtank_cluster::suite::{self, Outcome, Played, Suite, Task};
 use towtank_control_plane::Interrupt;
 use towtank_lockstep::explanation::{Explanation, Gap, Search, Unexplained};
@@ -16,7 +14,7 @@ use towtank_lockstep::sight::Sight;
 use towtank_model::time::Time;
 use towtank_report::human;
 
-use super::{absolute, local};
+use super::{absolute, cluster};
 use crate::args::{E2eArguments, Provider};
 use crate::failure::{AGREE, DISAGREE, Failure, NO_WORLD};
 use crate::files;
@@ -30,7 +28,7 @@ pub(crate) fn run(arguments: &E2eArguments) -> Result<ExitCode, Failure> {
     suite::play(&suite, &tasks, &mut |task, outcome| {
         tally.count(outcome);
         if told.is_ok() && arguments.record {
-            told = record(task, outcome, arguments.provider);
+            told = record(task, outcome, arguments.cluster.provider);
         }
         if told.is_ok() {
             told = super::print(&text(task, outcome, arguments));
@@ -45,9 +43,13 @@ pub(crate) fn run(arguments: &E2eArguments) -> Result<ExitCode, Failure> {
 fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
     let interrupt =
         Interrupt::install().map_err(|error| Failure::Usage(format!("cannot hear signals: {error}")))?;
-    let dir = absolute(&arguments.dir)?;
+    let changes_processes = arguments.chaos.is_some() || !arguments.alter_gate.is_empty();
+    if arguments.cluster.provider == Provider::Kind && changes_processes {
+        return Err(cluster::is_of("--chaos` and `--alter-gate", "process"));
+    }
+    let dir = absolute(&arguments.cluster.dir)?;
     Ok(Suite {
-        provider: provider(arguments)?,
+        provider: cluster::provider(&arguments.cluster)?,
         logs: dir.join("logs"),
         dir,
         sites: arguments.jobs,
@@ -58,33 +60,6 @@ fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
         altered_gates: arguments.alter_gate.clone(),
         interrupt,
     })
-}
-
-/// What the clusters are made of.
-fn provider(arguments: &E2eArguments) -> Result<ProviderConfig, Failure> {
-    let is_of = |option: &str, provider: &str| {
-        Err(Failure::Usage(format!("`{option}` is for `--provider {provider}`")))
-    };
-    if arguments.images.is_some() && arguments.provider != Provider::Containers {
-        return is_of("--images", "containers");
-    }
-    if arguments.provider == Provider::Kind {
-        if arguments.chaos.is_some() || !arguments.alter_gate.is_empty() {
-            return is_of("--chaos` and `--alter-gate", "process");
-        }
-        return Ok(ProviderConfig::Kind(KindConfig {
-            target_dir: absolute(&arguments.programs)?.parent().map_or_else(PathBuf::new, Path::to_path_buf),
-            node_image: arguments.node_image.clone(),
-            operator_image: arguments.operator_image.clone(),
-            broker_image: arguments.broker_image.clone(),
-        }));
-    }
-    if arguments.node_image.is_some() {
-        return is_of("--node-image", "kind");
-    }
-    let containers = (arguments.provider == Provider::Containers)
-        .then(|| arguments.images.clone().map_or(Containers::Built, Containers::Named));
-    Ok(ProviderConfig::Local(local(&arguments.programs, &arguments.operator, containers)?))
 }
 
 /// What is played: every scenario as every version that it is true of.
@@ -138,8 +113,9 @@ fn text(task: &Task, outcome: &Outcome, arguments: &E2eArguments) -> String {
 /// What else has to be said for the same to be played again.
 fn options(arguments: &E2eArguments) -> String {
     let mut options = String::new();
-    if arguments.provider != Provider::default() {
-        options.push_str(&format!(" --provider {}", arguments.provider));
+    let provider = arguments.cluster.provider;
+    if provider != Provider::default() {
+        options.push_str(&format!(" --provider {provider}"));
     }
     if let Some(seed) = arguments.chaos {
         options.push_str(&format!(" --chaos {seed}"));

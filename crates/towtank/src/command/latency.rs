@@ -5,15 +5,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use towtank_cluster::latency::record::{self, record};
-use towtank_cluster::site::{ProviderConfig, SiteConfig};
+use towtank_cluster::site::SiteConfig;
 use towtank_control_plane::Interrupt;
 use towtank_lockstep::latency::recording::{Recording, Series};
 use towtank_lockstep::latency::{compare, fit, page};
 use towtank_model::version::KubernetesVersion;
 use towtank_scenario::ast::Scenario;
 
-use super::{absolute, local};
-use crate::args::{LatencyArguments, ProgramArguments};
+use super::{absolute, cluster};
+use crate::args::{ClusterArguments, LatencyArguments};
 use crate::failure::{AGREE, DISAGREE, Failure};
 use crate::files;
 
@@ -54,7 +54,7 @@ fn recording(arguments: &LatencyArguments, what: &str) -> Result<Recording, Fail
         return Recording::parse(&text)
             .map_err(|error| Failure::Usage(format!("`{}` is no recording: {error}", file.display())));
     }
-    let config = site(&arguments.programs, arguments.kubernetes)?;
+    let config = site(&arguments.cluster, arguments.kubernetes)?;
     let mut told = Ok(());
     let mut tell = |Series { scenario, load, operations }: &Series| {
         let line = format!("{scenario}: {} changes measured, load {load:?}\n", operations.len());
@@ -62,20 +62,26 @@ fn recording(arguments: &LatencyArguments, what: &str) -> Result<Recording, Fail
             told = super::print(&line);
         }
     };
-    let recording =
-        record(&config, &scenarios(arguments, what)?, arguments.rounds, &mut tell).map_err(cluster)?;
+    let recording = record(
+        &config,
+        &arguments.cluster.provider.to_string(),
+        &scenarios(arguments, what)?,
+        arguments.rounds,
+        &mut tell,
+    )
+    .map_err(no_cluster)?;
     told?;
     write(&file, &recording.to_string())?;
     Ok(recording)
 }
 
-fn cluster(error: record::RecordError) -> Failure {
+fn no_cluster(error: record::RecordError) -> Failure {
     Failure::NoCluster(error.to_string())
 }
 
 /// Where the files of a provider and version are.
 fn dir(arguments: &LatencyArguments) -> PathBuf {
-    arguments.snapshots.join(format!("process-{}", arguments.kubernetes))
+    arguments.snapshots.join(format!("{}-{}", arguments.cluster.provider, arguments.kubernetes))
 }
 
 /// The fitted profile.
@@ -89,14 +95,14 @@ fn write(file: &Path, text: &str) -> Result<(), Failure> {
     written.map_err(|error| Failure::Output { what: format!("`{}`", file.display()), error })
 }
 
-/// A cluster of processes.
-fn site(programs: &ProgramArguments, version: KubernetesVersion) -> Result<SiteConfig, Failure> {
+/// A cluster to measure.
+fn site(cluster: &ClusterArguments, version: KubernetesVersion) -> Result<SiteConfig, Failure> {
     let interrupt =
         Interrupt::install().map_err(|error| Failure::Usage(format!("cannot hear signals: {error}")))?;
     Ok(SiteConfig {
-        provider: ProviderConfig::Local(local(&programs.programs, &programs.operator, None)?),
+        provider: cluster::provider(cluster)?,
         version,
-        dir: absolute(&programs.dir)?,
+        dir: absolute(&cluster.dir)?,
         feature_gates: Vec::new(),
         pods_by_hand: false,
         controller_qps: None,

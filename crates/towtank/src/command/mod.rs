@@ -1,6 +1,7 @@
 //! The commands.
 
 pub(crate) mod check;
+mod cluster;
 pub(crate) mod control_plane;
 pub(crate) mod e2e;
 pub(crate) mod explain;
@@ -13,24 +14,11 @@ pub(crate) mod serve;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use towtank_cluster::site::{Containers, Local};
-
 use crate::failure::Failure;
 
 /// The path from the root of the file system: programs of a cluster run in other directories.
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| Failure::Usage(format!("`{}`: {error}", path.display())))
-}
-
-/// A control plane on this machine, of these programs, with the production operator beside it.
-fn local(programs: &Path, operator: &Path, containers: Option<Containers>) -> Result<Local, Failure> {
-    if !operator.is_file() {
-        return Err(Failure::NoCluster(format!(
-            "the operator `{}` is not there: `cargo build --release --package towtank-operator` builds it",
-            operator.display()
-        )));
-    }
-    Ok(Local { programs: absolute(programs)?, operator: absolute(operator)?, containers })
 }
 
 /// Prints to stdout; colours go where there is a terminal.
