@@ -28,10 +28,9 @@ use towtank_wire::{
 
 use crate::clock::Clock;
 use crate::connection::Connection;
-use crate::site::Images;
 use crate::translate::Translation;
 use crate::watch::{Message, Shown, Watched};
-use crate::workloads::with_images;
+use crate::workloads::{RealPods, with_real_pods};
 
 /// What the copy and those who write to the original know together.
 pub(crate) struct Copy {
@@ -205,7 +204,7 @@ pub(crate) struct RealApi {
     pub(crate) connection: Connection,
     pub(crate) copy: Shared,
     /// What pods of MiniClusters run where nodes are real; `None`: what the scenario says, which nobody runs.
-    pub(crate) images: Option<Images>,
+    pub(crate) pods: Option<RealPods>,
 }
 
 impl Api for RealApi {
@@ -233,10 +232,10 @@ impl Api for RealApi {
         request: HttpMessage<Bytes>,
         _ctx: &mut Context<'_>,
     ) -> Result<http::Response<Bytes>, String> {
-        let request = match &self.images {
-            Some(images) if request.uri().path().contains("/miniclusters") => request.map(|body| {
+        let request = match &self.pods {
+            Some(pods) if request.uri().path().contains("/miniclusters") => request.map(|body| {
                 let object = serde_json::from_slice::<Value>(&body).ok();
-                object.map_or(body, |object| Bytes::from(with_images(object, images).to_string()))
+                object.map_or(body, |object| Bytes::from(with_real_pods(object, pods).to_string()))
             }),
             _ => request,
         };

@@ -144,7 +144,10 @@ const INTERRUPTED: &str = "interrupted";
 fn plan(suite: &Suite, position: usize, task: &Task) -> Result<Planned, Outcome> {
     let Task { scenario, stack } = task;
     let has_real_nodes = matches!(suite.provider, ProviderConfig::Kind(_));
-    let of_nodes = has_real_nodes.then(|| world::obstacle_on_real_nodes(scenario)).flatten();
+    let of_nodes = match has_real_nodes {
+        true => world::obstacle_on_real_nodes(scenario),
+        false => world::obstacle_on_virtual_nodes(scenario),
+    };
     if let Some(why) = world::obstacle(scenario).or(of_nodes) {
         return Err(Outcome::NotPlayed(why.to_owned()));
     }

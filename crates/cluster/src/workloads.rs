@@ -14,7 +14,7 @@ use towtank_model::objects::{ContainerState, ContainerStatus, ObjectKey, Pod, Ui
 use towtank_model::server::{Change, Server, Versions};
 use towtank_model::simulation::{Application, Context};
 use towtank_model::time::Time;
-use towtank_scenario::ast::{MiniClusterEdit, MiniClusterManifest};
+use towtank_scenario::ast::{MiniClusterEdit, MiniClusterManifest, Pid1};
 use towtank_scenario::observation::MiniClusterView;
 
 use crate::connection::Connection;
@@ -105,15 +105,31 @@ const fn is_running(status: &ContainerStatus) -> bool {
     matches!(status.state, ContainerState::Running)
 }
 
-/// A MiniCluster whose pods run these images. One that wants no view gets none.
-pub(crate) fn with_images(mut minicluster: Value, images: &Images) -> Value {
+/// What the pods of a story's MiniClusters run where containers are real.
+#[derive(Clone, Debug)]
+pub(crate) struct RealPods {
+    /// Whatever images the story names.
+    pub(crate) images: Images,
+    /// What the story has as PID 1 beside the broker.
+    pub(crate) pid1: Pid1,
+}
+
+/// What makes a shell, to which `pre` is a script of its own, ignore SIGTERM, as one does that is PID 1 and has no handler for it.
+const SWALLOWS: &str = "trap '' TERM";
+
+/// A MiniCluster whose pods run what is to be run. One that wants no view gets none.
+pub(crate) fn with_real_pods(mut minicluster: Value, pods: &RealPods) -> Value {
     let Some(containers) = minicluster.pointer_mut("/spec/containers").and_then(Value::as_array_mut) else {
         return minicluster;
     };
+    let images = &pods.images;
     for container in containers {
         container["image"] = images.broker.as_str().into();
         // It is on the nodes; whatever its tag, there need not be a registry that has it.
         container["imagePullPolicy"] = "IfNotPresent".into();
+        if pods.pid1 == Pid1::Shell {
+            container["commands"]["pre"] = SWALLOWS.into();
+        }
     }
     let view = &mut minicluster["spec"]["flux"]["container"];
     if view["disable"] != true {
@@ -263,17 +279,23 @@ pub(crate) mod tests {
     fn pods_run_the_image_that_has_a_broker() {
         let sample = json!({"spec": {"size": 4, "containers": [{"image": "rockylinux:9"}, {"image": "x"}]}});
         let images = Images { broker: "broker:1".to_owned(), view: Some("view:1".to_owned()) };
-        let there = with_images(sample.clone(), &images);
+        let pods = RealPods { images, pid1: Pid1::Entrypoint };
+        let there = with_real_pods(sample.clone(), &pods);
         let container = json!({"image": "broker:1", "imagePullPolicy": "IfNotPresent"});
         assert_eq!(there["spec"]["containers"], json!([container, container]));
         assert_eq!(there["spec"]["flux"]["container"], json!({"image": "view:1"}));
-        let bare = Images { view: None, ..images.clone() };
-        assert_eq!(with_images(sample.clone(), &bare)["spec"]["flux"]["container"], json!({"disable": true}));
+        let bare = RealPods { images: Images { view: None, ..pods.images.clone() }, pid1: Pid1::Shell };
+        let container = &with_real_pods(sample.clone(), &bare)["spec"]["containers"][0];
+        assert_eq!(container["commands"], json!({"pre": "trap '' TERM"}));
+        assert_eq!(
+            with_real_pods(sample.clone(), &bare)["spec"]["flux"]["container"],
+            json!({"disable": true})
+        );
         // A story without a view stays without one.
         let mut without = sample;
         without["spec"]["flux"] = json!({"container": {"disable": true}});
-        assert_eq!(with_images(without, &images)["spec"]["flux"]["container"], json!({"disable": true}));
+        assert_eq!(with_real_pods(without, &pods)["spec"]["flux"]["container"], json!({"disable": true}));
         // A patch of the size says nothing of images.
-        assert_eq!(with_images(json!({"spec": {"size": 3}}), &images), json!({"spec": {"size": 3}}));
+        assert_eq!(with_real_pods(json!({"spec": {"size": 3}}), &pods), json!({"spec": {"size": 3}}));
     }
 }

@@ -13,7 +13,7 @@ use towtank_lockstep::virtual_world::{VirtualWorld, configuration};
 use towtank_lockstep::world::WorldKind;
 use towtank_model::simulation::Simulation;
 use towtank_model::time::Time;
-use towtank_scenario::ast::{Action, Manifest, Scenario, Stack, When};
+use towtank_scenario::ast::{Action, Manifest, Operator, Pid1, Scenario, Stack, When};
 
 use crate::chaos::Chaos;
 use crate::clock::Clock;
@@ -22,7 +22,7 @@ use crate::mirror::{Copy, Mirror, RealApi, Writer};
 use crate::nodes::Machine;
 use crate::site::{Site, SiteError};
 use crate::watch::Watches;
-use crate::workloads::Workloads;
+use crate::workloads::{RealPods, Workloads};
 
 /// The world `cluster`.
 pub(crate) type ClusterWorld = VirtualWorld<RealTime>;
@@ -49,11 +49,20 @@ pub fn obstacle(scenario: &Scenario) -> Option<&'static str> {
         Some(
             "a MiniCluster is changed at the instant at which it is made, and which of both its operator sees first is chance in real time",
         )
-    } else if !scenario.is_of_the_production_operator() {
+    } else if scenario.cluster.operator != Operator::Contract
+        || scenario.cluster.flux.pid1 == Pid1::Broker
+        || !scenario.cluster.flux.has_view
+    {
         Some("it is about another operator or entrypoint than the production one")
     } else {
         None
     }
+}
+
+/// Why a scenario is not played where nodes are virtual; `None`: it is, unless [`obstacle`] says otherwise.
+pub fn obstacle_on_virtual_nodes(scenario: &Scenario) -> Option<&'static str> {
+    let is_shell = scenario.cluster.flux.pid1 == Pid1::Shell;
+    is_shell.then_some("nothing swallows signals in the pods of virtual nodes")
 }
 
 /// Why a scenario is not played where nodes are real; `None`: it is, unless [`obstacle`] says otherwise.
@@ -168,9 +177,9 @@ pub(crate) fn begin(
         move |on: bool| switched.borrow_mut().turn_job_controllers(on).map_err(|error| error.to_string());
     let mirror = Mirror::new(Rc::clone(&copy), Box::new(switch));
     let settings = embedded::settings(scenario, stack, &config);
-    let images = machines.map(|machines| machines.images);
-    let is_real = images.is_some();
-    let api = RealApi { connection: connection.clone(), copy: Rc::clone(&copy), images };
+    let pods = machines.map(|it| RealPods { images: it.images, pid1: scenario.cluster.flux.pid1 });
+    let is_real = pods.is_some();
+    let api = RealApi { connection: connection.clone(), copy: Rc::clone(&copy), pods };
     let flux = Production::new(api, settings);
     let upper = match is_real {
         true => Workloads::real_nodes(flux, connection.clone()),
