@@ -4,6 +4,7 @@ use towtank_reference::build::check_go;
 
 use crate::command::{Failed, Outcome, cargo, command, quietly, run};
 use crate::control_plane;
+use crate::e2e::e2e_after_build;
 use crate::kubectl::kubectl;
 use crate::reference::{build_drivers, random_writes, record};
 use crate::stories::differential_after_tests;
@@ -54,11 +55,13 @@ pub(crate) fn ci() -> Outcome {
         })?;
         play_the_reference()?;
         step("a real control plane", || {
-            let version = [CONTROL_PLANE_IN_CI.to_owned()];
-            control_plane::test(&version)?;
+            control_plane::test(&[CONTROL_PLANE_IN_CI.to_owned()])?;
             // A machine that builds beside it is late now and then: the verdict tells what came true at the second attempt only.
-            let args = ["--length-max-s", SECONDS_IN_CI, "--retries", "2"];
-            control_plane::e2e_after_build(&version, &args.map(String::from))
+            let version = ["--kubernetes", CONTROL_PLANE_IN_CI];
+            let limits = ["--length-max-s", SECONDS_IN_CI, "--retries", "2"];
+            e2e_after_build(
+                &[&version[..], &limits].concat().into_iter().map(String::from).collect::<Vec<_>>(),
+            )
         })
     })
 }

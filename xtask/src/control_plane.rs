@@ -3,8 +3,7 @@
 use towtank_model::version::KubernetesVersion;
 use towtank_reference::build::{Program, build_program};
 
-use crate::command::{Failed, Outcome, beside, cargo, command, root, run};
-use crate::kind;
+use crate::command::{Failed, Outcome, cargo, command, root, run};
 use crate::reference::versions;
 
 /// Builds etcd, the API server, the controllers and the scheduler of these versions, one after the other: one Go build has work for all cores.
@@ -34,43 +33,6 @@ pub(crate) fn up(kubernetes: &str) -> Outcome {
 /// Ends what [`up`] has started, whichever terminal it is in, and removes what killed ones have left.
 pub(crate) fn down() -> Outcome {
     cargo(["towtank", "control-plane", "down"])
-}
-
-/// Has the images built that a cluster of kind needs, and is no option of `towtank e2e`.
-const BUILD_NODE_IMAGE: &str = "--build-node-image";
-
-/// Plays scenarios on real clusters; what is missing is built before.
-pub(crate) fn e2e(named: &[String], args: &[String]) -> Outcome {
-    // The production operator is a program of its own there.
-    cargo(["build", "--quiet", "--release", "--package", "towtank", "--package", "towtank-operator"])?;
-    let is_kind = args.windows(2).any(|words| words == ["--provider", "kind"])
-        || args.iter().any(|word| word == "--provider=kind");
-    let default = [if is_kind { kind::KUBERNETES } else { NEWEST }.to_owned()];
-    let named = if named.is_empty() { &default } else { named };
-    let (builds, args): (Vec<&String>, Vec<&String>) =
-        args.iter().partition(|word| *word == BUILD_NODE_IMAGE);
-    match (is_kind, builds.is_empty()) {
-        (false, true) => build(named)?,
-        (false, false) => return Err(Failed::new(format!("`{BUILD_NODE_IMAGE}` is for `--provider kind`"))),
-        (true, true) => {}
-        (true, false) => kind::build_images(named)?,
-    }
-    play(named, args)
-}
-
-/// The same with a control plane, and with the programs that stand beside this one.
-pub(crate) fn e2e_after_build(named: &[String], args: &[String]) -> Outcome {
-    build(named)?;
-    play(named, args)
-}
-
-/// The version that is played when none is named.
-const NEWEST: &str = "1.37";
-
-fn play<'a>(named: &'a [String], args: impl IntoIterator<Item = &'a String>) -> Outcome {
-    let versions = named.iter().flat_map(|version| ["--kubernetes", version.as_str()]);
-    let args = ["e2e"].into_iter().chain(versions).chain(args.into_iter().map(String::as_str));
-    run(&mut command(beside("towtank")?, args))
 }
 
 /// Runs the tests that need a control plane, with one version after the other.

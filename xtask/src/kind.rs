@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use crate::command::{Outcome, cargo, command, root, run};
+use crate::reference::versions;
 
 /// The docker daemon of the repository.
 #[derive(Subcommand)]
@@ -26,11 +27,8 @@ pub(crate) enum KindChore {
     BuildImages,
     /// Makes a cluster and says how to reach it; deletes it with Ctrl-C or SIGTERM.
     Up {
-        /// Minor version of Kubernetes, such as 1.36.
-        #[arg(long, value_name = "VERSION", default_value = "1.36")]
-        kubernetes: String,
-        /// Passed on: `--workers`, `--node-image`, `--load`.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        /// Passed on: `--kubernetes`, `--workers`, `--node-image`, `--load`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
         args: Vec<String>,
     },
     /// Deletes the clusters that are up.
@@ -52,14 +50,13 @@ pub(crate) fn kind(chore: &KindChore) -> Outcome {
     match chore {
         KindChore::BuildNodeImage { kubernetes } => node_image(kubernetes),
         KindChore::BuildImages => own_images(),
-        KindChore::Up { kubernetes, args } => {
-            let mut all = vec!["up", "--kubernetes", kubernetes];
-            all.extend(args.iter().map(String::as_str));
+        KindChore::Up { args } => {
+            let all: Vec<&str> = std::iter::once("up").chain(args.iter().map(String::as_str)).collect();
             towtank_kind(&all)
         }
         KindChore::Down => towtank_kind(&["down"]),
         KindChore::Test => {
-            node_image("1.36")?;
+            node_image(KUBERNETES)?;
             let args = ["test", "--release", "--workspace", "--test", "kind", "--", "--include-ignored"];
             run(&mut command("cargo", args))
         }
@@ -71,7 +68,7 @@ pub(crate) const KUBERNETES: &str = "1.36";
 
 /// All images that clusters of these versions need.
 pub(crate) fn build_images(named: &[String]) -> Outcome {
-    named.iter().try_for_each(|version| node_image(version))?;
+    versions(named)?.iter().try_for_each(|version| node_image(&version.to_string()))?;
     own_images()
 }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -16,6 +17,9 @@ use crate::control_plane;
 /// How long one run may take.
 const RUN_MAX: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(50);
+const SIGKILL: i32 = 9;
+/// A run is killed in this part of the time that one takes: some are faster than the first.
+const KILLED_WITHIN: f64 = 0.8;
 
 /// How the runs are made.
 pub(crate) struct Leaks<'a> {
@@ -66,11 +70,17 @@ fn play_beside(leaks: &Leaks<'_>, dir: &Path, bystander: &mut Child) -> Outcome 
         let start = Instant::now();
         let mut run = start_run(leaks, dir)?;
         if killed.contains(&number) {
-            let after = length.mul_f64(rng.f64());
+            let after = length.mul_f64(rng.f64() * KILLED_WITHIN);
             thread::sleep(after);
             // SIGKILL: nothing of it gets a chance to clean up.
             let _ = run.kill();
-            let _ = run.wait();
+            let ended = run.wait();
+            if !ended.as_ref().is_ok_and(|status| status.signal() == Some(SIGKILL)) {
+                return Err(Failed::new(format!(
+                    "run {} was to be killed, and ended before: {ended:?}",
+                    number + 1
+                )));
+            }
             println!(
                 "run {}: killed after {:.1} s; left: {}",
                 number + 1,
@@ -120,7 +130,7 @@ fn start_run(leaks: &Leaks<'_>, dir: &Path) -> Result<Child, Failed> {
 struct Left {
     /// Processes that have to do with the directory of runs.
     processes: BTreeSet<String>,
-    /// Containers, `None` without an engine.
+    /// Containers, networks and volumes, `None` without an engine.
     containers: Option<BTreeSet<String>>,
     /// Ports of the loopback interface that somebody listens on.
     ports: BTreeSet<String>,
@@ -156,7 +166,7 @@ impl Left {
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let containers = match &self.containers {
-            Some(containers) => format!("{} containers", containers.len()),
+            Some(containers) => format!("{} containers, networks and volumes", containers.len()),
             None => "no container engine".to_owned(),
         };
         let (processes, ports, directories) =
@@ -192,11 +202,23 @@ fn processes(dir: &str) -> BTreeSet<String> {
     found
 }
 
+/// Containers of ours, and networks and volumes of anybody but docker itself and kind, whose network all its clusters share; `None`: no engine answers.
 fn containers() -> Option<BTreeSet<String>> {
-    let listed = command("docker", ["ps", "--all", "--format", "{{.Names}}"]).stderr(Stdio::null()).output();
-    let listed = listed.ok().filter(|listed| listed.status.success())?;
-    let text = String::from_utf8_lossy(&listed.stdout).into_owned();
-    Some(text.lines().filter(|name| name.starts_with("towtank-")).map(str::to_owned).collect())
+    let list = |what: &str, args: &[&str]| {
+        let listed = command("docker", args.iter().copied()).stderr(Stdio::null()).output();
+        let listed = listed.ok().filter(|listed| listed.status.success())?;
+        let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+        Some(text.lines().map(|name| format!("{what} {name}")).collect::<Vec<_>>())
+    };
+    let mut found = list("container", &["ps", "--all", "--format", "{{.Names}}"])?;
+    found.retain(|name| name.starts_with("container towtank-"));
+    let mut networks = list("network", &["network", "ls", "--format", "{{.Name}}"])?;
+    networks.retain(|name| {
+        !["bridge", "host", "none", "kind"].iter().any(|own| name.ends_with(&format!(" {own}")))
+    });
+    found.append(&mut networks);
+    found.append(&mut list("volume", &["volume", "ls", "--quiet"])?);
+    Some(found.into_iter().collect())
 }
 
 /// As proc_net_tcp(5) has them, in hexadecimal digits: a listening socket is in state 0A.

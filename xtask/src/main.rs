@@ -3,6 +3,7 @@
 mod ci;
 mod command;
 mod control_plane;
+mod e2e;
 mod kind;
 mod kubectl;
 mod leaks;
@@ -63,11 +64,8 @@ enum Chore {
     },
     /// Plays scenarios on real control planes, in real time, and has the model explain what happened there. Builds what is missing.
     E2e {
-        /// Minor version of Kubernetes, such as 1.36, or a range, such as 1.29..1.36; can be given several times. 1.37 when none is given, and 1.36 for kind.
-        #[arg(long, value_name = "VERSION")]
-        kubernetes: Vec<String>,
-        /// Passed on to `towtank e2e`: paths, `--provider`, `--jobs`, …; see `cargo towtank e2e --help`. With `--provider kind`, `--build-node-image` has the images built before.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        /// Passed on to `towtank e2e`: `--kubernetes`, `--provider`, paths, …; see `cargo towtank e2e --help`. With `--provider kind`, `--build-node-image` has the images built before.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
         args: Vec<String>,
     },
     /// Plays a scenario on real clusters again and again, kills some of the runs with SIGKILL at random times, and counts what is left: processes, containers, ports and directories.
@@ -247,7 +245,7 @@ fn main() -> ExitCode {
         }),
         Chore::Docker { chore } => kind::docker(&chore),
         Chore::Kind { chore } => kind::kind(&chore),
-        Chore::E2e { kubernetes, args } => control_plane::e2e(&kubernetes, &args),
+        Chore::E2e { args } => e2e::e2e(&args),
         Chore::Mutants { operator: true, only, .. } => operator::mutants(only),
         Chore::Mutants { reference: false, .. } => tests::mutants(),
         Chore::Mutants { kubernetes, stories, .. } => stories::mutants_on_reference(&kubernetes, stories),

@@ -1,5 +1,7 @@
 //! Processes of a real cluster that are killed and started again while a scenario is played.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -13,12 +15,24 @@ const BLOWS: usize = 10;
 /// when the API server was away.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What is killed, and when.
+/// What has become of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was killed.
+    Killed,
+    /// It has ended by itself, as some do while others are away, and was started again.
+    Ended,
+}
+
+/// Something that has happened to a program.
+pub type Blow = (Time, Fate, Victim);
+
+/// What is killed, and when; and what was.
 #[derive(Clone, Debug, Default)]
 pub struct Chaos {
     /// Latest first.
-    blows: Vec<(Time, Victim)>,
-    has_struck: bool,
+    planned: Vec<(Time, Victim)>,
+    log: Rc<RefCell<Vec<Blow>>>,
 }
 
 impl Chaos {
@@ -32,29 +46,36 @@ impl Chaos {
         let mut blows: Vec<(Time, Victim)> =
             victims.into_iter().map(|victim| (Time::from_millis(rng.u64(..millis)), victim)).collect();
         blows.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-        Self { blows, has_struck: false }
+        Self { planned: blows, log: Rc::default() }
     }
 
-    /// What is killed and when, first to last.
-    pub fn blows(&self) -> impl Iterator<Item = (Time, Victim)> {
-        self.blows.iter().rev().copied()
+    /// What has happened so far, first to last, for those who ask when it is over.
+    pub(crate) fn log(&self) -> Rc<RefCell<Vec<Blow>>> {
+        Rc::clone(&self.log)
+    }
+
+    pub(crate) fn note(&self, at: Time, fate: Fate, victim: Victim) {
+        self.log.borrow_mut().push((at, fate, victim));
+    }
+
+    /// How often something has ended by itself.
+    pub(crate) fn ended(&self) -> usize {
+        self.log.borrow().iter().filter(|(_, fate, _)| *fate == Fate::Ended).count()
     }
 
     /// What is to be killed by now.
     pub(crate) fn due(&mut self, now: Time) -> Option<Victim> {
-        let due = self.blows.pop_if(|(at, _)| *at <= now).map(|(_, victim)| victim);
-        self.has_struck |= due.is_some();
-        due
+        self.planned.pop_if(|(at, _)| *at <= now).map(|(_, victim)| victim)
     }
 
     /// Whether anything has been killed.
-    pub(crate) const fn has_struck(&self) -> bool {
-        self.has_struck
+    pub(crate) fn has_struck(&self) -> bool {
+        !self.log.borrow().is_empty()
     }
 
     /// When the next is killed.
     pub(crate) fn next_time(&self) -> Option<Time> {
-        self.blows.last().map(|(at, _)| *at)
+        self.planned.last().map(|(at, _)| *at)
     }
 }
 

@@ -13,7 +13,7 @@ use towtank_model::simulation::Simulation;
 use towtank_model::time::Time;
 use towtank_scenario::ast::OperatorChange;
 
-use crate::chaos::Chaos;
+use crate::chaos::{Chaos, Fate};
 use crate::clock::Clock;
 use crate::latency::Log;
 use crate::mirror::{Mirror, Shared};
@@ -44,8 +44,6 @@ pub(crate) struct RealTime {
     inbox: Receiver<Message>,
     provider: SharedProvider,
     chaos: Chaos,
-    /// How often something was started again that had ended by itself.
-    revived: usize,
     interrupt: Option<Interrupt>,
     /// What was to be seen of the sizes of MiniClusters, where somebody wants to know.
     log: Option<Log>,
@@ -77,7 +75,6 @@ impl RealTime {
             inbox,
             provider,
             chaos,
-            revived: 0,
             interrupt,
             log: None,
             changed,
@@ -146,15 +143,20 @@ impl RealTime {
         }
         let broken = |error: crate::site::SiteError| WorldError(error.to_string());
         if self.chaos.has_struck() {
-            self.revived += self.provider.borrow_mut().revive().map_err(broken)?.len();
-            if self.revived > REVIVED_MAX {
-                return Err(WorldError(format!("programs have ended by themselves {} times", self.revived)));
+            for victim in self.provider.borrow_mut().revive().map_err(broken)? {
+                self.chaos.note(self.now(), Fate::Ended, victim);
             }
-        } else {
-            self.provider.borrow_mut().check().map_err(broken)?;
+            let ended = self.chaos.ended();
+            if ended > REVIVED_MAX {
+                return Err(WorldError(format!("programs have ended by themselves {ended} times")));
+            }
         }
+        self.provider.borrow_mut().check().map_err(broken)?;
         while let Some(victim) = self.chaos.due(self.now()) {
-            self.provider.borrow_mut().strike(victim).map_err(broken)?;
+            let began = self.now();
+            if self.provider.borrow_mut().strike(victim).map_err(broken)? {
+                self.chaos.note(began, Fate::Killed, victim);
+            }
         }
         Ok(())
     }
@@ -214,7 +216,7 @@ impl Engine for RealTime {
     fn operate(&mut self, change: &OperatorChange) -> Result<(), Refusal> {
         let mut provider = self.provider.borrow_mut();
         let done = match change {
-            OperatorChange::Restart(_) => provider.strike(Victim::Operator),
+            OperatorChange::Restart(_) => provider.strike(Victim::Operator).map(drop),
             OperatorChange::Start => provider.turn_operator(true),
             OperatorChange::Stop(_) => provider.turn_operator(false),
             OperatorChange::Hold | OperatorChange::Release | OperatorChange::Faults(_) => Ok(()),

@@ -129,7 +129,10 @@ impl Provider for KindCluster {
         self.await_operator()
     }
 
-    fn strike(&mut self, victim: Victim) -> Result<(), SiteError> {
+    fn strike(&mut self, victim: Victim) -> Result<bool, SiteError> {
+        if !self.operator_runs {
+            return Ok(false);
+        }
         if victim != Victim::Operator {
             return Err(SiteError::Client(format!("{victim} of a cluster of kind is not killed")));
         }
@@ -139,7 +142,8 @@ impl Provider for KindCluster {
             site::must(&self.connection, Method::DELETE, &path, &json!({"gracePeriodSeconds": 0}))?;
         }
         clock::pause(Duration::from_secs(1));
-        self.await_operator()
+        self.await_operator()?;
+        Ok(true)
     }
 
     /// Kubelets see to it.

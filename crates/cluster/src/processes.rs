@@ -129,23 +129,19 @@ impl Provider for Processes {
         Ok(())
     }
 
-    fn strike(&mut self, victim: Victim) -> Result<(), SiteError> {
+    fn strike(&mut self, victim: Victim) -> Result<bool, SiteError> {
         match victim {
             Victim::Component(component) => {
                 self.plane.kill(component);
-                Ok(self.plane.bring_back(component)?)
+                self.plane.bring_back(component)?;
             }
             Victim::Operator => {
-                // One that a story has stopped stays away.
-                match self.operator.take() {
-                    None => Ok(()),
-                    Some(mut operator) => {
-                        operator.kill();
-                        self.turn_operator(true)
-                    }
-                }
+                let Some(mut operator) = self.operator.take() else { return Ok(false) };
+                operator.kill();
+                self.turn_operator(true)?;
             }
         }
+        Ok(true)
     }
 
     fn check(&mut self) -> Result<(), SiteError> {
@@ -158,10 +154,6 @@ impl Provider for Processes {
         for component in self.plane.ended() {
             self.plane.bring_back(component)?;
             ended.push(Victim::Component(component));
-        }
-        if self.operator.as_mut().is_some_and(|operator| operator.has_ended().is_some()) {
-            self.operator = Some(spawn_child(&self.operator_launch)?);
-            ended.push(Victim::Operator);
         }
         Ok(ended)
     }

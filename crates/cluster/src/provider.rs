@@ -29,14 +29,14 @@ pub(crate) trait Provider {
     /// Has the operator run or not.
     fn turn_operator(&mut self, on: bool) -> Result<(), SiteError>;
 
-    /// Kills something and has it started again at once.
-    fn strike(&mut self, victim: Victim) -> Result<(), SiteError>;
+    /// Kills something and has it started again at once; `false`: it does not run, because a story has stopped it.
+    fn strike(&mut self, victim: Victim) -> Result<bool, SiteError>;
 
     /// An error when something has ended that nobody has ended.
     fn check(&mut self) -> Result<(), SiteError>;
 
-    /// Starts again what has ended by itself, as those who watch over such programs do, and says what it was: a controller manager, for one, ends when an API server that has just
-    /// come back does not know its rights yet.
+    /// Starts again what of the control plane has ended by itself, as those who watch over such programs do, and says what it was: a controller manager, for one, ends when an API server that has just
+    /// come back does not know its rights yet. The operator has no reason to end.
     fn revive(&mut self) -> Result<Vec<Victim>, SiteError>;
 
     /// At the end, the logs are moved there.

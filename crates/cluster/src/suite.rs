@@ -13,11 +13,9 @@ use towtank_lockstep::run::Run;
 use towtank_lockstep::runner::{Limits, Reality};
 use towtank_lockstep::session;
 use towtank_lockstep::virtual_world::{SetupError, configuration};
-use towtank_model::time::Time;
 use towtank_scenario::ast::{Scenario, Stack};
 
-use crate::chaos::{self, Chaos};
-use crate::processes::Victim;
+use crate::chaos::{self, Blow, Chaos};
 use crate::site::{ProviderConfig, Site, SiteConfig, SiteError};
 use crate::world;
 
@@ -73,8 +71,8 @@ pub struct Played {
     pub run: Run,
     /// Which time it was played, from 1.
     pub attempt: u32,
-    /// What was killed, and when.
-    pub blows: Vec<(Time, Victim)>,
+    /// What was killed, or has ended while other things were away, and when.
+    pub blows: Vec<Blow>,
     /// Where the logs of its cluster are, when it does not agree.
     pub logs: Option<PathBuf>,
     /// The run of the model that explains it; nothing is explained that has failed.
@@ -220,7 +218,7 @@ fn play_one(suite: &Suite, site: &mut Option<Site>, planned: &Planned, attempt: 
     let reality = Some(Reality::default());
     let may_miss = suite.chaos.is_some();
     let limits = Limits { keeps_sights: true, reality, patience, may_miss, ..Limits::default() };
-    let blows: Vec<(Time, Victim)> = chaos.blows().collect();
+    let blows = chaos.log();
     let run = match world::play(there, &task.scenario, task.stack, chaos, limits) {
         Ok(run) => run,
         Err(error) => {
@@ -238,7 +236,7 @@ fn play_one(suite: &Suite, site: &mut Option<Site>, planned: &Planned, attempt: 
         Some(Ok(explained)) => Some(explained),
         None => None,
     };
-    let mut played = Played { run, attempt, blows, logs: None, explained };
+    let mut played = Played { run, attempt, blows: blows.take(), logs: None, explained };
     if !played.agrees() {
         played.logs = keep_logs(suite, site, task);
     }

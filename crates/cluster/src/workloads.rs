@@ -67,30 +67,46 @@ impl Workloads {
 /// What makes a shell that was not started by the broker one of its clients: the entrypoint's own settings.
 const ATTACHED: &str = ". /flux_operator/settings.sh; FLUX_URI=local://$TOWTANK_RUNDIR/local exec";
 
-/// What has happened to the first main process of a pod, as its kubelet reports it.
+/// What has happened to the first main process of a pod, as its kubelet reports it: not everything by itself, for a short life may be over when it is first told of.
 fn facts(change: &Change) -> Vec<ProcessFact> {
-    let Change::Pod(Versions { old: Some(old), new: Some(new) }) = change else { return Vec::new() };
+    let Change::Pod(Versions { old, new: Some(new) }) = change else { return Vec::new() };
+    let (before, after) = (old.as_deref().and_then(first), first(new));
+    let mut runs = before.is_some_and(is_running);
+    let goes_on = after.is_some_and(is_running);
+    let code = match after.map(|status| &status.state) {
+        Some(ContainerState::Terminated(end)) => end.exit_code,
+        // It is reported together with what comes after it.
+        _ => UNKNOWN,
+    };
     let mut steps = Vec::new();
-    let (before, after) = (first(old), first(new));
-    let ran = before.is_some_and(is_running);
-    let runs = after.is_some_and(is_running);
-    let restarts = |status: Option<&ContainerStatus>| status.map_or(0, |status| status.restart_count);
-    let again = restarts(after) > restarts(before);
-    if ran && (!runs || again) {
-        let code = match after.map(|status| &status.state) {
-            Some(ContainerState::Terminated(end)) => end.exit_code,
-            // What it ended with was reported together with its next start.
-            _ => UNKNOWN,
-        };
+    let begun = starts(after).saturating_sub(starts(before)).min(STARTS_MAX);
+    for _ in 0..begun {
+        if runs {
+            steps.push(ProcessStep::Ended(UNKNOWN));
+        }
+        steps.push(ProcessStep::Started);
+        runs = true;
+    }
+    if runs && !goes_on {
         steps.push(ProcessStep::Ended(code));
     }
-    if runs && (!ran || again) {
-        steps.push(ProcessStep::Started);
-    }
-    if runs && old.deletion.is_none() && new.deletion.is_some() {
+    if goes_on && new.deletion.is_some() && old.as_ref().is_none_or(|old| old.deletion.is_none()) {
         steps.push(ProcessStep::Told);
     }
     steps.into_iter().map(|step| ProcessFact { pod: new.uid, step }).collect()
+}
+
+/// Starts of one process that may have gone unseen between two reports.
+const STARTS_MAX: i32 = 10;
+
+/// How often a container has been started.
+fn starts(status: Option<&ContainerStatus>) -> i32 {
+    let Some(status) = status else { return 0 };
+    let has_run = match &status.state {
+        ContainerState::Running | ContainerState::Terminated(_) => true,
+        ContainerState::Waiting(reason) => &**reason == "CrashLoopBackOff",
+    };
+    if has_run || status.restart_count > 0 { status.restart_count.saturating_add(1) } else { 0 }
 }
 
 /// An exit code that nobody reports; nobody asks for it either.
@@ -208,10 +224,10 @@ impl Upper for Workloads {
     }
 
     fn signal(&mut self, name: &str, rank: u32, kills: bool, ctx: &mut Context<'_>) -> Result<(), Refusal> {
-        let signal = if kills { "KILL" } else { "TERM" };
-        // The parent of what a broker runs for somebody is the broker.
-        let line = format!("exec -r {rank} sh -c 'kill -{signal} $PPID'");
-        self.type_at_lead(name, &line, ctx.server)?;
+        // The parent of what a broker runs for somebody is the broker. One that is killed could not say any more how the command has ended, so it ends before.
+        let command =
+            if kills { "(sleep 0.2; kill -KILL $PPID) >/dev/null 2>&1 &" } else { "kill -TERM $PPID" };
+        self.type_at_lead(name, &format!("exec -r {rank} sh -c '{command}'"), ctx.server)?;
         self.flux.signal(name, rank, kills, ctx)
     }
 
@@ -267,6 +283,13 @@ pub(crate) mod tests {
         assert_eq!(steps(&runs, &runs), []);
         assert_eq!(steps(&runs, &pod(end(3), 0)), [ProcessStep::Ended(3)]);
         assert_eq!(steps(&pod(end(3), 0), &pod(ContainerState::Running, 1)), [ProcessStep::Started]);
+        // A life that was over before anybody told of it, and pods that are first seen when they run.
+        assert_eq!(steps(&waits, &pod(end(3), 0)), [ProcessStep::Started, ProcessStep::Ended(3)]);
+        let new = Change::Pod(Versions { old: None, new: Some(Arc::new(runs.clone())) });
+        assert_eq!(facts(&new).into_iter().map(|fact| fact.step).collect::<Vec<_>>(), [ProcessStep::Started]);
+        let crashes = pod(ContainerState::Waiting("CrashLoopBackOff".into()), 0);
+        assert_eq!(steps(&runs, &crashes), [ProcessStep::Ended(UNKNOWN)]);
+        assert_eq!(steps(&crashes, &pod(ContainerState::Running, 1)), [ProcessStep::Started]);
         let again = pod(ContainerState::Running, 1);
         assert_eq!(steps(&runs, &again), [ProcessStep::Ended(UNKNOWN), ProcessStep::Started]);
         let mut told = runs.clone();

@@ -152,11 +152,8 @@ pub(crate) struct E2eArguments {
     /// Only scenarios whose name contains this
     #[arg(long, short = 's', value_name = "NAME")]
     pub(crate) scenario: Option<String>,
-    /// What the clusters are made of
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) provider: Provider,
-    /// Versions to play, of those that a scenario is true of: 1.36, 1.29..1.36 or all; can be repeated
-    #[arg(long, value_name = "VERSIONS", default_value = "1.37", value_parser = parse_versions::<KubernetesVersion>)]
+    /// Versions to play, of those that a scenario is true of: 1.36, 1.29..1.36 or all; can be repeated [default: 1.37, and 1.36 for kind]
+    #[arg(long, value_name = "VERSIONS", value_parser = parse_versions::<KubernetesVersion>)]
     pub(crate) kubernetes: Vec<VersionRange>,
     /// Versions of Flux to play MiniClusters with, of those that a scenario is true of: 0.61.2, 0.50.0..0.61.2 or all
     #[arg(long, value_name = "VERSIONS", default_value = "0.61.2", value_parser = parse_versions::<FluxVersion>)]
@@ -226,9 +223,9 @@ pub(crate) struct LatencyArguments {
     /// Scenario files of changes of size, or directories of them; those of benches/latency when absent
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// The version of Kubernetes
-    #[arg(long, value_name = "VERSION", default_value_t = KubernetesVersion::NEWEST)]
-    pub(crate) kubernetes: KubernetesVersion,
+    /// The version of Kubernetes [default: 1.37, and 1.36 for kind]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) kubernetes: Option<KubernetesVersion>,
     /// Play on a real cluster first, and keep what it took; without this, what was kept is used
     #[arg(long)]
     pub(crate) measure: bool,

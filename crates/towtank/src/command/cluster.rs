@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use towtank_cluster::kind::KindConfig;
 use towtank_cluster::site::{Containers, Images, Local, ProviderConfig};
+use towtank_model::version::KubernetesVersion;
 
 use super::absolute;
 use crate::args::{ClusterArguments, Provider};
@@ -50,4 +51,10 @@ pub(super) fn is_of(option: &str, provider: &str) -> Failure {
 fn images(arguments: &ClusterArguments) -> Images {
     let view = arguments.view_image.as_ref().unwrap_or(&arguments.broker_image);
     Images { broker: arguments.broker_image.clone(), view: (view != "none").then(|| view.clone()) }
+}
+
+/// The version that is played when none is named: the newest, and where nodes are containers the newest whose kubelet starts on cgroup v1 as on v2.
+pub(super) fn newest(provider: Provider) -> KubernetesVersion {
+    let on_kind = KubernetesVersion::from_minor(36).filter(|_| provider == Provider::Kind);
+    on_kind.unwrap_or(KubernetesVersion::NEWEST)
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use towtank_cluster::chaos::{Blow, Fate};
 use towtank_cluster::clock;
 use towtank_cluster::suite::{self, Outcome, Played, Suite, Task};
 use towtank_control_plane::Interrupt;
@@ -13,6 +14,7 @@ use towtank_lockstep::observed::{Observation, Observed};
 use towtank_lockstep::sight::Sight;
 use towtank_model::time::Time;
 use towtank_report::human;
+use towtank_scenario::ast::VersionRange;
 
 use super::{absolute, cluster};
 use crate::args::{E2eArguments, Provider};
@@ -66,7 +68,9 @@ fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
 fn tasks(arguments: &E2eArguments) -> Result<Vec<Task>, Failure> {
     let scenarios = super::run::selected(files::load(&arguments.paths)?, arguments.scenario.as_deref())?;
     let mut tasks = Vec::new();
-    for kubernetes in &arguments.kubernetes {
+    let default = [VersionRange::only(cluster::newest(arguments.cluster.provider))];
+    let asked = if arguments.kubernetes.is_empty() { &default[..] } else { &arguments.kubernetes };
+    for kubernetes in asked {
         for scenario in &scenarios {
             let stacks = scenario.stacks(*kubernetes, arguments.flux);
             tasks.extend(stacks.into_iter().map(|stack| Task { scenario: scenario.clone(), stack }));
@@ -136,7 +140,11 @@ fn verdict(task: &Task, played: &Played, name: &str) -> String {
     if *attempt > 1 {
         let _ = write!(length, ", attempt {attempt}");
     }
-    let blows: String = blows.iter().map(|(at, victim)| format!("\n  killed at {at}: {victim}")).collect();
+    let blow = |(at, fate, victim): &Blow| match fate {
+        Fate::Killed => format!("\n  killed at {at}: {victim}"),
+        Fate::Ended => format!("\n  ended by itself at {at}, and was started again: {victim}"),
+    };
+    let blows: String = blows.iter().map(blow).collect();
     let logs =
         logs.as_ref().map_or_else(String::new, |logs| format!("  logs of the cluster: {}", logs.display()));
     let text = match (&run.failure, explained) {

@@ -54,7 +54,7 @@ fn recording(arguments: &LatencyArguments, what: &str) -> Result<Recording, Fail
         return Recording::parse(&text)
             .map_err(|error| Failure::Usage(format!("`{}` is no recording: {error}", file.display())));
     }
-    let config = site(&arguments.cluster, arguments.kubernetes)?;
+    let config = site(&arguments.cluster, version(arguments))?;
     let mut told = Ok(());
     let mut tell = |Series { scenario, load, operations }: &Series| {
         let line = format!("{scenario}: {} changes measured, load {load:?}\n", operations.len());
@@ -81,7 +81,11 @@ fn no_cluster(error: record::RecordError) -> Failure {
 
 /// Where the files of a provider and version are.
 fn dir(arguments: &LatencyArguments) -> PathBuf {
-    arguments.snapshots.join(format!("{}-{}", arguments.cluster.provider, arguments.kubernetes))
+    arguments.snapshots.join(format!("{}-{}", arguments.cluster.provider, version(arguments)))
+}
+
+fn version(arguments: &LatencyArguments) -> KubernetesVersion {
+    arguments.kubernetes.unwrap_or_else(|| cluster::newest(arguments.cluster.provider))
 }
 
 /// The fitted profile.
