@@ -27,6 +27,8 @@ const TICK: Duration = Duration::from_millis(200);
 /// A world in which nothing has happened for so long, and nothing is planned, is at rest: a controller that has something to do does it
 /// within a second (the Job controller's batches of status writes).
 const REST: Duration = Duration::from_secs(3);
+/// The same with real kubelets, which ask the pods of MiniClusters every five seconds whether they are ready, twice before they believe it.
+const REST_ON_REAL_NODES: Duration = Duration::from_secs(15);
 /// The same when processes were killed: Kubernetes' own clients, and the operator's, wait up to a minute until they try again.
 const REST_AFTER_CHAOS: Duration = Duration::from_secs(70);
 /// How often something may end by itself in one run while other things are killed.
@@ -251,7 +253,11 @@ impl Engine for RealTime {
     }
 
     fn is_quiescent(&self) -> bool {
-        let rest = if self.chaos.has_struck() { REST_AFTER_CHAOS } else { REST };
+        let rest = match (self.chaos.has_struck(), self.provider.borrow().machines()) {
+            (true, _) => REST_AFTER_CHAOS,
+            (false, Some(_)) => REST_ON_REAL_NODES,
+            (false, None) => REST,
+        };
         let planned = self.simulation.scheduled_time().is_some_and(|at| at.since(self.now()) < rest);
         !planned && self.chaos.next_time().is_none() && self.now().since(self.changed) >= rest
     }
