@@ -33,6 +33,13 @@ pub(crate) struct Leaks<'a> {
 
 /// Plays a scenario again and again, kills some of the runs at random times, and counts before and after what could be left.
 pub(crate) fn play(leaks: &Leaks<'_>) -> Outcome {
+    if leaks.killed + 2 > leaks.runs {
+        return Err(Failed::new(format!(
+            "of {} runs {} can be killed at most: the first tells how long one takes, and the last cleans up",
+            leaks.runs,
+            leaks.runs.saturating_sub(2)
+        )));
+    }
     control_plane::build(&[leaks.kubernetes.to_owned()])?;
     let dir = root().join("target/leaks");
     let failed = |error: std::io::Error| Failed::new(format!("{}: {error}", dir.display()));

@@ -71,7 +71,7 @@ enum Chore {
     /// Plays a scenario on real clusters again and again, kills some of the runs with SIGKILL at random times, and counts what is left: processes, containers, ports and directories.
     Leaks {
         /// What the clusters are made of, as for `e2e`.
-        #[arg(long, default_value = "process")]
+        #[arg(long, default_value = "process", value_parser = ["process", "containers", "kind"])]
         provider: String,
         /// Minor version of Kubernetes.
         #[arg(long, value_name = "VERSION", default_value = "1.37")]

@@ -70,7 +70,8 @@ pub fn fit(recording: &Recording) -> Result<ProfileFile, Unseen> {
         .filter_map(|operation| Some(operation.at(0, 2)? - operation.at(0, 1)? - slot - report))
         .collect();
     let shrunk = operations.iter().filter(few).filter(|operation| !operation.grows());
-    let cleanup = shrunk.flat_map(|operation| &operation.pods).filter_map(|pod| Some(pod.get(2)? - pod.get(1)?));
+    let cleanup =
+        shrunk.flat_map(|operation| &operation.pods).filter_map(|pod| Some(pod.get(2)? - pod.get(1)?));
 
     let steps: [(&'static str, Vec<f64>); 9] = [
         ("operator", operator),
