@@ -136,13 +136,19 @@ pub fn play(suite: &Suite, tasks: &[Task], progress: &mut dyn FnMut(&Task, &Outc
     }
 }
 
+/// What people who type commands leave to kubelets between two of them.
+const PAUSE_ON_REAL_NODES: Duration = Duration::from_secs(12);
+
+fn has_real_nodes(suite: &Suite) -> bool {
+    matches!(suite.provider, ProviderConfig::Kind(_))
+}
+
 const INTERRUPTED: &str = "interrupted";
 
 /// What a task needs, or why it is not played.
 fn plan(suite: &Suite, position: usize, task: &Task) -> Result<Planned, Outcome> {
     let Task { scenario, stack } = task;
-    let has_real_nodes = matches!(suite.provider, ProviderConfig::Kind(_));
-    let of_nodes = match has_real_nodes {
+    let of_nodes = match has_real_nodes(suite) {
         true => world::obstacle_on_real_nodes(scenario),
         false => world::obstacle_on_virtual_nodes(scenario),
     };
@@ -215,7 +221,8 @@ fn play_one(suite: &Suite, site: &mut Option<Site>, planned: &Planned, attempt: 
             (Chaos::random(seed, &task.scenario.name, planned.length.max(CHAOS_LASTS)), chaos::PATIENCE)
         }
     };
-    let reality = Some(Reality::default());
+    let pause = if has_real_nodes(suite) { PAUSE_ON_REAL_NODES } else { Duration::ZERO };
+    let reality = Some(Reality { pause, ..Reality::default() });
     let may_miss = suite.chaos.is_some();
     let limits = Limits { keeps_sights: true, reality, patience, may_miss, ..Limits::default() };
     let blows = chaos.log();

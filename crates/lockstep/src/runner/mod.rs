@@ -53,12 +53,15 @@ pub struct Reality {
     pub slack: Duration,
     /// How long something has to hold at most.
     pub holds_max: Duration,
+    /// How long nothing is done after a step that has settled. Where containers are real, not everything that a document's author has seen between two commands is worth
+    /// an expectation: kubelets ask every few seconds whether a pod is ready.
+    pub pause: Duration,
 }
 
 impl Default for Reality {
-    /// Five seconds for what virtual worlds do at once; ten for what has to last.
+    /// Five seconds for what virtual worlds do at once; ten for what has to last; no pauses.
     fn default() -> Self {
-        Self { slack: Duration::from_secs(5), holds_max: Duration::from_secs(10) }
+        Self { slack: Duration::from_secs(5), holds_max: Duration::from_secs(10), pause: Duration::ZERO }
     }
 }
 
@@ -166,6 +169,7 @@ impl<'a> Player<'a> {
     fn play_all(&mut self) -> Played {
         self.refuse_vacuous()?;
         for index in 0..self.scenario.steps.len() {
+            self.pause_before(index)?;
             self.play_step(index)?;
         }
         self.recorder.note(self.world.now(), "until all is at rest");
@@ -197,6 +201,19 @@ impl<'a> Player<'a> {
     fn stop_at_start(&self, cause: FailureCause) -> Box<Stop> {
         let span = self.scenario.steps.first().map_or(0..0, |step| step.name.span.clone());
         Box::new(Stop { step_index: 0, expectation_index: None, span, cause })
+    }
+
+    /// Steps that nobody waits between are done at once, as the scenario has them.
+    fn pause_before(&mut self, index: usize) -> Played {
+        let pause = self.limits.reality.map_or(Duration::ZERO, |reality| reality.pause);
+        let before = index.checked_sub(1).and_then(|before| self.scenario.steps.get(before));
+        match before {
+            Some(step) if !pause.is_zero() && !step.expect.is_empty() => {
+                let until = self.world.now() + pause;
+                self.run_until(until)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn play_step(&mut self, index: usize) -> Played {
