@@ -8,10 +8,10 @@
 //! | `api_call` | half of the time between the first pod and the second: the Job controller waits for the answer to the one and then asks for the other |
 //! | `watch_delivery` | from the change of the Job to the first pod, less a call |
 //! | `scheduling` | between the bindings of pods that were created together: one decision after the other |
-//! | `binding` | from the creation of the first of a few pods to its binding, less a decision |
+//! | `binding` | from the creation of the first pod to its binding, less a decision |
 //! | `start_slot` | between two starts where the second pod was waiting: the nodes of this world are one thread |
 //! | `status_report` | from the last broker's coming online to its pod's being ready |
-//! | `start` | from the binding of the first of a few pods to its running, less the two above |
+//! | `start` | from the binding of the first pod to its running, less the two above |
 //! | `cleanup` | from the end of one of a few pods to its being gone |
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use super::recording::Recording;
 const POINTS: [f64; 9] = [0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0];
 /// Pods that were created within so many milliseconds came together: in one batch of the controller, which waits for the answers of the one before.
 const TOGETHER_MS: f64 = 5.0;
-/// Where more pods come or go than these, each waits for the others to be written about.
+/// Where more pods go than these, each waits for the others to be written about.
 const FEW: usize = 3;
 
 /// The recording does not show a step.
@@ -42,7 +42,7 @@ pub struct Unseen(&'static str);
 pub fn fit(recording: &Recording) -> Result<ProfileFile, Unseen> {
     let operations: Vec<&Operation> = recording.series.iter().flat_map(|series| &series.operations).collect();
     let grown: Vec<&Operation> = operations.iter().copied().filter(|operation| operation.grows()).collect();
-    let few = |operation: &&&Operation| operation.pods.len() <= FEW;
+    let shrunk = operations.iter().filter(|operation| !operation.grows());
 
     let operator: Vec<f64> = operations.iter().map(|operation| operation.patched).collect();
     let api_call: Vec<f64> = grown
@@ -56,7 +56,6 @@ pub fn fit(recording: &Recording) -> Result<ProfileFile, Unseen> {
     let decision = median(&scheduling).ok_or(Unseen("scheduling"))?;
     let binding = grown
         .iter()
-        .filter(few)
         .filter_map(|operation| Some(operation.at(0, 1)? - operation.at(0, 0)? - decision))
         .collect();
     let start_slot: Vec<f64> = grown.iter().flat_map(|operation| starts(operation)).collect();
@@ -66,12 +65,10 @@ pub fn fit(recording: &Recording) -> Result<ProfileFile, Unseen> {
     let report = median(&status_report).ok_or(Unseen("status_report"))?;
     let start = grown
         .iter()
-        .filter(few)
         .filter_map(|operation| Some(operation.at(0, 2)? - operation.at(0, 1)? - slot - report))
         .collect();
-    let shrunk = operations.iter().filter(few).filter(|operation| !operation.grows());
-    let cleanup =
-        shrunk.flat_map(|operation| &operation.pods).filter_map(|pod| Some(pod.get(2)? - pod.get(1)?));
+    let few = shrunk.filter(|operation| operation.pods.len() <= FEW);
+    let cleanup = few.flat_map(|operation| &operation.pods).filter_map(|pod| Some(pod.get(2)? - pod.get(1)?));
 
     let steps: [(&'static str, Vec<f64>); 9] = [
         ("operator", operator),
