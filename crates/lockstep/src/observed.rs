@@ -149,7 +149,7 @@ impl Observation {
         Self::parse(&text).map_err(|why| ObservationError::Malformed { path: path.to_owned(), why })
     }
 
-    fn parse(text: &str) -> Result<Vec<Self>, String> {
+    pub(crate) fn parse(text: &str) -> Result<Vec<Self>, String> {
         let written: Vec<Written> = serde_json::from_str(text).map_err(|error| error.to_string())?;
         written.into_iter().map(Self::read).collect()
     }
