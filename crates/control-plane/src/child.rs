@@ -1,6 +1,6 @@
 //! Children: started on one thread, each with a log, and ended with whoever started them.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::CommandExt;
@@ -10,7 +10,7 @@ use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::config::Program;
 use crate::container::Contained;
@@ -92,27 +92,18 @@ pub fn spawn_child(launch: &Launch) -> Result<Child, ControlPlaneError> {
 }
 
 fn spawn_process(launch: &Launch, program: &Path) -> Result<Child, ControlPlaneError> {
-    if !shim::is_called() {
-        return Err(ControlPlaneError::NoShim);
-    }
+    let mut command = tied(program.as_os_str())?;
     let log = at(&launch.log, OpenOptions::new().create(true).append(true).open(&launch.log))?;
     let errors = at(&launch.log, log.try_clone())?;
     let path = std::env::var_os("PATH").unwrap_or_default();
-    // Not the path of this executable: it may have been built anew since.
-    let mut command = Command::new("/proc/self/exe");
     command
-        .arg(shim::WORD)
-        .arg(process::id().to_string())
-        .arg(program)
         .args(&launch.args)
         .env_clear()
         .env("PATH", path)
         .envs(launch.envs.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(log)
-        .stderr(errors)
-        // Ctrl-C at a terminal is for this process, which ends its children in order.
-        .process_group(0);
+        .stderr(errors);
     let process = start(command)
         .map_err(|source| ControlPlaneError::Spawn { program: launch.program.clone(), source })?;
     let name = launch.program.name();
@@ -122,6 +113,54 @@ fn spawn_process(launch: &Launch, program: &Path) -> Result<Child, ControlPlaneE
         record(pid, program, &run.join(RECORD))?;
     }
     Ok(child)
+}
+
+/// This executable again, which asks for the signal and becomes the program.
+fn tied(program: &OsStr) -> Result<Command, ControlPlaneError> {
+    if !shim::is_called() {
+        return Err(ControlPlaneError::NoShim);
+    }
+    // Not the path of this executable: it may have been built anew since.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(shim::WORD).arg(process::id().to_string()).arg(program);
+    // Ctrl-C at a terminal is for this process, which ends its children in order.
+    command.process_group(0);
+    Ok(command)
+}
+
+/// Starts a command of the user's, who waits for it, in a process group of its own; the command ends with this process, however that ends. Its program, its arguments, what it adds to the
+/// environment, and its directory count; it reads nothing, and prints to `out` and `error`. A program that cannot be run ends with 127.
+///
+/// # Errors
+/// [`ControlPlaneError::NoShim`], or the operating system starts nothing.
+pub fn spawn_tied(
+    command: &Command,
+    out: impl Into<Stdio>,
+    error: impl Into<Stdio>,
+) -> Result<process::Child, ControlPlaneError> {
+    let program = command.get_program();
+    let mut child = tied(program)?;
+    child.args(command.get_args()).stdin(Stdio::null()).stdout(out).stderr(error);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => child.env(name, value),
+            None => child.env_remove(name),
+        };
+    }
+    if let Some(dir) = command.get_current_dir() {
+        child.current_dir(dir);
+    }
+    start(child).map_err(|source| ControlPlaneError::Spawn { program: PathBuf::from(program).into(), source })
+}
+
+/// Kills a process that has a group of its own, and with it what it has started there, and waits for it. Nothing happens when it has ended.
+pub fn kill_group(process: &mut process::Child) {
+    // Until it is waited for, its id is nobody else's.
+    if let Ok(None) = process.try_wait() {
+        // Both fail only when it has ended.
+        let _ = kill_process_group(Pid::from_child(process), Signal::KILL);
+        let _ = process.wait();
+    }
 }
 
 /// What the thread that starts children is asked.
@@ -190,14 +229,10 @@ impl Child {
         Err(ControlPlaneError::Ended { name, status: status.to_string(), last_lines: last_lines(&log), log })
     }
 
-    /// Ends it at once, as a crash would.
+    /// Ends it at once, as a crash would, and what it has started.
     pub fn kill(&mut self) {
         match &mut self.running {
-            Running::Process(process) => {
-                // Fails only when it has ended.
-                let _ = process.kill();
-                let _ = process.wait();
-            }
+            Running::Process(process) => kill_group(process),
             Running::Container(container) => container.kill(),
         }
     }

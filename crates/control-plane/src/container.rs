@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use testcontainers::bollard::{self, Docker, errors::Error as DockerError};
+use testcontainers::core::client::docker_client_instance;
 use testcontainers::core::{BuildImageOptions, Mount, logs::LogFrame};
 use testcontainers::runners::{SyncBuilder as _, SyncRunner as _};
 use testcontainers::{Container, GenericBuildableImage, GenericImage, ImageExt as _};
@@ -24,7 +25,7 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_millis(300);
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 /// What a container is that somebody else has removed.
 const KILLED: i32 = 9;
-/// The file of a run that its containers are recorded in, one name on each line.
+/// The file of a run that its containers are recorded in: the id of the engine that has them, then one name on each line.
 pub(crate) const RECORD: &str = "containers";
 
 /// A container that was started and not removed yet. It is removed when this is dropped.
@@ -49,9 +50,7 @@ impl Contained {
     /// Starts a program's container. `run` is the directory of the run: the container sees it, and nothing else of this machine.
     pub(crate) fn start(launch: &Launch, image: &str, run: &Path) -> Result<Self, ControlPlaneError> {
         let name = name(run, image);
-        let record = run.join(RECORD);
-        let file = OpenOptions::new().create(true).append(true).open(&record);
-        at(&record, file.and_then(|mut file| file.write_all(format!("{name}\n").as_bytes())))?;
+        record(run, image, &name)?;
         let log = at(&launch.log, OpenOptions::new().create(true).append(true).open(&launch.log))?;
         let text = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
         let dir = text(run.as_os_str());
@@ -91,7 +90,7 @@ impl Contained {
     pub(crate) fn kill(&mut self) {
         if let Some(container) = self.container.take() {
             self.ended.get_or_insert(ExitStatus::from_raw(KILLED));
-            // It fails when somebody else has removed it, which is as well.
+            // It may fail because somebody else has removed it. Any other is removed before the run's directory goes.
             let _ = container.rm();
         }
     }
@@ -128,6 +127,38 @@ fn name(run: &Path, image: &str) -> String {
     format!("towtank-{run}-{program}-{}", STARTED.fetch_add(1, Ordering::Relaxed))
 }
 
+/// Writes the name of a container down before it is made.
+fn record(run: &Path, image: &str, name: &str) -> Result<(), ControlPlaneError> {
+    let record = run.join(RECORD);
+    let mut file = at(&record, OpenOptions::new().create(true).append(true).open(&record))?;
+    let is_first = at(&record, file.metadata())?.len() == 0;
+    let engine = if is_first {
+        let found = block_on(async { Ok(find_engine().await) })?.flatten();
+        let (_, id) =
+            found.ok_or_else(|| engine(format!("cannot run {image}"), &"no container engine answers"))?;
+        format!("{id}\n")
+    } else {
+        String::new()
+    };
+    at(&record, file.write_all(format!("{engine}{name}\n").as_bytes()))
+}
+
+/// The engine that testcontainers uses, and its id.
+async fn find_engine() -> Option<(Docker, String)> {
+    let docker = docker_client_instance().await.ok()?;
+    let id = docker.info().await.ok()?.id?;
+    Some((docker, id))
+}
+
+/// Asks the engine something; none when that takes too long.
+fn block_on<T>(
+    work: impl Future<Output = Result<T, ControlPlaneError>>,
+) -> Result<Option<T>, ControlPlaneError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| ControlPlaneError::Machine(error.to_string()))?;
+    runtime.block_on(async { tokio::time::timeout(ANSWER_LIMIT, work).await.ok().transpose() })
+}
+
 /// Makes an image that has nothing but a static program, unless there is one of this very file; returns its name. It needs no registry.
 ///
 /// # Errors
@@ -147,18 +178,16 @@ pub fn build_image(program: &Path, name: &str, version: &str) -> Result<String, 
     Ok(format!("{name}:{tag}"))
 }
 
-/// Removes the containers that a killed run has left. `false`: no engine answers, and nobody knows whether there still are any.
+/// Removes the containers that a run has left. `false`: the engine that has them does not answer, and nobody knows whether there still are any.
 pub(crate) fn remove_left(run: &Path) -> Result<bool, ControlPlaneError> {
-    let record = run.join(RECORD);
-    let Ok(names) = std::fs::read_to_string(&record) else { return Ok(true) };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| ControlPlaneError::Machine(error.to_string()))?;
+    let Ok(recorded) = std::fs::read_to_string(run.join(RECORD)) else { return Ok(true) };
+    let mut lines = recorded.lines();
+    let Some(engine_id) = lines.next() else { return Ok(true) };
     let work = async {
-        let Ok(docker) = Docker::connect_with_defaults() else { return Ok(false) };
-        if docker.ping().await.is_err() {
+        let Some((docker, _)) = find_engine().await.filter(|(_, id)| id == engine_id) else {
             return Ok(false);
-        }
-        for name in names.lines() {
+        };
+        for name in lines {
             let options = bollard::query_parameters::RemoveContainerOptionsBuilder::new().force(true).v(true);
             match docker.remove_container(name, Some(options.build())).await {
                 // Gone, or about to go.
@@ -168,7 +197,7 @@ pub(crate) fn remove_left(run: &Path) -> Result<bool, ControlPlaneError> {
         }
         Ok(true)
     };
-    runtime.block_on(async { tokio::time::timeout(ANSWER_LIMIT, work).await.unwrap_or(Ok(false)) })
+    Ok(block_on(work)?.unwrap_or(false))
 }
 
 #[cfg(test)]

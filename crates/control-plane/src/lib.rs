@@ -32,7 +32,7 @@ mod process;
 mod run;
 mod shim;
 
-pub use child::{Child, Launch, spawn_child};
+pub use child::{Child, Launch, kill_group, spawn_child, spawn_tied};
 pub use config::{Binaries, Component, Config, Program};
 pub use container::build_image;
 pub use error::ControlPlaneError;

@@ -43,6 +43,8 @@ pub struct RunDir {
     /// The path again, as text.
     root: String,
     keep_logs: Option<PathBuf>,
+    /// Something of the run is left, and the directory stays.
+    stays: bool,
     _lock: File,
 }
 
@@ -54,8 +56,8 @@ impl RunDir {
     pub fn create(parent: &Path, undo: Undo<'_>) -> Result<Self, ControlPlaneError> {
         at(parent, fs::create_dir_all(parent))?;
         let parent = at(parent, parent.canonicalize())?;
-        let _all = lock_all(&parent)?;
-        remove_left(&parent, undo)?;
+        let all = lock_all(&parent)?;
+        let dead = claim(&parent)?;
         let path = parent.join(format!("{PREFIX}{}", random_hex(4)?));
         let root = path.to_str().ok_or_else(|| ControlPlaneError::NotText(path.clone()))?.to_owned();
         // Keys and tokens are in it.
@@ -63,12 +65,14 @@ impl RunDir {
         let lock_path = path.join(LOCK);
         let lock = at(&lock_path, File::create(&lock_path))?;
         at(&lock_path, lock.try_lock().map_err(io::Error::from))?;
-        let run = Self { parent, path, root, keep_logs: None, _lock: lock };
+        drop(all);
+        let run = Self { parent, path, root, keep_logs: None, stays: false, _lock: lock };
         let program = std::env::current_exe().unwrap_or_default();
         let owner = at(&program, Recorded::new(rustix::process::getpid(), &program))?;
         run.write(&run.path.join(OWNER), &owner.line())?;
         let logs = run.layout().logs();
         at(&logs, fs::create_dir(&logs))?;
+        remove_left(dead, undo)?;
         Ok(run)
     }
 
@@ -102,6 +106,11 @@ impl RunDir {
         let usual = self.parent.join(FAILED).join(name);
         self.keep_logs.get_or_insert(usual).clone()
     }
+
+    /// Something of this run could not be undone: at the end its directory stays, so that the next start knows of it and tries again.
+    pub fn leave(&mut self) {
+        self.stays = true;
+    }
 }
 
 impl Drop for RunDir {
@@ -111,7 +120,10 @@ impl Drop for RunDir {
             let _ = keep(&self.layout().logs(), to);
             let _ = forget_oldest(&self.parent.join(FAILED));
         }
-        let _ = fs::remove_dir_all(&self.path);
+        // A container may have been made although its start has failed, or not be removed yet.
+        if !self.stays && container::remove_left(&self.path).unwrap_or(false) {
+            let _ = remove(&self.path);
+        }
     }
 }
 
@@ -145,7 +157,7 @@ fn forget_oldest(failed: &Path) -> io::Result<()> {
 }
 
 /// Removes the directories in `dir` that killed runs have left, and ends children of theirs, if there are any. Runs that live, and whatever else is
-/// in `dir`, are left alone. Returns how many directories were removed.
+/// in `dir`, are left alone. Returns how many killed runs were removed; those that another process is removing are not waited for.
 ///
 /// # Errors
 /// A file cannot be read or removed, another process holds the lock for too long, or `undo` fails: then the directory stays for the next.
@@ -153,8 +165,10 @@ pub fn clean_up(dir: &Path, undo: Undo<'_>) -> Result<usize, ControlPlaneError> 
     if !dir.exists() {
         return Ok(0);
     }
-    let _all = lock_all(dir)?;
-    remove_left(dir, undo)
+    let all = lock_all(dir)?;
+    let dead = claim(dir)?;
+    drop(all);
+    remove_left(dead, undo)
 }
 
 /// Ends the runs in `dir` that live, by asking the process of each to end, and removes what is left of them. Returns how many there were.
@@ -165,7 +179,8 @@ pub fn end_runs(dir: &Path, undo: Undo<'_>) -> Result<usize, ControlPlaneError> 
     let mut ended = 0;
     for run in runs(dir)? {
         if let Left::Lives = left(&run)? {
-            for owner in Recorded::read(&run.join(OWNER)) {
+            // One that is gone is being cleaned up after.
+            for owner in Recorded::read(&run.join(OWNER)).into_iter().filter(Recorded::is_alive) {
                 owner.signal(Signal::TERM);
                 if !until(|| !owner.is_alive()) {
                     owner.signal(Signal::KILL);
@@ -181,7 +196,7 @@ pub fn end_runs(dir: &Path, undo: Undo<'_>) -> Result<usize, ControlPlaneError> 
     Ok(ended)
 }
 
-/// Nobody else makes or removes directories of runs while this is held.
+/// Nobody else makes directories of runs, or claims dead ones, while this is held.
 fn lock_all(dir: &Path) -> Result<File, ControlPlaneError> {
     let path = dir.join(LOCK);
     let file = at(&path, File::create(&path))?;
@@ -231,41 +246,61 @@ fn left(run: &Path) -> Result<Left, ControlPlaneError> {
         lock => at(&path, lock)?,
     };
     match lock.try_lock() {
-        Ok(()) => Ok(Left::Dead(lock)),
+        Ok(()) if path.exists() => Ok(Left::Dead(lock)),
+        Ok(()) => Ok(Left::Unfinished),
         Err(TryLockError::WouldBlock) => Ok(Left::Lives),
         Err(TryLockError::Error(error)) => at(&path, Err(error)),
     }
 }
 
-/// Under the lock of all runs.
-fn remove_left(dir: &Path, undo: Undo<'_>) -> Result<usize, ControlPlaneError> {
-    let mut removed = 0;
+/// The runs whose processes are gone, each with its lock: while that is held, nobody else cleans up after it. Under the lock of all runs.
+fn claim(dir: &Path) -> Result<Vec<(PathBuf, File)>, ControlPlaneError> {
+    let mut dead = Vec::new();
     for run in runs(dir)? {
         match left(&run)? {
             Left::Lives => {}
-            Left::Dead(_lock) => {
-                end_children(&run)?;
-                if !container::remove_left(&run)? {
-                    // The next start tries again.
-                    continue;
-                }
-                undo(&run)?;
-                remove(&run, fs::remove_dir_all(&run))?;
-                removed += 1;
-            }
+            Left::Dead(lock) => dead.push((run, lock)),
             // Only an empty one: what has files and no lock is no directory of ours.
-            Left::Unfinished => removed += usize::from(fs::remove_dir(&run).is_ok()),
+            Left::Unfinished => drop(fs::remove_dir(&run)),
         }
+    }
+    Ok(dead)
+}
+
+fn remove_left(dead: Vec<(PathBuf, File)>, undo: Undo<'_>) -> Result<usize, ControlPlaneError> {
+    let mut removed = 0;
+    for (run, _lock) in dead {
+        end_children(&run)?;
+        if !container::remove_left(&run)? {
+            // The next start tries again.
+            continue;
+        }
+        undo(&run)?;
+        remove(&run)?;
+        removed += 1;
     }
     Ok(removed)
 }
 
-/// A run that ends removes its directory itself.
-fn remove(run: &Path, result: io::Result<()>) -> Result<(), ControlPlaneError> {
-    match result {
+/// Removes the directory of a run, under its lock.
+fn remove(run: &Path) -> Result<(), ControlPlaneError> {
+    for path in in_order_of_removal(run)? {
+        let is_dir = path.is_dir() && !path.is_symlink();
+        at(&path, if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) })?;
+    }
+    match fs::remove_dir(run) {
+        // Without its lock it is anybody's.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => at(run, result),
     }
+}
+
+/// What is in the directory of a run. The lock comes last: what has files and no lock is nobody's, and whoever removes may be killed at any time.
+fn in_order_of_removal(run: &Path) -> Result<Vec<PathBuf>, ControlPlaneError> {
+    let entries = at(run, fs::read_dir(run))?.map(|entry| at(run, entry).map(|entry| entry.path()));
+    let mut paths = entries.collect::<Result<Vec<_>, _>>()?;
+    paths.sort_by_key(|path| path.ends_with(LOCK));
+    Ok(paths)
 }
 
 fn end_children(run: &Path) -> Result<(), ControlPlaneError> {
@@ -370,7 +405,8 @@ mod tests {
         assert!(!dead.exists(), "a start removes what is left");
         scratch.killed_run("run-dead-too", b"");
         fs::create_dir(scratch.0.join("run-empty")).expect("a directory");
-        assert_eq!(clean_up(&scratch.0, NOTHING).expect("cleans up"), 2);
+        assert_eq!(clean_up(&scratch.0, NOTHING).expect("cleans up"), 1);
+        assert!(!scratch.0.join("run-empty").exists());
         assert!(living.path().join("logs").is_dir());
         assert!(others.iter().all(|other| other.exists()));
         assert!(no_run.join("precious").exists());
@@ -391,6 +427,55 @@ mod tests {
             "only that of the dead run is undone"
         );
         assert!(dead_too.exists());
+        assert_eq!(clean_up(&scratch.0, NOTHING).expect("cleans up"), 1);
+    }
+
+    #[test]
+    fn nobody_waits_for_what_another_cleans_up() {
+        let scratch = Scratch::new();
+        let dead = scratch.killed_run("run-dead", b"");
+        let slow = |run: &Path| {
+            let other = RunDir::create(&scratch.0, NOTHING)?;
+            assert!(run.exists() && other.path().exists(), "it is nobody else's");
+            Ok(())
+        };
+        assert_eq!(clean_up(&scratch.0, &slow).expect("cleans up"), 1);
+        assert!(!dead.exists());
+    }
+
+    #[test]
+    fn the_lock_of_a_run_is_removed_last() {
+        let scratch = Scratch::new();
+        let run = scratch.killed_run("run-dead", b"");
+        for name in ["a", "locks", "z"] {
+            fs::create_dir(run.join(name)).expect("a directory");
+        }
+        let order = in_order_of_removal(&run).expect("it is there");
+        assert_eq!((order.len(), order.last()), (5, Some(&run.join(LOCK))));
+    }
+
+    #[test]
+    fn what_could_not_be_undone_stays_for_the_next() {
+        let scratch = Scratch::new();
+        let mut run = RunDir::create(&scratch.0, NOTHING).expect("a run");
+        run.leave();
+        let left = run.path().to_owned();
+        drop(run);
+        assert!(left.is_dir());
+        assert_eq!(clean_up(&scratch.0, NOTHING).expect("cleans up"), 1, "its lock is free");
+        assert!(!left.exists());
+    }
+
+    #[test]
+    fn a_run_stays_while_nobody_knows_of_its_containers() {
+        let scratch = Scratch::new();
+        let run = RunDir::create(&scratch.0, NOTHING).expect("a run");
+        let (left, record) = (run.path().to_owned(), run.path().join(container::RECORD));
+        fs::write(&record, "no such engine\nno-such-container\n").expect("a record");
+        drop(run);
+        assert!(left.is_dir());
+        assert_eq!(clean_up(&scratch.0, NOTHING).expect("cleans up"), 0);
+        fs::remove_file(&record).expect("it was there");
         assert_eq!(clean_up(&scratch.0, NOTHING).expect("cleans up"), 1);
     }
 

@@ -11,6 +11,13 @@ ctr --namespace k8s.io images import --all-platforms --no-unpack "$1" || {
     cat /tmp/containerd.log
     exit 1
 }
+# They come under names of our own, and go by those that kubeadm looks for.
+own=docker.io/towtank/
+ctr --namespace k8s.io images list --quiet | while read -r name; do
+    [ "${name#"$own"}" != "$name" ] || continue
+    ctr --namespace k8s.io images tag "$name" "${name#"$own"}"
+    ctr --namespace k8s.io images remove "$name"
+done
 kill "$daemon"
 wait "$daemon" || true
 rm -f /tmp/containerd.log

@@ -1,5 +1,6 @@
 //! A cluster that ends with the process that made it.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -9,7 +10,7 @@ use towtank_control_plane::{Child, ControlPlaneError, Interrupt, Launch, RunDir,
 use towtank_model::version::KubernetesVersion;
 use towtank_reference::build::Program;
 
-use crate::command::{SOON, docker, last_lines, run};
+use crate::command::{SOON, docker, last_lines, name_of, run};
 use crate::daemon::check_docker;
 use crate::error::{KindError, at};
 use crate::node_image::{NodeImage, has_image};
@@ -26,8 +27,15 @@ const LOAD_LIMIT: Duration = Duration::from_mins(5);
 /// How long the logs of the nodes may take at the end.
 const LOGS_LIMIT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
-/// The oldest Kubernetes that has nothing to do with cgroup v1.
-const NEEDS_CGROUP_V2: u16 = 37;
+/// How often a cluster is deleted: a node may come up after they were listed, on behalf of a client that is gone.
+const DELETE_TRIES: usize = 3;
+/// With this label and the name of its cluster kind marks the container of a node.
+const LABEL: &str = "io.x-k8s.kind.cluster";
+/// The newest Kubernetes that runs on cgroup v1.
+pub const NEWEST_ON_CGROUP_V1: KubernetesVersion = match KubernetesVersion::from_minor(36) {
+    Some(version) => version,
+    None => KubernetesVersion::OLDEST,
+};
 /// What of the user's environment reaches kind: where docker is, and how to speak to it.
 const INHERITED: [&str; 5] = ["HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH"];
 
@@ -193,10 +201,7 @@ impl Kind {
     fn launch(&self, program: Program, log: &str) -> Launch {
         let log = self.run.path().join("logs").join(format!("{}-{log}.log", program.name()));
         let launch = Launch::new(self.config.program(program), log);
-        INHERITED.iter().fold(launch, |launch, name| match std::env::var_os(name) {
-            Some(value) => launch.env(name, value),
-            None => launch,
-        })
+        inherited().fold(launch, |launch, (name, value)| launch.env(name, value))
     }
 
     /// Runs a child to its end. It ends with this process.
@@ -238,13 +243,16 @@ impl Kind {
 impl Drop for Kind {
     fn drop(&mut self) {
         // Nobody is there to be told of an error, and the next cluster's start tries again.
+        let kind = self.config.program(Program::Kind);
         if self.failed || thread::panicking() {
             self.run.keep_logs_of_failed();
-            let mut export = Command::new(self.config.program(Program::Kind));
+            let mut export = kind_command(&kind);
             export.args(["export", "logs", "--name", &self.name]).arg(self.run.path().join("logs/nodes"));
             let _ = run(&mut export, LOGS_LIMIT);
         }
-        let _ = delete(&self.config.program(Program::Kind), &self.name);
+        if delete(&kind, self.run.path()).is_err() {
+            self.run.leave();
+        }
     }
 }
 
@@ -266,16 +274,41 @@ pub fn end_clusters(config: &Config) -> Result<usize, KindError> {
 
 /// What a killed process has left in docker.
 fn undo(kind: &Path, dir: &Path) -> Result<(), ControlPlaneError> {
-    delete(kind, &cluster_name(dir)).map_err(|error| ControlPlaneError::Machine(error.to_string()))
+    delete(kind, dir).map_err(|error| ControlPlaneError::Machine(error.to_string()))
 }
 
-/// kind has nothing against the name of a cluster that is not there.
-fn delete(kind: &Path, name: &str) -> Result<(), KindError> {
-    run(
-        Command::new(kind).args(["delete", "cluster", "--name", name]).env("KUBECONFIG", "/dev/null"),
-        DELETE_LIMIT,
-    )
-    .map(drop)
+/// Deletes the cluster of a run, unless there is none, and sees that nothing of it is left.
+fn delete(kind: &Path, dir: &Path) -> Result<(), KindError> {
+    let name = cluster_name(dir);
+    // kind takes a cluster out of a kubeconfig, under a lock beside it. One that was killed leaves the lock, so this file is only for deleting.
+    let kubeconfig = dir.join("deleted");
+    let lock = dir.join("deleted.lock");
+    let mut command = kind_command(kind);
+    command.args(["delete", "cluster", "--name", &name]).env("KUBECONFIG", &kubeconfig);
+    let label = format!("--filter=label={LABEL}={name}");
+    let mut left = String::new();
+    for _ in 0..DELETE_TRIES {
+        if lock.exists() {
+            at(&lock, std::fs::remove_file(&lock))?;
+        }
+        run(&mut command, DELETE_LIMIT)?;
+        left = run(&mut docker(["ps", "--all", "--quiet", &label]), SOON)?;
+        if left.trim().is_empty() {
+            return Ok(());
+        }
+    }
+    Err(KindError::Failed { command: name_of(&command), how: "has left containers".to_owned(), said: left })
+}
+
+/// kind, in the environment in which it makes clusters.
+fn kind_command(kind: &Path) -> Command {
+    let mut command = Command::new(kind);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).envs(inherited());
+    command
+}
+
+fn inherited() -> impl Iterator<Item = (&'static str, OsString)> {
+    INHERITED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)))
 }
 
 /// The name of the cluster of a run.
@@ -298,10 +331,10 @@ fn check(config: &Config) -> Result<(), KindError> {
     }
     check_docker()?;
     let cgroup = run(&mut docker(["info", "--format", "{{.CgroupVersion}}"]), SOON)?;
-    if cgroup.trim() == "1" && config.version.minor() >= NEEDS_CGROUP_V2 {
+    if cgroup.trim() == "1" && config.version > NEWEST_ON_CGROUP_V1 {
         let version = config.version;
         return Err(KindError::Unfit(format!(
-            "the kubelet of {version} wants cgroup v2, and this machine has v1: choose 1.36 or older"
+            "the kubelet of {version} wants cgroup v2, and this machine has v1: choose {NEWEST_ON_CGROUP_V1} or older"
         )));
     }
     Ok(())
@@ -326,6 +359,66 @@ mod tests {
     #[test]
     fn a_cluster_has_the_name_of_its_run() {
         assert_eq!(cluster_name(Path::new("/x/run-0a1b2c3d")), "towtank-0a1b2c3d");
+    }
+
+    /// A cluster that was never made, with a script in the place of kind.
+    struct Scene {
+        dir: PathBuf,
+        config: Config,
+    }
+
+    impl Scene {
+        fn new(name: &str, script: &str) -> Self {
+            let dir = std::env::temp_dir().join(format!("towtank-cluster-{name}-{}", std::process::id()));
+            let config = Config::new(dir.join("target"), dir.join("runs"), NEWEST_ON_CGROUP_V1);
+            let program = config.program(Program::Kind);
+            std::fs::create_dir_all(program.parent().expect("a directory")).expect("a directory");
+            std::fs::write(&program, script).expect("a script");
+            // By another process: this one would have the file open while other threads start theirs.
+            let made =
+                Command::new("sh").args(["-c", "cp $0 $0-; chmod +x $0-; mv $0- $0"]).arg(&program).status();
+            assert!(made.expect("a shell").success());
+            Self { dir, config }
+        }
+
+        fn cluster(&self) -> Kind {
+            let run = RunDir::create(&self.config.runs, &|_| Ok(())).expect("a run");
+            let (name, kubeconfig) = (cluster_name(run.path()), run.path().join("kubeconfig"));
+            Kind { config: self.config.clone(), name, kubeconfig, failed: false, run }
+        }
+    }
+
+    impl Drop for Scene {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
+    }
+
+    #[test]
+    fn what_was_not_deleted_is_known_to_the_next_start() {
+        let scene = Scene::new("kept", "#!/bin/sh\nexit 1\n");
+        let kind = scene.cluster();
+        let dir = kind.dir().to_owned();
+        drop(kind);
+        assert!(dir.is_dir());
+        let left = clean_up(&scene.config).expect_err("it is tried again");
+        assert!(left.to_string().contains("delete cluster"), "{left}");
+        assert!(dir.is_dir());
+    }
+
+    #[test]
+    fn a_cluster_is_deleted_after_a_try_that_was_killed() {
+        // As kind does it: a lock that must not exist. It leaves the lock, as if it was killed.
+        let script =
+            "#!/bin/sh\nset -eC\n: >\"$KUBECONFIG.lock\"\necho \"$@\" >>\"${KUBECONFIG%/*}/deletes\"\n";
+        let scene = Scene::new("locked", script);
+        let kind = scene.cluster();
+        for _ in 0..2 {
+            // Whether a docker daemon answers is not asked here.
+            let _ = delete(&scene.config.program(Program::Kind), kind.dir());
+        }
+        let deletes = std::fs::read_to_string(kind.dir().join("deletes")).expect("it was called");
+        assert_eq!(deletes, format!("delete cluster --name {}\n", kind.name()).repeat(2));
     }
 
     #[test]

@@ -2,11 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use towtank_control_plane::{kill_group, spawn_tied};
 
 use crate::error::{KindError, at};
 
@@ -17,7 +20,7 @@ const SHOWN_LINES: usize = 15;
 /// What most commands are given.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 /// Whatever builds an image.
-pub(crate) const MINUTES: Duration = Duration::from_mins(30);
+const MINUTES: Duration = Duration::from_mins(30);
 
 /// A command of docker.
 pub(crate) fn docker<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
@@ -38,26 +41,49 @@ fn advice(program: &str) -> &'static str {
     }
 }
 
-/// Runs a command to its end and returns what it printed.
+/// Runs a command to its end and returns what it printed. At its limit it is killed, with all that it has started.
 pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<String, KindError> {
-    run_with(command, Stdio::null(), limit)
-}
-
-/// The same with an input.
-pub(crate) fn run_with(command: &mut Command, input: Stdio, limit: Duration) -> Result<String, KindError> {
-    let name = name_of(command);
     // Files, not pipes: whatever a program leaves behind cannot keep this waiting.
     let (out, error) = (Scratch::create()?, Scratch::create()?);
-    command.stdin(input).stdout(out.writer()?).stderr(error.writer()?);
-    let mut child = command.spawn().map_err(|source| cannot_start(command, source))?;
+    let child = start(command.stdout(out.writer()?).stderr(error.writer()?))?;
+    finish(command, child, limit, &out, &error)
+}
+
+fn start(command: &mut Command) -> Result<process::Child, KindError> {
+    command.stdin(Stdio::null()).process_group(0);
+    command.spawn().map_err(|source| cannot_start(command, source))
+}
+
+/// The same for what builds images: it ends with this process, however that ends.
+pub(crate) fn build(command: &Command) -> Result<String, KindError> {
+    check_installed(command)?;
+    let (out, error) = (Scratch::create()?, Scratch::create()?);
+    let child = spawn_tied(command, out.writer()?, error.writer()?)?;
+    finish(command, child, MINUTES, &out, &error)
+}
+
+/// Checks that a program is where programs are looked for.
+pub(crate) fn check_installed(command: &Command) -> Result<(), KindError> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&path).any(|dir| dir.join(command.get_program()).is_file());
+    if is_there { Ok(()) } else { Err(cannot_start(command, io::ErrorKind::NotFound.into())) }
+}
+
+fn finish(
+    command: &Command,
+    mut child: process::Child,
+    limit: Duration,
+    out: &Scratch,
+    error: &Scratch,
+) -> Result<String, KindError> {
+    let name = name_of(command);
     let start = Instant::now();
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,
             Ok(None) if start.elapsed() < limit => thread::sleep(POLL),
             Ok(None) | Err(_) => {
-                let _ = child.kill();
-                let _ = child.wait();
+                kill_group(&mut child);
                 return Err(KindError::Slow { command: name, limit });
             }
         }
@@ -140,23 +166,34 @@ mod tests {
     }
 
     #[test]
-    fn a_command_has_its_time() {
-        let error = run(Command::new("sleep").arg("600"), Duration::ZERO);
+    fn a_command_has_its_time_with_all_that_it_starts() {
+        let note = std::env::temp_dir().join(format!("towtank-started-{}", process::id()));
+        let script = format!("sleep 600 & echo $! >{}; wait", note.display());
+        let mut command = Command::new("sh");
+        let child = start(command.args(["-c", &script])).expect("a shell");
+        let begin = Instant::now();
+        while !fs::read_to_string(&note).is_ok_and(|text| text.ends_with('\n')) {
+            assert!(begin.elapsed() < SOON, "it starts another");
+            thread::sleep(POLL);
+        }
+        let (out, said) = (Scratch::create().expect("a file"), Scratch::create().expect("a file"));
+        let error = finish(&command, child, Duration::ZERO, &out, &said);
         assert!(matches!(error, Err(KindError::Slow { .. })), "{error:?}");
+        let started = fs::read_to_string(&note).expect("its id");
+        fs::remove_file(&note).expect("it was there");
+        let exe = format!("/proc/{}/exe", started.trim());
+        while fs::read_link(&exe).is_ok() {
+            assert!(begin.elapsed() < SOON, "it still runs");
+            thread::sleep(POLL);
+        }
     }
 
     #[test]
     fn a_program_that_is_missing_is_named() {
-        let error = run(&mut Command::new("towtank-has-no-such-program"), SOON).expect_err("there is none");
-        assert_eq!(error.to_string(), "there is no `towtank-has-no-such-program` command: install it");
-    }
-
-    #[test]
-    fn a_program_reads_and_prints() {
-        let mut input = Command::new("echo").arg("hello").stdout(Stdio::piped()).spawn().expect("echo");
-        let pipe = input.stdout.take().expect("a pipe");
-        let printed = run_with(&mut Command::new("cat"), pipe.into(), SOON);
-        assert!(input.wait().expect("it ran").success());
-        assert_eq!(printed.expect("cat"), "hello\n");
+        let mut command = Command::new("towtank-has-no-such-program");
+        for result in [run(&mut command, SOON), build(&command)] {
+            let error = result.expect_err("there is none");
+            assert_eq!(error.to_string(), "there is no `towtank-has-no-such-program` command: install it");
+        }
     }
 }

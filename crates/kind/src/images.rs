@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::command::{MINUTES, SOON, docker, run};
+use crate::command::{SOON, build, docker, run};
 use crate::daemon::check_docker;
 use crate::error::{KindError, at};
 use crate::node_image::{Context, build_base};
@@ -76,9 +76,9 @@ fn compile(
     say: &mut dyn FnMut(&str),
 ) -> Result<PathBuf, KindError> {
     say(&format!("compiling {package} for {TARGET} (minutes the first time)"));
-    run(Command::new("rustup").args(["target", "add", TARGET]).current_dir(root), MINUTES)?;
+    build(Command::new("rustup").args(["target", "add", TARGET]).current_dir(root))?;
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--quiet", "--release", "--locked", "--target", TARGET, "--package", package]);
-    run(cargo.arg("--target-dir").arg(target_dir).current_dir(root), MINUTES)?;
+    build(cargo.arg("--target-dir").arg(target_dir).current_dir(root))?;
     Ok(target_dir.join(TARGET).join("release").join(package))
 }

@@ -17,8 +17,9 @@ mod error;
 mod images;
 mod node_image;
 mod oci;
+mod processes;
 
-pub use cluster::{Config, Kind, clean_up, end_clusters};
+pub use cluster::{Config, Kind, NEWEST_ON_CGROUP_V1, clean_up, end_clusters};
 pub use daemon::{Daemon, Started, check_docker};
 pub use error::KindError;
 pub use images::{operator_image, stand_in_image};

@@ -10,8 +10,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use towtank_control_plane::Interrupt;
 use towtank_kind::{
-    Config, Daemon, Kind, KindError, NodeImage, Started, become_runtime, end_clusters, operator_image,
-    stand_in_image,
+    Config, Daemon, Kind, KindError, NEWEST_ON_CGROUP_V1, NodeImage, Started, become_runtime, end_clusters,
+    operator_image, stand_in_image,
 };
 use towtank_model::version::KubernetesVersion;
 
@@ -43,7 +43,7 @@ enum Action {
     DockerDown,
     /// Builds the image of a node, and kind.
     NodeImage {
-        #[arg(long, value_name = "VERSION", default_value = "1.36")]
+        #[arg(long, value_name = "VERSION", default_value_t = NEWEST_ON_CGROUP_V1)]
         kubernetes: KubernetesVersion,
     },
     /// Builds the operator's image.
@@ -52,7 +52,7 @@ enum Action {
     StandInImage,
     /// Makes a cluster and says how to reach it; deletes it with Ctrl-C or SIGTERM.
     Up {
-        #[arg(long, value_name = "VERSION", default_value = "1.36")]
+        #[arg(long, value_name = "VERSION", default_value_t = NEWEST_ON_CGROUP_V1)]
         kubernetes: KubernetesVersion,
         /// Nodes beside the control plane.
         #[arg(long, value_name = "NUMBER", default_value_t = 2)]

@@ -6,17 +6,19 @@
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use towtank_model::version::KubernetesVersion;
 use towtank_reference::build::{Program, build_program, kind_sources};
 
-use crate::command::{MINUTES, SOON, cannot_start, docker, run, run_with};
+use crate::command::{SOON, build, check_installed, docker, run};
 use crate::daemon::check_docker;
 use crate::error::{KindError, at};
 
 /// The release of Debian: the last one whose systemd runs on cgroup v1.
 const RELEASE: &str = "bookworm";
+/// What installs it.
+const DEBOOTSTRAP: &str = "debootstrap";
 /// What is installed beside what every Debian has: what kind's base image has, and what Kubernetes' programs call.
 const PACKAGES: [&str; 25] = [
     "ca-certificates",
@@ -137,9 +139,10 @@ impl NodeImage {
         self.fill(&context)?;
         let pause = images.iter().find(|image| component(image) == "pause").cloned().unwrap_or_default();
         let archive = context.path("images.tar");
+        let images: Vec<String> = images.iter().map(|name| own_name(name)).collect();
         let mut save = docker(["save", "--output"]);
-        run(save.arg(&archive).args(&images), MINUTES)?;
-        // They bear the names of others.
+        build(save.arg(&archive).args(&images))?;
+        // They are of no use outside of the node.
         run(docker(["rmi"]).args(&images), SOON)?;
         let (base, version, pause) =
             (format!("BASE={base}"), format!("VERSION={}", self.version.full()), format!("PAUSE={pause}"));
@@ -151,7 +154,7 @@ impl NodeImage {
         program.path(&self.target_dir, self.version)
     }
 
-    /// The images of a cluster's own pods, under the names that kubeadm gives them.
+    /// The images of a cluster's own pods, under names of our own. Returns the names that kubeadm gives them.
     fn build_images(
         &self,
         context: &Context,
@@ -175,14 +178,14 @@ impl NodeImage {
             context.link(&self.program(program), component)?;
             if program == Program::Proxy {
                 context.recipe()?;
-                context.build("proxy.Dockerfile", name, &[&format!("BASE={base}")])?;
+                context.build("proxy.Dockerfile", &own_name(name), &[&format!("BASE={base}")])?;
             } else {
                 let text = format!(
                     "FROM scratch\nENV PATH=/usr/local/bin\nWORKDIR /tmp\nWORKDIR /\n\
                      COPY {component} /usr/local/bin/{component}\nENTRYPOINT [\"/usr/local/bin/{component}\"]\n"
                 );
                 context.write("Dockerfile", &text)?;
-                context.build("Dockerfile", name, &[])?;
+                context.build("Dockerfile", &own_name(name), &[])?;
             }
             names.push(name.to_owned());
         }
@@ -214,6 +217,11 @@ fn component(image: &str) -> &str {
     name.split(':').next().unwrap_or(name)
 }
 
+/// What an image is called in docker that has somebody else's name in the node, whose own image of that name stays what it is. `preload.sh` takes this off again.
+fn own_name(image: &str) -> String {
+    format!("towtank/{image}")
+}
+
 /// Whether docker has an image.
 pub(crate) fn has_image(name: &str) -> Result<bool, KindError> {
     Ok(!run(&mut docker(["images", "--quiet", name]), SOON)?.trim().is_empty())
@@ -237,25 +245,28 @@ pub(crate) fn build_base(
         return Ok(name);
     }
     if !rustix::process::geteuid().is_root() {
-        return Err(KindError::NotRoot("debootstrap"));
+        return Err(KindError::NotRoot(DEBOOTSTRAP));
     }
+    check_installed(&Command::new(DEBOOTSTRAP))?;
     let mirror = mirror.map_or_else(apt_mirror, |mirror| Ok(mirror.to_owned()))?;
     say(&format!("installing Debian {RELEASE} into an image (minutes)"));
     let root = dir.join("base");
     remove(&root)?;
-    let mut debootstrap = Command::new("debootstrap");
+    // In namespaces of its own, which end with it: nothing that it mounts or starts stays, however it ends.
+    let mut debootstrap = Command::new("unshare");
+    debootstrap.args(["--mount", "--pid", "--fork", "--kill-child", DEBOOTSTRAP]);
     debootstrap.args(["--variant=minbase", &format!("--include={}", PACKAGES.join(",")), RELEASE]);
-    run(debootstrap.arg(&root).arg(mirror), MINUTES)?;
+    build(debootstrap.arg(&root).arg(mirror))?;
+    // A file, not a pipe: of one that ends early docker would make an image.
+    let archive = dir.join("base.tar");
     let mut tar = Command::new("tar");
-    tar.args(["--create", "--directory"]).arg(&root);
+    tar.arg("--create").arg("--file").arg(&archive).arg("--directory").arg(&root);
     tar.args(UNREAD.map(|path| format!("--exclude=./{path}/*"))).arg(".");
-    let mut packed = tar.stdout(Stdio::piped()).spawn().map_err(|source| cannot_start(&tar, source))?;
-    let input = packed.stdout.take().map_or_else(Stdio::null, Stdio::from);
-    let imported = run_with(&mut docker(["import", "-", &name]), input, MINUTES);
-    let _ = packed.kill();
-    let _ = packed.wait();
+    let imported = build(&tar).and_then(|_| build(docker(["import"]).arg(&archive).arg(&name)));
+    // There is none when there is no tar, and what has failed is the error to be told.
+    let removed = remove(&root).and(at(&archive, fs::remove_file(&archive)));
     imported?;
-    remove(&root)?;
+    removed?;
     Ok(name)
 }
 
@@ -322,7 +333,7 @@ impl Context {
         for arg in args {
             build.args(["--build-arg", arg]);
         }
-        run(build.arg(&self.0), MINUTES).map(drop)
+        crate::command::build(build.arg(&self.0)).map(drop)
     }
 }
 
@@ -345,6 +356,15 @@ mod tests {
         let digest = name_136.strip_prefix("towtank/node:v1.36.3-");
         assert_eq!(digest.map(str::len), Some(16), "{name_136}");
         assert_ne!(name("1.35"), name("1.36"));
+    }
+
+    #[test]
+    fn an_image_has_a_name_of_our_own_until_it_is_in_a_node() {
+        let name = "registry.example/coredns/coredns:v1.14.2";
+        assert_eq!(own_name(name), format!("towtank/{name}"));
+        let preload = include_str!("../node/preload.sh");
+        let prefix = own_name("");
+        assert!(preload.contains(&format!("own=docker.io/{prefix}\n")), "preload.sh takes {prefix} off");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use towtank_kind::{Config, Kind, clean_up};
+use towtank_kind::{Config, Kind, NEWEST_ON_CGROUP_V1, clean_up};
 
 /// The first argument of this program when it shall hold a cluster until it is killed; the directory of runs follows.
 const HOLD: &str = "--hold";
@@ -41,8 +41,7 @@ fn main() -> ExitCode {
 /// One node, which is enough to be left behind.
 fn config(runs: &Path) -> Config {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
-    let version = "1.36".parse().expect("a version");
-    Config { workers: 0, ..Config::new(target, runs, version) }
+    Config { workers: 0, ..Config::new(target, runs, NEWEST_ON_CGROUP_V1) }
 }
 
 /// A directory of runs that goes with the test.

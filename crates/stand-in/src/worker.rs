@@ -131,15 +131,20 @@ impl Worker {
             return;
         }
         self.number += 1;
-        self.questions.insert(self.number, reply);
-        self.say(&ToLead::Ask { id: self.number, words });
+        match self.try_to_say(&ToLead::Ask { id: self.number, words }) {
+            Ok(()) => _ = self.questions.insert(self.number, reply),
+            // Whoever asked may be gone.
+            Err(error) => _ = reply.send(Answer::failed(format!("flux: ERROR: {error}"))),
+        }
     }
 
     fn say(&mut self, message: &ToLead) {
         // The reading end of the connection notices when it is down.
-        if let Some(lead) = &mut self.lead {
-            let _ = send(lead, message);
-        }
+        let _ = self.try_to_say(message);
+    }
+
+    fn try_to_say(&mut self, message: &ToLead) -> std::io::Result<()> {
+        self.lead.as_mut().map_or(Ok(()), |lead| send(lead, message))
     }
 
     /// A connection to the lead: from here on somebody reads from it.

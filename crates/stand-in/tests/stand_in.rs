@@ -271,6 +271,29 @@ fn commands_run_on_the_ranks_that_are_meant() {
     assert!(String::from_utf8_lossy(&absent.stderr).contains("rank 5: No route to host"));
 }
 
+/// A byte of it may take six in a message, and the answers of all ranks become one.
+#[test]
+fn no_output_makes_a_broker_lost() {
+    let flux = Instance::with("0.88", 0..4);
+    let zeros = ["exec", "head", "--bytes=1000000", "/dev/zero"];
+    for rank in [0, 1] {
+        let output = flux.flux(rank, &zeros);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        // A part of them, for each of which a message has six bytes.
+        assert!(output.stdout.len() > 100_000 && output.stdout.iter().all(|byte| *byte == 0));
+        assert_eq!(flux.text(rank, &["exec", "-r", "2", "echo", "here"]), "here\n");
+    }
+    // Nor does a command that is too long for a message.
+    let words = vec!["\u{1}".repeat(100_000); 8];
+    let mut long = vec!["exec", "true"];
+    long.extend(words.iter().map(String::as_str));
+    let refused = flux.flux(1, &long);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("4194304 are the most"), "{said}");
+    flux.shows(0, &["uptime"], "size 6,  2 offline");
+}
+
 /// The exit code of the instance is that of its program, and its workers end in order.
 #[test]
 fn the_program_ends_the_instance() {

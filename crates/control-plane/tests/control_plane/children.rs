@@ -1,11 +1,13 @@
 //! Children that are any program, as the operator of a cluster is one.
 
+use std::fs::File;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use libtest_mimic::Failed;
 use rustix::process::Signal;
-use towtank_control_plane::{Child, Launch, spawn_child};
+use towtank_control_plane::{Child, Launch, spawn_child, spawn_tied};
 
 use crate::holder::{Holder, Then, is_running};
 use crate::{ensure, eventually};
@@ -67,6 +69,29 @@ pub(crate) fn a_child_that_does_not_listen_is_killed(dir: &Path) -> Result<(), F
     become_itself(&listens)?;
     let status = listens.stop(Duration::from_secs(60)).ok_or("it has ended")?;
     ensure(status.to_string().contains("signal: 15"), status.to_string())
+}
+
+pub(crate) fn what_a_child_has_started_ends_with_it(dir: &Path) -> Result<(), Failed> {
+    let log = dir.join("log");
+    let script = "sleep 600 & echo $!; wait";
+    let mut child = spawn_child(&Launch::new("/bin/sh", &log).args(["-c", script]))?;
+    eventually("it has started another", || Ok(std::fs::read_to_string(&log)?.ends_with('\n')))?;
+    let started = std::fs::read_to_string(&log)?.trim().parse()?;
+    ensure(is_running(started), "it runs")?;
+    child.kill();
+    eventually("it ends", || Ok(!is_running(started)))
+}
+
+pub(crate) fn a_command_is_tied_as_it_is(dir: &Path) -> Result<(), Failed> {
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo $GIVEN $0; pwd; echo ${HOME-none} >&2; exit 3", "a word"]);
+    command.env("GIVEN", "given").env_remove("HOME").current_dir(dir);
+    let (out, error) = (dir.join("out"), dir.join("error"));
+    let mut child = spawn_tied(&command, File::create(&out)?, File::create(&error)?)?;
+    ensure(child.wait()?.code() == Some(3), "it ends as it wants")?;
+    let printed = std::fs::read_to_string(&out)?;
+    ensure(printed == format!("given a word\n{}\n", dir.canonicalize()?.display()), printed)?;
+    ensure(std::fs::read_to_string(&error)? == "none\n", "its environment is what was said")
 }
 
 /// Waits until a child is its program, and no longer this one.

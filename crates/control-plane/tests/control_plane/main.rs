@@ -26,6 +26,8 @@ const CHILDREN: &[(&str, Test)] = &[
     ("a_child_knows_nothing_of_the_shell", children::a_child_knows_nothing_of_the_shell),
     ("a_program_that_cannot_be_run_says_so", children::a_program_that_cannot_be_run_says_so),
     ("a_child_that_does_not_listen_is_killed", children::a_child_that_does_not_listen_is_killed),
+    ("what_a_child_has_started_ends_with_it", children::what_a_child_has_started_ends_with_it),
+    ("a_command_is_tied_as_it_is", children::a_command_is_tied_as_it_is),
 ];
 
 /// With a control plane.

@@ -18,6 +18,7 @@ const RUNNING_MAX: usize = 256;
 const MARGIN: Duration = Duration::from_secs(5);
 /// `EHOSTUNREACH`: what `flux exec` ends with when a rank cannot be reached.
 const UNREACHABLE: u8 = 68;
+const NO_ROUTE: &str = "No route to host";
 /// What an instance without jobs can be asked.
 const COMMANDS: [&str; 8] =
     ["drain", "getattr", "hostlist", "module", "overlay", "resource", "undrain", "uptime"];
@@ -142,10 +143,12 @@ impl Lead {
                 run_command(id, words.clone(), self.broker.uri.clone(), self.events.clone());
                 running.waits_for.insert(rank);
             } else if let Some(link) = self.links.get_mut(&rank) {
-                link.say(&ToWorker::Run { id, words: words.clone() });
-                running.waits_for.insert(rank);
+                match link.try_to_say(&ToWorker::Run { id, words: words.clone() }) {
+                    Ok(()) => _ = running.waits_for.insert(rank),
+                    Err(error) => _ = running.answers.insert(rank, unreachable(rank, error)),
+                }
             } else {
-                running.answers.insert(rank, unreachable(rank));
+                running.answers.insert(rank, unreachable(rank, NO_ROUTE));
             }
         }
         self.running.insert(id, running);
@@ -187,7 +190,7 @@ impl Lead {
             let given_up: Vec<u32> = running.waits_for.iter().filter(|rank| late || gone(rank)).collect();
             for rank in given_up {
                 running.waits_for.remove(rank);
-                running.answers.insert(rank, unreachable(rank));
+                running.answers.insert(rank, unreachable(rank, NO_ROUTE));
                 finished.push(*id);
             }
         }
@@ -209,8 +212,8 @@ impl Lead {
     }
 }
 
-fn unreachable(rank: u32) -> Answer {
-    Answer { code: UNREACHABLE, ..Answer::failed(format!("flux-exec: Error: rank {rank}: No route to host")) }
+fn unreachable(rank: u32, why: impl std::fmt::Display) -> Answer {
+    Answer { code: UNREACHABLE, ..Answer::failed(format!("flux-exec: Error: rank {rank}: {why}")) }
 }
 
 /// A command line, as a shell would have to be given it to get these words; none when it cannot be written with one kind of quotes.

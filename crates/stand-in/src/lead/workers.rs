@@ -44,7 +44,11 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn say(&mut self, message: &ToWorker) {
         // The reading end of the connection notices when it is down.
-        let _ = send(&mut self.stream, message);
+        let _ = self.try_to_say(message);
+    }
+
+    pub(crate) fn try_to_say(&mut self, message: &ToWorker) -> std::io::Result<()> {
+        send(&mut self.stream, message)
     }
 }
 
