@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use towtank_kind::{Config, Kind};
+pub use towtank_kind::{OPERATOR_IMAGE, STAND_IN_IMAGE};
 use towtank_lockstep::virtual_world::embedded;
 
 use crate::clock;

@@ -11,9 +11,11 @@ use crate::node_image::{Context, build_base};
 
 /// What our programs are compiled for: nothing of the machine's libraries is in them.
 const TARGET: &str = "x86_64-unknown-linux-musl";
-/// The image with the stand-in for Flux, and its name for pods that cannot say when it is pulled, such as those with a view: kubelets always try to pull what is
-/// tagged `latest`.
-const STAND_IN: &str = "towtank/stand-in:latest";
+/// The operator's image, as `deploy/` names it.
+pub const OPERATOR_IMAGE: &str = "towtank-operator:latest";
+/// The image with the stand-in for Flux.
+pub const STAND_IN_IMAGE: &str = "towtank/stand-in:latest";
+/// Its name for pods that cannot say when it is pulled, such as those with a view: kubelets always try to pull what is tagged `latest`.
 const STAND_IN_LOCAL: &str = "towtank/stand-in:local";
 
 /// Builds the operator and its image, as `deploy/` names it. Returns the image's name.
@@ -31,7 +33,7 @@ pub fn operator_image(
     let recipe = root.join("Dockerfile.prebuilt");
     context.link(&recipe, "Dockerfile")?;
     context.link(&program, "towtank-operator")?;
-    let name = "towtank-operator:latest".to_owned();
+    let name = OPERATOR_IMAGE.to_owned();
     context.build("Dockerfile", &name, &[])?;
     Ok(name)
 }
@@ -54,8 +56,8 @@ pub fn stand_in_image(
     context.recipe()?;
     context.write("stand-in.Dockerfile", include_str!("../node/stand-in.Dockerfile"))?;
     context.link(&program, "flux")?;
-    context.build("stand-in.Dockerfile", STAND_IN, &[&format!("BASE={base}")])?;
-    run(&mut docker(["tag", STAND_IN, STAND_IN_LOCAL]), SOON)?;
+    context.build("stand-in.Dockerfile", STAND_IN_IMAGE, &[&format!("BASE={base}")])?;
+    run(&mut docker(["tag", STAND_IN_IMAGE, STAND_IN_LOCAL]), SOON)?;
     Ok(STAND_IN_LOCAL.to_owned())
 }
 
