@@ -6,6 +6,7 @@ mod control_plane;
 mod e2e;
 mod kind;
 mod kubectl;
+mod latency;
 mod leaks;
 mod operator;
 mod reference;
@@ -36,9 +37,10 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// The benchmarks under benches/: ratios measured side by side in one run.
+    /// The benchmarks under benches/: ratios measured side by side in one run. `bench latency`: the part of docs/latency.md about real clusters, of what was measured there; with `--measure`,
+    /// control planes are measured before.
     Bench {
-        /// Passed on to `cargo bench`.
+        /// Passed on to `cargo bench`, unless the first is `latency`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
@@ -222,6 +224,9 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().chore {
         Chore::Ci => ci::ci(),
         Chore::Test { args } => tests::test(&args),
+        Chore::Bench { args } if args.first().is_some_and(|what| what == "latency") => {
+            latency::bench(args.get(1..).unwrap_or_default())
+        }
         Chore::Bench { args } => {
             cargo(["bench", "--package", "towtank-benches"].into_iter().map(String::from).chain(args))
         }

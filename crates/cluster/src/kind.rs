@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use towtank_kind::{Config, Kind};
+pub use towtank_kind::{NEWEST_ON_CGROUP_V1, OPERATOR_IMAGE, STAND_IN_IMAGE};
 use towtank_lockstep::virtual_world::embedded;
 
 use crate::clock;

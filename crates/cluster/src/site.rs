@@ -78,6 +78,17 @@ pub enum Containers {
     Named(String),
 }
 
+impl ProviderConfig {
+    /// Its name, as `--provider` takes it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Local(Local { containers: None, .. }) => "process",
+            Self::Local(Local { containers: Some(_), .. }) => "containers",
+            Self::Kind(_) => "kind",
+        }
+    }
+}
+
 impl SiteConfig {
     /// Whether scenarios can follow one another on one site.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
@@ -331,4 +342,18 @@ pub(crate) fn eventually(
         clock::pause(POLL);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn providers_are_called_as_their_option_is() {
+        let local = |containers| {
+            ProviderConfig::Local(Local { programs: PathBuf::new(), operator: PathBuf::new(), containers })
+        };
+        assert_eq!(local(None).name(), "process");
+        assert_eq!(local(Some(Containers::Built)).name(), "containers");
+    }
 }

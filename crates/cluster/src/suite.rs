@@ -12,7 +12,7 @@ use towtank_lockstep::observed::Observed;
 use towtank_lockstep::run::Run;
 use towtank_lockstep::runner::{Limits, Reality};
 use towtank_lockstep::session;
-use towtank_lockstep::virtual_world::{SetupError, configuration};
+use towtank_lockstep::virtual_world::SetupError;
 use towtank_scenario::ast::{Scenario, Stack};
 
 use crate::chaos::{self, Blow, Chaos};
@@ -156,16 +156,12 @@ fn plan(suite: &Suite, position: usize, task: &Task) -> Result<Planned, Outcome>
         return Err(Outcome::NotPlayed(why.to_owned()));
     }
     let setup = |error: SetupError| Outcome::NotPlayed(error.to_string());
-    let config = configuration(scenario, stack.kubernetes, 1).map_err(setup)?;
     let model = session::play_model(scenario, *stack, 1).map_err(setup)?;
     let length = world::expected_length(scenario, &model, Reality::default());
     if length > suite.length_max {
         let (length, most) = (length.as_secs(), suite.length_max.as_secs());
         return Err(Outcome::NotPlayed(format!("it takes {length} s, and {most} are allowed")));
     }
-    // A scenario without a limit is not about one: Kubernetes' own would slow it down.
-    const UNLIMITED: (f32, u32) = (5_000.0, 10_000);
-    let limited = |qps: u32| (u16::try_from(qps).map_or(UNLIMITED.0, f32::from), config.controller.burst);
     Ok(Planned {
         position,
         task: task.clone(),
@@ -176,7 +172,7 @@ fn plan(suite: &Suite, position: usize, task: &Task) -> Result<Planned, Outcome>
             .into_iter()
             .chain(suite.altered_gates.clone())
             .collect(),
-        qps: config.controller.qps.map_or(UNLIMITED, limited),
+        qps: world::controller_rate(scenario),
         length,
     })
 }

@@ -125,6 +125,17 @@ fn is_hasty(scenario: &Scenario) -> bool {
     })
 }
 
+/// Kubernetes' own limits of a controller's requests: `--kube-api-qps` and `--kube-api-burst` of kube-controller-manager.
+pub(crate) const KUBERNETES_RATE: (f32, u32) = (20.0, 30);
+/// No limit to speak of.
+const UNLIMITED: (f32, u32) = (5_000.0, 10_000);
+
+/// Requests per second, and at once, of each controller where a scenario is played. One that names no limit is not about one: Kubernetes' own would slow it down.
+pub(crate) fn controller_rate(scenario: &Scenario) -> (f32, u32) {
+    let qps = scenario.cluster.controller_qps.and_then(|qps| u16::try_from(qps).ok());
+    qps.map_or(UNLIMITED, |qps| (qps.into(), scenario.cluster.controller_burst))
+}
+
 /// Plays a scenario on a site, which must be of the stack's Kubernetes.
 ///
 /// # Errors
@@ -220,4 +231,22 @@ pub fn expected_length(scenario: &Scenario, model: &Run, reality: Reality) -> Du
             }
         });
     last.since(Time::ZERO).saturating_sub(holds.sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_scenario_that_names_no_rate_is_not_limited() {
+        let rate = |file: &str| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
+            controller_rate(&towtank_scenario::load(&path).expect("a scenario"))
+        };
+        assert_eq!(rate("benches/large-job/qps-050-indexes-00010.yaml"), (50.0, 100));
+        assert_eq!(rate("benches/latency/judged/resize-3-4.yaml"), KUBERNETES_RATE);
+        assert_eq!(rate("scenarios/jobs/e2e-job-lifecycle.yaml"), UNLIMITED);
+    }
 }

@@ -4,17 +4,17 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::command::{SOON, build, docker, run};
+use crate::command::build;
 use crate::daemon::check_docker;
 use crate::error::{KindError, at};
 use crate::node_image::{Context, build_base};
 
 /// What our programs are compiled for: nothing of the machine's libraries is in them.
 const TARGET: &str = "x86_64-unknown-linux-musl";
-/// The image with the stand-in for Flux, and its name for pods that cannot say when it is pulled, such as those with a view: kubelets always try to pull what is
-/// tagged `latest`.
-const STAND_IN: &str = "towtank/stand-in:latest";
-const STAND_IN_LOCAL: &str = "towtank/stand-in:local";
+/// The operator's image, as `deploy/` names it.
+pub const OPERATOR_IMAGE: &str = "towtank-operator:latest";
+/// The image with the stand-in for Flux. Not `latest`: kubelets always try to pull that, and views cannot say otherwise.
+pub const STAND_IN_IMAGE: &str = "towtank/stand-in:local";
 
 /// Builds the operator and its image, as `deploy/` names it. Returns the image's name.
 ///
@@ -31,7 +31,7 @@ pub fn operator_image(
     let recipe = root.join("Dockerfile.prebuilt");
     context.link(&recipe, "Dockerfile")?;
     context.link(&program, "towtank-operator")?;
-    let name = "towtank-operator:latest".to_owned();
+    let name = OPERATOR_IMAGE.to_owned();
     context.build("Dockerfile", &name, &[])?;
     Ok(name)
 }
@@ -54,9 +54,8 @@ pub fn stand_in_image(
     context.recipe()?;
     context.write("stand-in.Dockerfile", include_str!("../node/stand-in.Dockerfile"))?;
     context.link(&program, "flux")?;
-    context.build("stand-in.Dockerfile", STAND_IN, &[&format!("BASE={base}")])?;
-    run(&mut docker(["tag", STAND_IN, STAND_IN_LOCAL]), SOON)?;
-    Ok(STAND_IN_LOCAL.to_owned())
+    context.build("stand-in.Dockerfile", STAND_IN_IMAGE, &[&format!("BASE={base}")])?;
+    Ok(STAND_IN_IMAGE.to_owned())
 }
 
 /// An empty directory for an image, and the lock under which images are built.

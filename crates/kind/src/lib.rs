@@ -22,6 +22,6 @@ mod processes;
 pub use cluster::{Config, Kind, NEWEST_ON_CGROUP_V1, clean_up, end_clusters};
 pub use daemon::{Daemon, Started, check_docker};
 pub use error::KindError;
-pub use images::{operator_image, stand_in_image};
+pub use images::{OPERATOR_IMAGE, STAND_IN_IMAGE, operator_image, stand_in_image};
 pub use node_image::NodeImage;
 pub use oci::become_runtime;

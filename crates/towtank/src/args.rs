@@ -216,6 +216,8 @@ impl std::fmt::Display for Provider {
 pub(crate) enum BenchWhat {
     /// Changes of size, phase by phase: p50, p90 and p99 of the cluster and of the model
     Latency(LatencyArguments),
+    /// Indexed Jobs whose pods succeed at once, from their creation to Complete: the cluster, the model, and what others have published
+    LargeJob(LargeJobArguments),
 }
 
 #[derive(Debug, Args)]
@@ -223,15 +225,31 @@ pub(crate) struct LatencyArguments {
     /// Scenario files of changes of size, or directories of them; those of benches/latency when absent
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+    /// How often each scenario is played on the cluster
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
+    #[command(flatten)]
+    pub(crate) recording: RecordingArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LargeJobArguments {
+    /// Indexes of the Jobs, of those of benches/large-job; with `--measure`, what was kept of others is lost
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [10_u32, 100, 1_000, 10_000])]
+    pub(crate) completions: Vec<u32>,
+    #[command(flatten)]
+    pub(crate) recording: RecordingArguments,
+}
+
+/// What is measured, or was.
+#[derive(Debug, Args)]
+pub(crate) struct RecordingArguments {
     /// The version of Kubernetes [default: 1.37, and 1.36 for kind]
     #[arg(long, value_name = "VERSION")]
     pub(crate) kubernetes: Option<KubernetesVersion>,
     /// Play on a real cluster first, and keep what it took; without this, what was kept is used
     #[arg(long)]
     pub(crate) measure: bool,
-    /// How often each scenario is played on the cluster
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub(crate) rounds: u32,
     /// Where measurements and profiles are kept
     #[arg(long, value_name = "DIR", default_value = "snapshots/cluster")]
     pub(crate) snapshots: PathBuf,
@@ -255,10 +273,10 @@ pub(crate) struct ClusterArguments {
     #[arg(long, value_name = "IMAGE")]
     pub(crate) node_image: Option<String>,
     /// With `--provider kind`: the operator's image
-    #[arg(long, value_name = "IMAGE", default_value = "towtank-operator:latest")]
+    #[arg(long, value_name = "IMAGE", default_value = towtank_cluster::kind::OPERATOR_IMAGE)]
     pub(crate) operator_image: String,
     /// With `--provider kind`: the image that pods of MiniClusters run, with Flux or a stand-in for it
-    #[arg(long, value_name = "IMAGE", default_value = "towtank/stand-in:local")]
+    #[arg(long, value_name = "IMAGE", default_value = towtank_cluster::kind::STAND_IN_IMAGE)]
     pub(crate) broker_image: String,
     /// With `--provider kind`: the image of the view, which brings Flux into the pods of MiniClusters; none: the image they run has it [default: the image they run]
     #[arg(long, value_name = "IMAGE")]

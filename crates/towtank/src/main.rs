@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Schema => command::schema::run(),
         Command::Calibrate(arguments) => command::latency::calibrate(&arguments),
         Command::Bench { what: BenchWhat::Latency(arguments) } => command::latency::bench(&arguments),
+        Command::Bench { what: BenchWhat::LargeJob(arguments) } => command::latency::large_job(&arguments),
         Command::ControlPlane { action } => command::control_plane::run(&action),
         Command::E2e(arguments) => command::e2e::run(&arguments),
         Command::Serve(arguments) => command::serve::run(&arguments),

@@ -296,3 +296,57 @@ fn what_is_not_modelled_is_no_refusal() {
     let project = Project::new("ignorance").with("four.yaml", &text);
     insta::assert_snapshot!(project.towtank(&["run", "four.yaml", "--kubernetes", "1.36"]));
 }
+
+/// A large Job, but small, and what a cluster is said to have taken for it.
+fn large_job(name: &str, seconds: f64) -> Project {
+    let scenario = "apiVersion: towtank.dev/v1alpha1
+kind: Scenario
+metadata: {name: twenty}
+spec:
+  about: Twenty pods that succeed at once.
+  source: made up
+  cluster: {nodes: 1, controllerQps: 10, controllerBurst: 10}
+  workloads: [{runsFor: 0s}]
+  steps:
+    - name: create
+      apply:
+        apiVersion: batch/v1
+        kind: Job
+        metadata: {name: large}
+        spec:
+          completions: 20
+          parallelism: 20
+          completionMode: Indexed
+          template: {spec: {restartPolicy: Never, containers: [{name: main, image: app}]}}
+      expect: [{within: 1m, that: job.complete}]
+";
+    let recording = format!(
+        r#"{{"provider": "process", "kubernetes": "1.37.0", "date": "2026-01-31", "cores": 2, "series": [
+            {{"scenario": "twenty", "load": [], "operations": [{{"complete_s": {seconds}}}]}}]}}"#
+    );
+    Project::new(name)
+        .with("benches/large-job/twenty.yaml", scenario)
+        .with("snapshots/cluster/process-1.37/large-job.json", &recording)
+}
+
+#[test]
+fn large_jobs_are_judged_by_what_was_measured() {
+    let near = large_job("large-job-near", 4.7).towtank(&["bench", "large-job", "--completions", "20"]);
+    assert!(near.starts_with("exit 0\n"), "{near}");
+    assert!(near.contains("| 20 | 10 | 1 | 4.7 s | 4.6 s | -2 % | ok |"), "{near}");
+    let far = large_job("large-job-far", 9.0).towtank(&["bench", "large-job", "--completions", "20"]);
+    assert!(far.starts_with("exit 1\n") && far.contains("**not near**"), "{far}");
+}
+
+#[test]
+fn large_jobs_that_are_not_there_are_refused() {
+    let project = large_job("large-job-refused", 5.0);
+    let unknown = project.towtank(&["bench", "large-job", "--completions", "20,7"]);
+    assert!(unknown.starts_with("exit 2\n"), "{unknown}");
+    assert!(unknown.contains("no Job of benches/large-job has 7 indexes, but 20"), "{unknown}");
+    let unmeasured = project.towtank(&["bench", "large-job", "--completions", "20", "--kubernetes", "1.36"]);
+    assert!(
+        unmeasured.starts_with("exit 2\n") && unmeasured.contains("`--measure` makes it"),
+        "{unmeasured}"
+    );
+}

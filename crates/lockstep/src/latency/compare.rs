@@ -74,24 +74,37 @@ pub fn judge(
     scenarios: &[Arc<Scenario>],
     profile: &str,
 ) -> Result<Vec<Row>, CompareError> {
-    let version = KubernetesVersion::of_release(&recording.kubernetes)
-        .map_err(|_| CompareError::Version(recording.kubernetes.clone()))?;
     let mut all = Vec::new();
     for Series { scenario: name, operations, .. } in &recording.series {
-        let found = scenarios.iter().find(|scenario| scenario.name == *name);
-        let stacks = found.map(|it| it.stacks(VersionRange::only(version), VersionRange::ALL));
-        let (Some(scenario), Some([stack, ..])) = (found, stacks.as_deref()) else {
-            return Err(CompareError::Scenario(name.clone()));
-        };
-        let mut scenario = Scenario::clone(scenario);
-        profile.clone_into(&mut scenario.cluster.timing);
+        let (scenario, stack) = played(recording, name, scenarios, Some(profile))?;
         let changes = scenario.steps.len().saturating_sub(1).max(1);
         let rounds = u32::try_from(operations.len() / changes).unwrap_or(u32::MAX);
         let model =
-            model(&scenario, *stack, rounds).map_err(|error| CompareError::Model(name.clone(), error))?;
+            model(&scenario, stack, rounds).map_err(|error| CompareError::Model(name.clone(), error))?;
         all.extend(rows(operations, &model));
     }
     Ok(all)
+}
+
+/// The scenario of this name, with this timing profile if not with its own, and what it was recorded as.
+pub(super) fn played<T>(
+    recording: &Recording<T>,
+    name: &str,
+    scenarios: &[Arc<Scenario>],
+    profile: Option<&str>,
+) -> Result<(Scenario, Stack), CompareError> {
+    let version = KubernetesVersion::of_release(&recording.kubernetes)
+        .map_err(|_| CompareError::Version(recording.kubernetes.clone()))?;
+    let found = scenarios.iter().find(|scenario| scenario.name == name);
+    let stacks = found.map(|it| it.stacks(VersionRange::only(version), VersionRange::ALL));
+    let (Some(scenario), Some([stack, ..])) = (found, stacks.as_deref()) else {
+        return Err(CompareError::Scenario(name.to_owned()));
+    };
+    let mut scenario = Scenario::clone(scenario);
+    if let Some(profile) = profile {
+        profile.clone_into(&mut scenario.cluster.timing);
+    }
+    Ok((scenario, *stack))
 }
 
 /// What the model says of a scenario.

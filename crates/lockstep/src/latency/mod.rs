@@ -6,6 +6,7 @@
 
 pub mod compare;
 pub mod fit;
+pub mod large_job;
 pub mod page;
 pub mod play;
 pub mod profile;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::compare::Row;
+use super::large_job;
 
 /// One table for each change of size.
 pub fn tables(rows: &[Row]) -> String {
@@ -29,6 +30,27 @@ pub fn tables(rows: &[Row]) -> String {
             );
         }
         out.push('\n');
+    }
+    out
+}
+
+/// The table of large Jobs.
+pub fn large_jobs(rows: &[large_job::Row]) -> String {
+    let mut out = "| indexes | requests/s | n | measured | model | off | | published |\n| ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: |\n".to_owned();
+    for row in rows {
+        let published = row.published_s.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.1} s"));
+        let verdict = if row.is_near() { "ok" } else { "**not near**" };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {:.1} s | {:.1} s | {:+.0} % | {verdict} | {published} |",
+            row.indexes,
+            row.qps,
+            row.count,
+            row.measured_s,
+            row.model_s,
+            row.error() * 100.0,
+        );
     }
     out
 }

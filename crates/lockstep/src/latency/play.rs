@@ -47,6 +47,17 @@ pub enum MeasureError {
     /// The world cannot go on.
     #[error(transparent)]
     World(#[from] WorldError),
+    /// What the scenario expects is not to be seen.
+    #[error("step `{step}`: {cause}")]
+    NotMet {
+        /// The step.
+        step: String,
+        /// Why.
+        cause: String,
+    },
+    /// There is no time to be told.
+    #[error("`{0}` waits for nothing, or was never played")]
+    NothingAwaited(String),
     /// A change does not come to its end.
     #[error("step `{step}` has not come to its end after {} s: {state}", CHANGE_MAX.as_secs())]
     Late {

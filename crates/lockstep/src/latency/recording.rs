@@ -1,12 +1,13 @@
 //! What was measured, kept: a value that tables and timing profiles are made of without a cluster.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
 
-/// Measurements of one cluster.
+/// Measurements of one cluster: of changes of size, or of something else that is done again and again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Recording {
+pub struct Recording<T = Operation> {
     /// What the cluster was made of: `process`, `kind`, ….
     pub provider: String,
     /// The version of Kubernetes, in full.
@@ -16,21 +17,21 @@ pub struct Recording {
     /// Cores of the machine.
     pub cores: usize,
     /// Scenario by scenario.
-    pub series: Vec<Series>,
+    pub series: Vec<Series<T>>,
 }
 
 /// What was measured of one scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Series {
+pub struct Series<T = Operation> {
     /// Its name.
     pub scenario: String,
     /// The machine's load before and after (`/proc/loadavg`, the mean of the last minute); empty where there is none.
     pub load: Vec<f64>,
-    /// Its changes of size, in order.
-    pub operations: Vec<Operation>,
+    /// Its changes of size, or whatever it does, in order.
+    pub operations: Vec<T>,
 }
 
-impl Recording {
+impl<T: DeserializeOwned> Recording<T> {
     /// Reads one.
     ///
     /// # Errors
@@ -41,8 +42,8 @@ impl Recording {
     }
 }
 
-impl std::fmt::Display for Recording {
-    /// JSON with one change of size to a line.
+impl<T: Serialize> std::fmt::Display for Recording<T> {
+    /// JSON with one operation to a line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let json = |value: &dyn Fn() -> serde_json::Result<String>| value().map_err(|_| std::fmt::Error);
         let Self { provider, kubernetes, date, cores, series } = self;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use towtank_cluster::kind::KindConfig;
+use towtank_cluster::kind::{KindConfig, NEWEST_ON_CGROUP_V1};
 use towtank_cluster::site::{Containers, Images, Local, ProviderConfig};
 use towtank_model::version::KubernetesVersion;
 
@@ -54,7 +54,9 @@ fn images(arguments: &ClusterArguments) -> Images {
 }
 
 /// The version that is played when none is named: the newest, and where nodes are containers the newest whose kubelet starts on cgroup v1 as on v2.
-pub(super) fn newest(provider: Provider) -> KubernetesVersion {
-    let on_kind = KubernetesVersion::from_minor(36).filter(|_| provider == Provider::Kind);
-    on_kind.unwrap_or(KubernetesVersion::NEWEST)
+pub(super) const fn newest(provider: Provider) -> KubernetesVersion {
+    match provider {
+        Provider::Kind => NEWEST_ON_CGROUP_V1,
+        _ => KubernetesVersion::NEWEST,
+    }
 }

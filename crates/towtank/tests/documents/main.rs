@@ -1,6 +1,7 @@
-//! `docs/track-record.md` and `docs/kubernetes-versions.md` say what runs show. `cargo xtask docs` writes them; these
+//! `docs/track-record.md` and `docs/kubernetes-versions.md` say what runs show, and a part of `docs/latency.md` what was measured on real clusters. `cargo xtask docs` writes them; these
 //! tests play the same runs, in the model and in every reference driver that is built, and compare.
 
+mod latency;
 mod track_record;
 mod versions;
 

@@ -1,0 +1,135 @@
+//! The second part of `docs/latency.md`: what was measured on real clusters (`snapshots/cluster`), beside the model. Without any measurement it says nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use towtank_lockstep::latency::recording::Recording;
+use towtank_lockstep::latency::{compare, fit, large_job, page};
+use towtank_scenario::ast::Scenario;
+
+use crate::{is_current, root};
+
+/// What stands above it is another test's (`crates/minicluster/tests/latency`).
+const BEGIN: &str =
+    "\n<!-- What follows is made by `cargo xtask bench latency`; what stands above is not. -->\n";
+
+const HEAD: &str = "
+# Elasticity latency: the model and real control planes
+
+Measured with the production operator and Kubernetes' own etcd, API server, controllers and scheduler (`towtank bench latency`, `towtank bench large-job`). With the providers `process` and
+`containers` nodes are virtual, and what runs in their pods takes the time that the model's Flux draws: there it is the control plane that is measured. With `kind` nodes and containers are
+real. Of the machine, its cores are told, and the highest load (the mean of a minute, before or after a scenario).
+";
+
+const CHANGES: &str = "
+### Changes of size
+
+Milliseconds; the times are those at which a watch has told of something. The Job controller may make 20 requests a second and 30 at once, which is Kubernetes' default. A phase goes from
+one milestone to the next, each reached by the last pod concerned, and begins with the change of `spec.size` in the MiniCluster. A pod is ready when its broker is online, so that comes
+first. *status settled*: the Job's status counts all pods, all of them ready and none on its way out, and the MiniCluster's status says the same. A percentage is how far the model is off, as
+a part of what was measured; differences of less than a millisecond count as none. **ok**: within 10 % at p50 and 25 % at p90.
+
+The model's timing profile is fitted by `towtank calibrate` to other changes of size (`benches/latency/calibration`) than those that are judged (`benches/latency/judged`);
+`crates/lockstep/src/latency/fit.rs` says which step is read off what.
+";
+
+const LARGE_JOBS: &str = "
+### Large Jobs
+
+Indexed Jobs whose pods succeed at once (`benches/large-job`), each on a fresh control plane, from their creation to the condition Complete; medians. The controllers may make so many requests a
+second, and 100 at once. **ok**: the model is within 10 %. Published: Kubernetes' `BenchmarkLargeIndexedJob`
+([kubernetes/kubernetes#113478](https://github.com/kubernetes/kubernetes/pull/113478)) with 100 requests a second, on 56 threads, without scheduler and nodes: a client sets its pods to Succeeded, and looks
+after them at growing intervals. Nobody has published figures with 50 requests a second, as far as was found.
+";
+
+/// Scenarios of a directory, by name of the file.
+fn scenarios(directory: &str) -> Vec<Arc<Scenario>> {
+    let entries = fs::read_dir(root().join(directory)).expect("the scenarios");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("a file").path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
+    files.sort();
+    files.iter().map(|file| Arc::new(towtank_scenario::load(file).expect("a scenario"))).collect()
+}
+
+/// A file that is there.
+fn text(path: &Path) -> Option<String> {
+    path.is_file().then(|| fs::read_to_string(path).expect("a file that can be read"))
+}
+
+/// Directories with what was measured on a cluster, by name.
+fn measured() -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join("snapshots/cluster")).expect("the snapshots");
+    let mut directories: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    directories.retain(|directory| {
+        ["judged.json", "large-job.json"].iter().any(|name| directory.join(name).is_file())
+    });
+    directories.sort();
+    directories
+}
+
+/// What a recording says of itself, with how many of its rows are near.
+fn about<T>(recording: &Recording<T>, near: usize, rows: usize) -> String {
+    let Recording { date, cores, series, .. } = recording;
+    let load = series.iter().flat_map(|series| &series.load).copied().fold(0.0, f64::max);
+    format!("\n{date}, {cores} cores, load up to {load:.1}. {near} of {rows} rows are ok.\n\n")
+}
+
+/// The cluster.
+fn head<T>(recording: &Recording<T>) -> String {
+    format!("\n## {}, Kubernetes {}\n", recording.provider, recording.kubernetes)
+}
+
+/// What was measured on one cluster.
+fn part(directory: &Path) -> String {
+    let mut part = String::new();
+    let timing = directory.join("timing.json");
+    let profile = timing.to_string_lossy();
+    if let Some(text) = text(&directory.join("judged.json")) {
+        let recording: Recording = Recording::parse(&text).expect("a recording");
+        let rows = compare::judge(&recording, &scenarios("benches/latency/judged"), &profile)
+            .expect("the model plays them");
+        let near = rows.iter().filter(|row| row.is_near()).count();
+        let tables = page::tables(&rows).replace("### ", "#### ");
+        let about = about(&recording, near, rows.len());
+        part = format!("{}{CHANGES}{about}{}\n", head(&recording), tables.trim_end());
+    }
+    if let Some(text) = text(&directory.join("large-job.json")) {
+        let recording = Recording::parse(&text).expect("a recording");
+        let profile = timing.is_file().then_some(&*profile);
+        let rows = large_job::judge(&recording, &scenarios("benches/large-job"), profile)
+            .expect("the model plays them");
+        let near = rows.iter().filter(|row| row.is_near()).count();
+        let about = about(&recording, near, rows.len());
+        if part.is_empty() {
+            part = head(&recording);
+        }
+        part = format!("{part}{LARGE_JOBS}{about}{}", page::large_jobs(&rows));
+    }
+    part
+}
+
+#[test]
+fn latency_of_real_clusters() {
+    let written = fs::read_to_string(root().join("docs/latency.md")).expect("the document");
+    let (before, _) = written.split_once(BEGIN).unwrap_or((&written, ""));
+    let parts: String = measured().iter().map(|directory| part(directory)).collect();
+    let own = if parts.is_empty() { String::new() } else { format!("{BEGIN}{HEAD}{parts}") };
+    is_current("latency.md", &format!("{before}{own}"));
+}
+
+#[test]
+fn profiles_are_what_the_recordings_give() {
+    for directory in measured() {
+        let Some(calibration) = text(&directory.join("calibration.json")) else { continue };
+        let recording: Recording = Recording::parse(&calibration).expect("a recording");
+        assert_eq!(recording.to_string(), calibration, "one way to write it");
+        let profile = fit::fit(&recording).expect("a profile").to_string();
+        let name = directory.display();
+        assert_eq!(
+            Some(profile),
+            text(&directory.join("timing.json")),
+            "{name}: run `cargo towtank calibrate`"
+        );
+    }
+}
