@@ -213,6 +213,30 @@ mod tests {
         assert_ne!(first, name(run, "example.org:5000/x/kube-apiserver:v1.37.0"));
     }
 
+    fn docker(args: &[&str]) -> bool {
+        let output = std::process::Command::new("docker").args(args).output().expect("docker");
+        output.status.success()
+    }
+
+    /// What a start leaves that has failed.
+    #[test]
+    #[ignore = "needs a container engine"]
+    fn a_container_that_was_made_and_never_ran_is_removed() {
+        let run = std::env::temp_dir().join(format!("towtank-run-made-{}", std::process::id()));
+        std::fs::create_dir(&run).expect("a directory");
+        std::fs::write(run.join("program"), "no program").expect("a file");
+        let image = build_image(&run.join("program"), "towtank/test-made", "0").expect("an image");
+        let name = name(&run, &image);
+        record(&run, &image, &name).expect("an engine answers");
+        assert!(docker(&["create", "--name", &name, &image]));
+        let removed = remove_left(&run);
+        let is_gone = !docker(&["container", "inspect", &name]);
+        let again = remove_left(&run);
+        assert!(docker(&["rmi", &image]));
+        std::fs::remove_dir_all(&run).expect("it was there");
+        assert!(is_gone && matches!((&removed, &again), (Ok(true), Ok(true))), "{removed:?} {again:?}");
+    }
+
     #[test]
     fn a_run_without_containers_needs_no_engine() {
         assert!(matches!(remove_left(Path::new("/nowhere")), Ok(true)));

@@ -170,7 +170,7 @@ mod tests {
         let note = std::env::temp_dir().join(format!("towtank-started-{}", process::id()));
         let script = format!("sleep 600 & echo $! >{}; wait", note.display());
         let mut command = Command::new("sh");
-        let child = start(command.args(["-c", &script])).expect("a shell");
+        let child = start(command.args(["-c", &script]).stdout(Stdio::null())).expect("a shell");
         let begin = Instant::now();
         while !fs::read_to_string(&note).is_ok_and(|text| text.ends_with('\n')) {
             assert!(begin.elapsed() < SOON, "it starts another");

@@ -138,11 +138,13 @@ mod tests {
         /// A shell under another name, with a script and what it does not look at.
         fn start(&mut self, name: &str, script: &str, args: &[&Path]) -> u32 {
             let program = self.path(name);
-            // By another process: this one would have the file open while other threads start theirs.
-            let copied = Command::new("cp").arg("/bin/sh").arg(&program).status().expect("cp");
-            assert!(copied.success());
+            if !program.exists() {
+                // By another process: this one would have the file open while other threads start theirs.
+                let copied = Command::new("cp").arg("/bin/sh").arg(&program).status().expect("cp");
+                assert!(copied.success());
+            }
             let mut command = Command::new(&program);
-            command.args(["-c", script, "sh"]).args(args).stdin(Stdio::piped());
+            command.args(["-c", script, "sh"]).args(args).stdin(Stdio::piped()).stdout(Stdio::null());
             let child = command.spawn().expect("a shell");
             let id = child.id();
             self.children.push(child);
@@ -153,6 +155,15 @@ mod tests {
         fn runs(&mut self, id: u32) -> bool {
             let child = self.children.iter_mut().find(|child| child.id() == id).expect("it was started");
             child.try_wait().expect("a child").is_none()
+        }
+
+        /// Whether a process has ended, or is about to: its program is gone a moment before it can be waited for.
+        fn ends(&mut self, id: u32) -> bool {
+            let start = Instant::now();
+            while self.runs(id) && start.elapsed() < KILL_LIMIT {
+                thread::sleep(Duration::from_millis(1));
+            }
+            !self.runs(id)
         }
     }
 
@@ -177,7 +188,7 @@ mod tests {
         let containerd = scene.start("containerd", WAIT, &[Path::new("--config"), &config]);
         // The first process of a container, which is no child of this one.
         let contained = scene.path("contained");
-        let script = format!("sleep 600 & echo $! >{}; read x", contained.display());
+        let script = format!("sleep 60 & echo $! >{}; read x", contained.display());
         let shim = scene.start("containerd-shim-runc-v2", &script, &[Path::new("-address"), &socket]);
         let exe = loop {
             let id = fs::read_to_string(&contained).unwrap_or_default();
@@ -196,7 +207,7 @@ mod tests {
 
         assert!(Processes::end(&pid_file, &root, KILL_LIMIT));
         assert!(fs::read_link(exe).is_err(), "the container is killed");
-        assert!(!scene.runs(containerd) && !scene.runs(shim), "they are killed");
+        assert!(scene.ends(containerd) && scene.ends(shim), "they are killed");
         assert!(scene.runs(reader) && scene.runs(stranger), "others are left alone");
     }
 
@@ -210,6 +221,6 @@ mod tests {
         let found = Processes::find(&other_file, &root);
         assert!(found.daemons.is_empty() && found.is_others, "{found:?}");
         assert!(Processes::end(&other_file, &root, KILL_LIMIT) && scene.runs(own));
-        assert!(Processes::end(&pid_file, &root, KILL_LIMIT) && !scene.runs(own));
+        assert!(Processes::end(&pid_file, &root, KILL_LIMIT) && scene.ends(own));
     }
 }
