@@ -10,6 +10,7 @@ pub mod page;
 pub mod play;
 pub mod profile;
 pub mod recording;
+mod stages;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
