@@ -1,4 +1,4 @@
-//! Timing profiles in files, which `timing: FILE` of a scenario reads: JSON that `towtank calibrate` writes, or Stages of KWOK in YAML (module [`stages`]).
+//! Timing profiles in files, which `timing: FILE` of a scenario reads: JSON that `towtank calibrate` writes, or Stages of KWOK in YAML (module `stages`).
 //!
 //! A profile in JSON is the built-in `virtual` with other durations for the steps that the file names, each as points of a quantile function.
 
@@ -180,7 +180,23 @@ mod tests {
         assert!(file(r#"{"api_call": []}"#).unwrap_err().contains("no quantile function"));
         assert!(file("[]").is_err());
         assert_eq!(find("lunch"), Err(ProfileError::Unknown("lunch".to_owned())));
-        assert!(matches!(find("nowhere.json"), Err(ProfileError::File { .. })));
+        for nowhere in ["nowhere.json", "nowhere.yaml", "nowhere.yml"] {
+            assert!(matches!(find(nowhere), Err(ProfileError::File { .. })), "{nowhere}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_refused_and_not_cut_off() {
+        let path = std::env::temp_dir().join(format!("towtank-profile-{}.yaml", std::process::id()));
+        let length = usize::try_from(BYTES_MAX).unwrap();
+        let read = |text: String| {
+            std::fs::write(&path, text).unwrap();
+            read_text(&path.to_string_lossy()).map(|text| text.len()).map_err(|error| error.to_string())
+        };
+        let (whole, longer) = (read("#".repeat(length)), read("#".repeat(length + 1)));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(whole, Ok(length));
+        assert!(longer.unwrap_err().contains("more than 1048576 bytes"));
     }
 
     #[test]

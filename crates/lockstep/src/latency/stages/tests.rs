@@ -145,6 +145,19 @@ fn the_general_set_waits_before_each_step() {
 }
 
 #[test]
+fn each_delay_has_its_step() {
+    let after = |ms: u32, next: &str| format!("  delay: {{durationMilliseconds: {ms}}}\n{next}");
+    let profile = read(
+        &(stage("pod-create", "Pod", &[WANTED, UNSEEN], &after(1_000, WAIT))
+            + &stage("pod-ready", "Pod", &[WANTED, INITIALIZED, NOT_RUNNING], &after(20, RUN))
+            + &stage("pod-remove-finalizer", "Pod", &[TOLD_TO_GO, KEPT], &after(300, LET_GO))
+            + &stage("pod-delete", "Pod", &[TOLD_TO_GO, FREE], &after(4, GO))),
+    );
+    let steps = [profile.start, profile.stop_notice, profile.cleanup];
+    assert_eq!(steps, [1_020, 300, 4].map(Distribution::constant_ms));
+}
+
+#[test]
 fn delays_that_follow_one_another_are_added() {
     let seconds =
         |low: u64, high: u64| Distribution::Uniform(Duration::from_secs(low), Duration::from_secs(high));
