@@ -101,3 +101,26 @@ fn step(name: &str, chore: impl FnOnce() -> Outcome) -> Outcome {
     eprintln!("xtask: {name}");
     chore()
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    /// The workflow that users copy. What `e2e` passes on is checked where it goes, in `towtank`.
+    #[test]
+    fn the_example_of_a_workflow_uses_what_there_is() {
+        let workflow = include_str!("../../examples/ci/github-actions.yml");
+        let mut commands = 0;
+        for run in workflow.lines().filter_map(|line| line.trim().strip_prefix("- run: cargo xtask ")) {
+            let words = run.split_whitespace().map(|word| match word.trim_matches('"') {
+                "$KUBERNETES" | "$KIND_KUBERNETES" => "1.36",
+                word => word,
+            });
+            if let Err(error) = crate::Cli::try_parse_from(std::iter::once("xtask").chain(words)) {
+                panic!("{run}: {error}");
+            }
+            commands += 1;
+        }
+        assert_eq!(commands, 4);
+    }
+}

@@ -15,8 +15,13 @@ pub(crate) fn build(named: &[String]) -> Outcome {
 }
 
 fn build_version(version: KubernetesVersion) -> Outcome {
+    build_programs(version, &Program::CONTROL_PLANE)
+}
+
+/// Builds programs of a version.
+pub(crate) fn build_programs(version: KubernetesVersion, programs: &[Program]) -> Outcome {
     let mut say = |line: &str| eprintln!("xtask: {line}");
-    for program in Program::CONTROL_PLANE {
+    for &program in programs {
         let path = build_program(&root().join("target"), version, program, &mut say)
             .map_err(|error| Failed::new(error.to_string()))?;
         eprintln!("xtask: Kubernetes {version}: {}", path.display());

@@ -2,7 +2,10 @@
 
 use clap::Subcommand;
 
+use towtank_reference::build::Program;
+
 use crate::command::{Outcome, cargo, command, root, run};
+use crate::control_plane::build_programs;
 use crate::reference::versions;
 
 /// The docker daemon of the repository.
@@ -20,6 +23,12 @@ pub(crate) enum KindChore {
     /// Builds the image of a node of Debian packages and of Go programs, and kind itself; nothing is pulled. Wants root and debootstrap.
     BuildNodeImage {
         /// Minor version of Kubernetes, such as 1.36, which is the newest that works on cgroup v1.
+        #[arg(long, value_name = "VERSION", default_value = "1.36")]
+        kubernetes: String,
+    },
+    /// Builds kind and kubectl alone, which is all that clusters of other node images need. Wants Go.
+    BuildPrograms {
+        /// Minor version of Kubernetes.
         #[arg(long, value_name = "VERSION", default_value = "1.36")]
         kubernetes: String,
     },
@@ -49,6 +58,9 @@ pub(crate) fn docker(chore: &DockerChore) -> Outcome {
 pub(crate) fn kind(chore: &KindChore) -> Outcome {
     match chore {
         KindChore::BuildNodeImage { kubernetes } => node_image(kubernetes),
+        KindChore::BuildPrograms { kubernetes } => versions(std::slice::from_ref(kubernetes))?
+            .into_iter()
+            .try_for_each(|version| build_programs(version, &[Program::Kind, Program::Kubectl])),
         KindChore::BuildImages => own_images(),
         KindChore::Up { args } => {
             let all: Vec<&str> = std::iter::once("up").chain(args.iter().map(String::as_str)).collect();

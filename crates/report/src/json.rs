@@ -57,7 +57,7 @@ fn run(run: &Run, text: &str) -> Value {
     })
 }
 
-fn step(step: &StepResult, text: &str) -> Value {
+pub(crate) fn step(step: &StepResult, text: &str) -> Value {
     let outcome = match step.outcome() {
         StepOutcome::Passed => "passed",
         StepOutcome::Failed => "failed",
@@ -97,7 +97,7 @@ fn table_seen(table: &SeenTable) -> Value {
     json!({ "command": table.command, "columns": table.grid.columns, "rows": table.grid.rows })
 }
 
-fn failure(failure: &Failure, run: &Run, text: &str) -> Value {
+pub(crate) fn failure(failure: &Failure, run: &Run, text: &str) -> Value {
     let (line, column) = position(text, &failure.span);
     json!({
         "code": failure.cause.code(),
@@ -179,7 +179,7 @@ fn comparison(scenario: &str, pair: &PairVerdict) -> Value {
 }
 
 /// Seconds since the start, exact to the microsecond.
-fn seconds(time: Time) -> f64 {
+pub(crate) fn seconds(time: Time) -> f64 {
     length(time - Time::ZERO)
 }
 

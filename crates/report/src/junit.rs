@@ -62,7 +62,7 @@ fn comparisons(report: &ScenarioReport) -> impl Iterator<Item = TestCase> {
 }
 
 /// `text` without escape sequences.
-fn without_colours(text: &str) -> String {
+pub(crate) fn without_colours(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(escape) = rest.find('\u{1b}') {

@@ -1,4 +1,4 @@
-//! Shows what runs came to: for people ([`human`]), for programs ([`json`]), for build servers ([`junit`]).
+//! Shows what runs came to: for people ([`human`]), for programs ([`json`]), for build servers ([`junit`]); and on real clusters, for both of these ([`real`]).
 //!
 //! Everything here is computed from [`towtank_lockstep::run::Run`] values; nothing is measured, so that the same runs
 //! give the same bytes. Colours are always written; the command line strips them where there is no terminal.
@@ -14,6 +14,7 @@ use towtank_scenario::ast::Stack;
 pub mod human;
 pub mod json;
 pub mod junit;
+pub mod real;
 mod style;
 
 /// A scenario and all runs of it, in the order in which they were asked for.

@@ -92,6 +92,11 @@ pub struct SourceFile {
     pub text: String,
 }
 
+/// Whether the timing of a scenario is a file and no profile of a name: JSON of `towtank calibrate`, or YAML with Stages of KWOK.
+pub fn is_timing_file(timing: &str) -> bool {
+    [".json", ".yaml", ".yml"].iter().any(|ending| timing.ends_with(ending))
+}
+
 /// `spec.cluster`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClusterSpec {
@@ -101,7 +106,7 @@ pub struct ClusterSpec {
     pub cores_per_node: u32,
     /// Pods that each may hold.
     pub pods_per_node: u32,
-    /// Name of the timing profile: `instant`, `virtual`, `kind` or `gke`; or the path of a file that holds one (`.json`).
+    /// Name of the timing profile: `instant`, `virtual`, `kind` or `gke`; or the path of a file that holds one (see [`is_timing_file`]).
     pub timing: String,
     /// The nodes are containers of one machine.
     pub is_one_machine: bool,

@@ -182,6 +182,12 @@ pub(crate) struct E2eArguments {
     /// Show what was to be seen in each run too
     #[arg(long)]
     pub(crate) show: bool,
+    /// What to print at the end; what is told meanwhile goes to stderr then
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+    /// Write the report into this directory
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) cluster: ClusterArguments,
 }
@@ -376,6 +382,42 @@ mod tests {
     fn arguments_are_consistent() {
         use clap::CommandFactory;
         Arguments::command().debug_assert();
+    }
+
+    /// The workflow that users copy. `cargo xtask e2e` passes on what it is given.
+    #[test]
+    fn the_example_of_a_workflow_uses_what_there_is() {
+        let workflow = include_str!("../../../examples/ci/github-actions.yml");
+        let value = |word: &str| {
+            let word = word.trim_matches('"');
+            let Some(name) = word.strip_prefix('$') else { return word.to_owned() };
+            let mut lines = workflow.lines().map(str::trim);
+            let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            value.unwrap_or_else(|| panic!("{name} has a value")).trim_matches('"').to_owned()
+        };
+        let mut commands = 0;
+        for run in workflow.lines().filter_map(|line| line.trim().strip_prefix("- run: ")) {
+            let arguments = match (run.strip_prefix("cargo towtank "), run.strip_prefix("cargo xtask e2e ")) {
+                (Some(all), _) => all.to_owned(),
+                (_, Some(of_e2e)) => format!("e2e {of_e2e}"),
+                _ => continue,
+            };
+            let words = std::iter::once("towtank".to_owned()).chain(arguments.split_whitespace().map(value));
+            if let Err(error) = Arguments::try_parse_from(words) {
+                panic!("{run}: {error}");
+            }
+            commands += 1;
+        }
+        assert_eq!(commands, 3);
+        let is_pinned = |action: &str| {
+            action.rsplit_once("@v").is_some_and(|(_, version)| {
+                let parts: Vec<&str> = version.split('.').collect();
+                parts.len() == 3 && parts.iter().all(|part| part.parse::<u32>().is_ok())
+            })
+        };
+        for action in workflow.lines().filter_map(|line| line.trim().strip_prefix("- uses: ")) {
+            assert!(is_pinned(action), "{action} has a whole version");
+        }
     }
 
     #[test]

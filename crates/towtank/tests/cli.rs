@@ -156,6 +156,30 @@ fn junit_has_one_case_per_run() {
     insta::assert_snapshot!(project.towtank(&arguments));
 }
 
+/// A run on a real cluster ends before there is one when the story is not played there, or when its programs are missing.
+fn e2e(project: &Project, options: &[&str]) -> String {
+    let asked = ["e2e", "three.yaml", "--kubernetes", "1.36", "--operator", "operator"];
+    project.towtank(&[&asked, options].concat())
+}
+
+#[test]
+fn e2e_says_in_json_and_junit_what_it_does_not_play() {
+    let unplayed = scenario(FINISH)
+        .replace("timing: instant", "timing: instant, faults: [{call: create pod, nth: 1, fault: conflict}]");
+    let project = Project::new("e2e-unplayed").with("three.yaml", &unplayed).with("operator", "");
+    insta::assert_snapshot!(e2e(&project, &["--format", "json"]));
+    insta::assert_snapshot!(e2e(&project, &["--format", "junit"]));
+}
+
+#[test]
+fn e2e_without_a_cluster_is_an_error_in_its_report() {
+    let project = Project::new("e2e-missing").with("three.yaml", &scenario(FINISH)).with("operator", "");
+    let told = e2e(&project, &["--format", "junit", "--output", "reports"]);
+    assert!(told.starts_with("exit 3\n--- stdout\nno cluster "), "{told}");
+    let report = fs::read_to_string(project.directory.join("reports/junit.xml")).expect("it was written");
+    assert!(report.contains("errors=\"1\"") && report.contains("type=\"no-cluster\""), "{report}");
+}
+
 /// What the model writes in this scenario, as if it had been recorded from the reference.
 fn recorded(project: &Project) -> String {
     let scenario =

@@ -12,6 +12,7 @@ pub mod play;
 pub mod profile;
 pub mod recording;
 pub mod sigterm;
+mod stages;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! Timing profiles in files: what `towtank calibrate` writes, and `timing: FILE.json` of a scenario reads.
+//! Timing profiles in files, which `timing: FILE` of a scenario reads: JSON that `towtank calibrate` writes, or Stages of KWOK in YAML (module `stages`).
 //!
-//! A profile is the built-in `virtual` with other durations for the steps that the file names, each as points of a quantile function.
+//! A profile in JSON is the built-in `virtual` with other durations for the steps that the file names, each as points of a quantile function.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -9,12 +9,15 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use towtank_model::cluster::TimingProfile;
 use towtank_model::engine::Distribution;
+use towtank_scenario::ast;
 
-/// How a file is called that holds a profile.
-pub const EXTENSION: &str = ".json";
+use super::stages;
+
+/// How a file is called that holds a profile as it is fitted. Others hold Stages.
+const FITTED: &str = ".json";
 /// Points of one step.
 const POINTS_MAX: usize = 1_000;
-/// Bytes of a file that are read; what is longer is not whole, and so no JSON.
+/// Bytes of a file that are read; a longer one is refused.
 const BYTES_MAX: u64 = 1 << 20;
 /// Files that one process reads: a profile stays for good.
 const FILES_MAX: usize = 100;
@@ -56,7 +59,7 @@ pub enum ProfileError {
 /// See [`ProfileError`].
 pub fn find(name: &str) -> Result<&'static TimingProfile, ProfileError> {
     static READ: Mutex<BTreeMap<String, &'static TimingProfile>> = Mutex::new(BTreeMap::new());
-    if !name.ends_with(EXTENSION) {
+    if !ast::is_timing_file(name) {
         return TimingProfile::by_name(name).ok_or_else(|| ProfileError::Unknown(name.to_owned()));
     }
     let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,7 +71,11 @@ pub fn find(name: &str) -> Result<&'static TimingProfile, ProfileError> {
         return Err(failed(format!("more than {FILES_MAX} files of profiles")));
     }
     let text = read_text(name).map_err(|error| failed(error.to_string()))?;
-    let profile = parse(&text).and_then(|file| file.profile()).map_err(failed)?;
+    let profile = match name.ends_with(FITTED) {
+        true => parse(&text).and_then(|file| file.profile()),
+        false => stages::profile(&text, name),
+    };
+    let profile = profile.map_err(failed)?;
     let profile = &*Box::leak(Box::new(profile));
     read.insert(name.to_owned(), profile);
     Ok(profile)
@@ -77,8 +84,12 @@ pub fn find(name: &str) -> Result<&'static TimingProfile, ProfileError> {
 /// The text of a file, as far as it may go.
 fn read_text(path: &str) -> std::io::Result<String> {
     let mut text = String::new();
-    std::fs::File::open(path)?.take(BYTES_MAX).read_to_string(&mut text)?;
-    Ok(text)
+    // What is cut off could still be whole YAML.
+    let bytes = std::fs::File::open(path)?.take(BYTES_MAX + 1).read_to_string(&mut text)?;
+    match u64::try_from(bytes) {
+        Ok(..=BYTES_MAX) => Ok(text),
+        _ => Err(std::io::Error::other(format!("it has more than {BYTES_MAX} bytes"))),
+    }
 }
 
 fn parse(text: &str) -> Result<ProfileFile, String> {
@@ -169,7 +180,23 @@ mod tests {
         assert!(file(r#"{"api_call": []}"#).unwrap_err().contains("no quantile function"));
         assert!(file("[]").is_err());
         assert_eq!(find("lunch"), Err(ProfileError::Unknown("lunch".to_owned())));
-        assert!(matches!(find("nowhere.json"), Err(ProfileError::File { .. })));
+        for nowhere in ["nowhere.json", "nowhere.yaml", "nowhere.yml"] {
+            assert!(matches!(find(nowhere), Err(ProfileError::File { .. })), "{nowhere}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_refused_and_not_cut_off() {
+        let path = std::env::temp_dir().join(format!("towtank-profile-{}.yaml", std::process::id()));
+        let length = usize::try_from(BYTES_MAX).unwrap();
+        let read = |text: String| {
+            std::fs::write(&path, text).unwrap();
+            read_text(&path.to_string_lossy()).map(|text| text.len()).map_err(|error| error.to_string())
+        };
+        let (whole, longer) = (read("#".repeat(length)), read("#".repeat(length + 1)));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(whole, Ok(length));
+        assert!(longer.unwrap_err().contains("more than 1048576 bytes"));
     }
 
     #[test]

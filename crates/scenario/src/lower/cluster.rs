@@ -9,7 +9,9 @@ use towtank_model::version::{Features, Gate, GateError, KubernetesVersion};
 
 use super::scope::Scope;
 use super::{FAULTS_MAX, Source};
-use crate::ast::{ClusterSpec, FluxSpec, FluxVersion, Operator, Pid1, Spanned, VersionRange, WorkloadRule};
+use crate::ast::{
+    ClusterSpec, FluxSpec, FluxVersion, Operator, Pid1, Spanned, VersionRange, WorkloadRule, is_timing_file,
+};
 use crate::error::{Problem, ScenarioError, suggest};
 use crate::yaml::Node;
 use crate::{raw, text};
@@ -39,7 +41,7 @@ pub(super) fn spec(
     }
     let or = |value: Option<Spanned<u32>>, default: u32| value.map_or(default, |value| value.value);
     let timing = match &raw.timing {
-        Some(timing) if timing.value.ends_with(".json") => file.beside(&timing.value),
+        Some(timing) if is_timing_file(&timing.value) => file.beside(&timing.value),
         Some(timing) => file.word(timing, "timing profile", TIMINGS)?.to_owned(),
         None => "instant".to_owned(),
     };

@@ -115,7 +115,8 @@ pub(crate) struct Cluster {
     /// Pods that each node may hold; 110 when absent.
     #[serde(default)]
     pub(crate) pods_per_node: Option<Spanned<u32>>,
-    /// How long things take: `instant` (the default), `virtual`, `kind` or `gke`; or a file of `towtank calibrate`, from here on (`.json`).
+    /// How long things take: `instant` (the default), `virtual`, `kind` or `gke`; or a file, by its path from this one: what `towtank calibrate`
+    /// wrote (`.json`), or Stages of KWOK (`.yaml`).
     #[serde(default)]
     pub(crate) timing: Option<Spanned<String>>,
     /// Whether the nodes are containers of one machine, as kind's are: pods that start on different nodes wait for each other too.

@@ -14,10 +14,11 @@ use towtank_lockstep::observed::{Observation, Observed};
 use towtank_lockstep::sight::Sight;
 use towtank_model::time::Time;
 use towtank_report::human;
+use towtank_report::real::{self, Explaining, Nearest, RealReport, Tally, Verdict};
 use towtank_scenario::ast::VersionRange;
 
 use super::{absolute, cluster};
-use crate::args::{E2eArguments, Provider};
+use crate::args::{E2eArguments, Format, Provider};
 use crate::failure::{AGREE, DISAGREE, Failure, NO_WORLD};
 use crate::files;
 
@@ -25,21 +26,58 @@ use crate::files;
 pub(crate) fn run(arguments: &E2eArguments) -> Result<ExitCode, Failure> {
     let tasks = tasks(arguments)?;
     let suite = suite(arguments)?;
-    let mut tally = Tally::default();
+    let mut reports = Vec::new();
     let mut told = Ok(());
     suite::play(&suite, &tasks, &mut |task, outcome| {
-        tally.count(outcome);
+        let report = report(task, outcome, arguments);
         if told.is_ok() && arguments.record {
             told = record(task, outcome, arguments.cluster.provider);
         }
         if told.is_ok() {
-            told = super::print(&text(task, outcome, arguments));
+            told = tell(&format!("{}{}", report.text, shown(outcome, arguments)), arguments);
         }
+        reports.push(report);
     });
     told?;
-    super::print(&format!("{tally}\n"))?;
+    let tally = Tally::of(&reports);
+    tell(&format!("{tally}\n"), arguments)?;
+    write(&reports, arguments)?;
     // Nobody knows what would have come.
-    Ok(ExitCode::from(if suite.interrupt.is_raised() { NO_WORLD } else { tally.code() }))
+    Ok(ExitCode::from(if suite.interrupt.is_raised() { NO_WORLD } else { code(&tally) }))
+}
+
+/// Tells people how far it is: on stdout, unless a document goes there.
+fn tell(text: &str, arguments: &E2eArguments) -> Result<(), Failure> {
+    if arguments.format == Format::Human || arguments.output.is_some() {
+        return super::print(text);
+    }
+    anstream::eprint!("{text}");
+    Ok(())
+}
+
+/// The document, where it is wanted.
+fn write(reports: &[RealReport], arguments: &E2eArguments) -> Result<(), Failure> {
+    let text = match arguments.format {
+        Format::Human => reports.iter().map(|report| report.text.as_str()).collect(),
+        Format::Json => real::json(reports),
+        Format::Junit => real::junit(reports).map_err(super::run::no_junit)?,
+    };
+    match (&arguments.output, arguments.format) {
+        (Some(directory), format) => super::run::write_report(directory, &text, format),
+        // It has been told already.
+        (None, Format::Human) => Ok(()),
+        (None, Format::Json | Format::Junit) => super::print(&text),
+    }
+}
+
+const fn code(tally: &Tally) -> u8 {
+    if tally.passed() {
+        AGREE
+    } else if tally.disagrees() {
+        DISAGREE
+    } else {
+        NO_WORLD
+    }
 }
 
 fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
@@ -95,23 +133,65 @@ fn record(task: &Task, outcome: &Outcome, provider: Provider) -> Result<(), Fail
 }
 
 /// What became of one task.
-fn text(task: &Task, outcome: &Outcome, arguments: &E2eArguments) -> String {
+fn report(task: &Task, outcome: &Outcome, arguments: &E2eArguments) -> RealReport {
     let name = format!("{} (Kubernetes {})", task.scenario.name, task.stack);
-    let mut out = String::new();
-    // Writing to a string cannot fail.
-    let _ = match outcome {
-        Outcome::NotPlayed(why) => writeln!(out, "not played    {name}: {why}"),
-        Outcome::Broken(error) => writeln!(out, "no cluster    {name}: {error}"),
+    let (verdict, played, text) = match outcome {
+        Outcome::NotPlayed(why) => {
+            (Verdict::NotPlayed(why.clone()), None, format!("not played    {name}: {why}\n"))
+        }
+        Outcome::Broken(error) => {
+            (Verdict::NoCluster(error.to_string()), None, format!("no cluster    {name}: {error}\n"))
+        }
         Outcome::Played(played) => {
             let replay = played.run.replay_line();
-            let verdict = verdict(task, played, &name);
-            writeln!(out, "{}", verdict.replace(&replay, &format!("{replay}{}", options(arguments))))
+            let whole = format!("{replay}{}", options(arguments));
+            let text = format!("{}\n", text(task, played, &name).replace(&replay, &whole));
+            (verdict(played), Some(self::played(played, whole)), text)
         }
     };
-    if let (true, Outcome::Played(played)) = (arguments.show, outcome) {
-        let _ = write!(out, "{}", played.run.observations);
+    let provider = arguments.cluster.provider.to_string();
+    RealReport { scenario: task.scenario.clone(), stack: task.stack, provider, verdict, played, text }
+}
+
+/// What was to be seen, if that is wanted.
+fn shown(outcome: &Outcome, arguments: &E2eArguments) -> String {
+    match outcome {
+        Outcome::Played(played) if arguments.show => played.run.observations.to_string(),
+        _ => String::new(),
     }
-    out
+}
+
+fn verdict(played: &Played) -> Verdict {
+    match &played.explained {
+        _ if !played.run.passed() => Verdict::Failed,
+        Some(Ok(explanation)) => Verdict::Explained(Explaining {
+            seed: explanation.seed,
+            timing: explanation.profile.clone(),
+            apart: apart(explanation),
+        }),
+        Some(Err(unexplained)) => Verdict::NotExplained(Some(Nearest {
+            tried: unexplained.tried,
+            seed: unexplained.seed,
+            timing: unexplained.profile.clone(),
+            difference: gap(unexplained),
+        })),
+        None => Verdict::NotExplained(None),
+    }
+}
+
+fn played(played: &Played, replay: String) -> real::Played {
+    let blow = |(at, fate, victim): &Blow| real::Blow {
+        at: *at,
+        is_killed: *fate == Fate::Killed,
+        program: victim.to_string(),
+    };
+    real::Played {
+        run: played.run.clone(),
+        attempt: played.attempt,
+        blows: played.blows.iter().map(blow).collect(),
+        logs: played.logs.clone(),
+        replay,
+    }
 }
 
 /// What else has to be said for the same to be played again.
@@ -130,7 +210,8 @@ fn options(arguments: &E2eArguments) -> String {
     options
 }
 
-fn verdict(task: &Task, played: &Played, name: &str) -> String {
+/// The same for people.
+fn text(task: &Task, played: &Played, name: &str) -> String {
     let Played { run, attempt, blows, logs, explained, .. } = played;
     let mut length = length(run.ended);
     let missed = run.missed();
@@ -155,7 +236,7 @@ fn verdict(task: &Task, played: &Played, name: &str) -> String {
             "explained     {name}, {length}, by the model with seed {} and the timing `{}`{}",
             explanation.seed,
             explanation.profile,
-            apart(explanation)
+            told_apart(explanation)
         ),
         (None, Some(Err(unexplained))) => {
             format!("NOT EXPLAINED {name}, {length}\n{}{logs}", gap(unexplained))
@@ -165,12 +246,14 @@ fn verdict(task: &Task, played: &Played, name: &str) -> String {
     text + &blows
 }
 
-/// Where it explains no more than each object by itself.
-fn apart(explanation: &Explanation) -> String {
-    let name = |step: &usize| {
-        explanation.run.steps.get(*step).map_or_else(String::new, |step| format!("`{}`", step.name))
-    };
-    let steps: Vec<String> = explanation.apart.iter().map(name).collect();
+/// The steps in which it explains no more than each object by itself.
+fn apart(explanation: &Explanation) -> Vec<String> {
+    let name = |step: &usize| explanation.run.steps.get(*step).map(|step| step.name.clone());
+    explanation.apart.iter().filter_map(name).collect()
+}
+
+fn told_apart(explanation: &Explanation) -> String {
+    let steps: Vec<String> = apart(explanation).iter().map(|step| format!("`{step}`")).collect();
     if steps.is_empty() { String::new() } else { format!("; object by object after {}", steps.join(", ")) }
 }
 
@@ -221,47 +304,4 @@ fn difference(seen: &Sight, nearest: &Sight) -> String {
         text
     };
     only(nearest, seen, '-') + &only(seen, nearest, '+')
-}
-
-#[derive(Debug, Default)]
-struct Tally {
-    explained: usize,
-    unexplained: usize,
-    failed: usize,
-    broken: usize,
-    not_played: usize,
-}
-
-impl Tally {
-    fn count(&mut self, outcome: &Outcome) {
-        let place = match outcome {
-            Outcome::Played(played) if played.agrees() => &mut self.explained,
-            Outcome::Played(played) if played.run.passed() => &mut self.unexplained,
-            Outcome::Played(_) => &mut self.failed,
-            Outcome::NotPlayed(_) => &mut self.not_played,
-            Outcome::Broken(_) => &mut self.broken,
-        };
-        *place += 1;
-    }
-
-    /// Nothing that was not played counts as agreement.
-    const fn code(&self) -> u8 {
-        if self.unexplained + self.failed > 0 {
-            DISAGREE
-        } else if self.broken > 0 || self.explained == 0 {
-            NO_WORLD
-        } else {
-            AGREE
-        }
-    }
-}
-
-impl std::fmt::Display for Tally {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { explained, unexplained, failed, broken, not_played } = self;
-        write!(
-            f,
-            "{explained} explained, {unexplained} not explained, {failed} failed, {broken} without a cluster, {not_played} not played"
-        )
-    }
 }

@@ -191,11 +191,29 @@ fn rendered(reports: &[ScenarioReport], format: Format) -> Result<String, Failur
     match format {
         Format::Human => Ok(human::render(reports)),
         Format::Json => Ok(json::render(reports)),
-        Format::Junit => junit::render(reports).map_err(|error| Failure::Output {
-            what: "the JUnit report".to_owned(),
-            error: std::io::Error::other(error),
-        }),
+        Format::Junit => junit::render(reports).map_err(no_junit),
     }
+}
+
+/// The JUnit report cannot be written.
+pub(super) fn no_junit(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Failure::Output { what: "the JUnit report".to_owned(), error: std::io::Error::other(error) }
+}
+
+/// Writes a report into a directory, which is made.
+pub(super) fn write_report(directory: &Path, text: &str, format: Format) -> Result<(), Failure> {
+    fs::create_dir_all(directory)
+        .map_err(|error| Failure::Output { what: format!("into `{}`", directory.display()), error })?;
+    match format {
+        Format::Human => write(directory, "report.txt", &anstream::adapter::strip_str(text).to_string()),
+        Format::Json => write(directory, "report.json", text),
+        Format::Junit => write(directory, "junit.xml", text),
+    }
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> Result<(), Failure> {
+    let path = directory.join(name);
+    fs::write(&path, text).map_err(|error| Failure::Output { what: format!("`{}`", path.display()), error })
 }
 
 /// Writes the report, and the trace of every run that failed or that another one contradicts.
@@ -205,18 +223,7 @@ fn write_all(
     reports: &[ScenarioReport],
     format: Format,
 ) -> Result<(), Failure> {
-    let write = |name: &str, text: &str| {
-        let path = directory.join(name);
-        fs::write(&path, text)
-            .map_err(|error| Failure::Output { what: format!("`{}`", path.display()), error })
-    };
-    fs::create_dir_all(directory)
-        .map_err(|error| Failure::Output { what: format!("into `{}`", directory.display()), error })?;
-    match format {
-        Format::Human => write("report.txt", &anstream::adapter::strip_str(text).to_string())?,
-        Format::Json => write("report.json", text)?,
-        Format::Junit => write("junit.xml", text)?,
-    }
+    write_report(directory, text, format)?;
     let deserves_a_trace = |report: &ScenarioReport, run: &Run| !run.passed() || report.diverges(run.stack);
     for run in
         reports.iter().flat_map(|report| report.runs.iter().filter(|run| deserves_a_trace(report, run)))
@@ -230,7 +237,7 @@ fn write_all(
             // Writing to a string cannot fail.
             let _ = writeln!(lines, "{line}");
         }
-        write(&name, &lines)?;
+        write(directory, &name, &lines)?;
     }
     Ok(())
 }
