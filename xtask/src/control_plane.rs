@@ -43,15 +43,23 @@ const BUILD_NODE_IMAGE: &str = "--build-node-image";
 pub(crate) fn e2e(named: &[String], args: &[String]) -> Outcome {
     // The production operator is a program of its own there.
     cargo(["build", "--quiet", "--release", "--package", "towtank", "--package", "towtank-operator"])?;
-    let is_kind = args.windows(2).any(|words| words == ["--provider", "kind"])
-        || args.iter().any(|word| word == "--provider=kind");
-    let default = [if is_kind { kind::KUBERNETES } else { NEWEST }.to_owned()];
-    let named = if named.is_empty() { &default } else { named };
+    let is_of = |provider: &str| {
+        args.windows(2).any(|words| words == ["--provider", provider])
+            || args.contains(&format!("--provider={provider}"))
+    };
     let (builds, args): (Vec<&String>, Vec<&String>) =
         args.iter().partition(|word| *word == BUILD_NODE_IMAGE);
-    match (is_kind, builds.is_empty()) {
-        (false, true) => build(named)?,
-        (false, false) => return Err(Failed::new(format!("`{BUILD_NODE_IMAGE}` is for `--provider kind`"))),
+    if !is_of("kind") && !builds.is_empty() {
+        return Err(Failed::new(format!("`{BUILD_NODE_IMAGE}` is for `--provider kind`")));
+    }
+    if is_of("kubeconfig") {
+        // Nothing of it is built here, and its version is what it is.
+        return play(named, args);
+    }
+    let default = [if is_of("kind") { kind::KUBERNETES } else { NEWEST }.to_owned()];
+    let named = if named.is_empty() { &default } else { named };
+    match (is_of("kind"), builds.is_empty()) {
+        (false, _) => build(named)?,
         (true, true) => {}
         (true, false) => kind::build_images(named)?,
     }

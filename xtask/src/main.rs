@@ -63,7 +63,7 @@ enum Chore {
     },
     /// Plays scenarios on real control planes, in real time, and has the model explain what happened there. Builds what is missing.
     E2e {
-        /// Minor version of Kubernetes, such as 1.36, or a range, such as 1.29..1.36; can be given several times. 1.37 when none is given, and 1.36 for kind.
+        /// Minor version of Kubernetes, such as 1.36, or a range, such as 1.29..1.36; can be given several times. 1.37 when none is given, 1.36 for kind, and with a kubeconfig the cluster's.
         #[arg(long, value_name = "VERSION")]
         kubernetes: Vec<String>,
         /// Passed on to `towtank e2e`: paths, `--provider`, `--jobs`, …; see `cargo towtank e2e --help`. With `--provider kind`, `--build-node-image` has the images built before.

@@ -43,6 +43,7 @@ pub struct RunDir {
     /// The path again, as text.
     root: String,
     keep_logs: Option<PathBuf>,
+    stays: bool,
     _lock: File,
 }
 
@@ -63,7 +64,7 @@ impl RunDir {
         let lock_path = path.join(LOCK);
         let lock = at(&lock_path, File::create(&lock_path))?;
         at(&lock_path, lock.try_lock().map_err(io::Error::from))?;
-        let run = Self { parent, path, root, keep_logs: None, _lock: lock };
+        let run = Self { parent, path, root, keep_logs: None, stays: false, _lock: lock };
         let program = std::env::current_exe().unwrap_or_default();
         let owner = at(&program, Recorded::new(rustix::process::getpid(), &program))?;
         run.write(&run.path.join(OWNER), &owner.line())?;
@@ -96,6 +97,11 @@ impl RunDir {
         self.keep_logs = Some(to);
     }
 
+    /// Something is left that only an [`Undo`] can remove: at the end the directory stays, as that of a killed process does, for the next start.
+    pub fn leave(&mut self) {
+        self.stays = true;
+    }
+
     /// At the end, the logs are moved beside the directories of runs, unless somebody has said where to. Returns where they will be.
     pub fn keep_logs_of_failed(&mut self) -> PathBuf {
         let name = self.path.file_name().unwrap_or_default();
@@ -111,7 +117,9 @@ impl Drop for RunDir {
             let _ = keep(&self.layout().logs(), to);
             let _ = forget_oldest(&self.parent.join(FAILED));
         }
-        let _ = fs::remove_dir_all(&self.path);
+        if !self.stays {
+            let _ = fs::remove_dir_all(&self.path);
+        }
     }
 }
 
@@ -392,6 +400,19 @@ mod tests {
         );
         assert!(dead_too.exists());
         assert_eq!(clean_up(&scratch.0, NOTHING).expect("cleans up"), 1);
+    }
+
+    #[test]
+    fn a_run_can_leave_its_directory_to_the_next() {
+        let scratch = Scratch::new();
+        let mut run = RunDir::create(&scratch.0, NOTHING).expect("a run");
+        let path = run.path().to_owned();
+        run.leave();
+        assert_eq!(clean_up(&scratch.0, NOTHING).expect("cleans up"), 0, "it lives");
+        drop(run);
+        assert!(path.is_dir());
+        assert_eq!(clean_up(&scratch.0, NOTHING).expect("cleans up"), 1);
+        assert!(!path.exists());
     }
 
     #[test]

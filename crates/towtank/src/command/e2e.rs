@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use towtank_cluster::clock;
+use towtank_cluster::deployed::Images;
 use towtank_cluster::kind::KindConfig;
+use towtank_cluster::kubeconfig::ForeignConfig;
 use towtank_cluster::site::{Containers, ProviderConfig};
 use towtank_cluster::suite::{self, Outcome, Played, Suite, Task};
 use towtank_control_plane::Interrupt;
@@ -14,7 +16,9 @@ use towtank_lockstep::explanation::{Explanation, Gap, Search, Unexplained};
 use towtank_lockstep::observed::{Observation, Observed};
 use towtank_lockstep::sight::Sight;
 use towtank_model::time::Time;
+use towtank_model::version::KubernetesVersion;
 use towtank_report::human;
+use towtank_scenario::ast::VersionRange;
 
 use super::{absolute, local};
 use crate::args::{E2eArguments, Provider};
@@ -23,11 +27,11 @@ use crate::files;
 
 /// Plays every scenario in every version asked for.
 pub(crate) fn run(arguments: &E2eArguments) -> Result<ExitCode, Failure> {
-    let tasks = tasks(arguments)?;
     let suite = suite(arguments)?;
+    let tasks = tasks(arguments, &versions(arguments, &suite.provider)?)?;
     let mut tally = Tally::default();
     let mut told = Ok(());
-    suite::play(&suite, &tasks, &mut |task, outcome| {
+    let remains = suite::play(&suite, &tasks, &mut |task, outcome| {
         tally.count(outcome);
         if told.is_ok() && arguments.record {
             told = record(task, outcome, arguments.provider);
@@ -36,10 +40,15 @@ pub(crate) fn run(arguments: &E2eArguments) -> Result<ExitCode, Failure> {
             told = super::print(&text(task, outcome, arguments));
         }
     });
+    for error in &remains {
+        // Whatever cannot be printed any more, this has to be told.
+        eprintln!("left behind: {error}");
+    }
     told?;
     super::print(&format!("{tally}\n"))?;
     // Nobody knows what would have come.
-    Ok(ExitCode::from(if suite.interrupt.is_raised() { NO_WORLD } else { tally.code() }))
+    let is_unfinished = suite.interrupt.is_raised() || !remains.is_empty();
+    Ok(ExitCode::from(if is_unfinished { NO_WORLD } else { tally.code() }))
 }
 
 fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
@@ -68,30 +77,73 @@ fn provider(arguments: &E2eArguments) -> Result<ProviderConfig, Failure> {
     if arguments.images.is_some() && arguments.provider != Provider::Containers {
         return is_of("--images", "containers");
     }
-    if arguments.provider == Provider::Kind {
+    if arguments.node_image.is_some() && arguments.provider != Provider::Kind {
+        return is_of("--node-image", "kind");
+    }
+    let names_cluster =
+        arguments.kubeconfig.is_some() || arguments.context.is_some() || arguments.change_this_cluster;
+    if names_cluster && arguments.provider != Provider::Kubeconfig {
+        return is_of("--kubeconfig`, `--context` and `--change-this-cluster", "kubeconfig");
+    }
+    if matches!(arguments.provider, Provider::Kind | Provider::Kubeconfig) {
         if arguments.chaos.is_some() || !arguments.alter_gate.is_empty() {
             return is_of("--chaos` and `--alter-gate", "process");
+        }
+        let (operator, broker) = (arguments.operator_image.clone(), arguments.broker_image.clone());
+        let images = Images { operator, broker };
+        if arguments.provider == Provider::Kubeconfig {
+            return foreign(arguments, images).map(ProviderConfig::Foreign);
         }
         return Ok(ProviderConfig::Kind(KindConfig {
             target_dir: absolute(&arguments.programs)?.parent().map_or_else(PathBuf::new, Path::to_path_buf),
             node_image: arguments.node_image.clone(),
-            operator_image: arguments.operator_image.clone(),
-            broker_image: arguments.broker_image.clone(),
+            images,
         }));
-    }
-    if arguments.node_image.is_some() {
-        return is_of("--node-image", "kind");
     }
     let containers = (arguments.provider == Provider::Containers)
         .then(|| arguments.images.clone().map_or(Containers::Built, Containers::Named));
     Ok(ProviderConfig::Local(local(&arguments.programs, &arguments.operator, containers)?))
 }
 
+/// A cluster that is there already, if its user says that it may be changed.
+fn foreign(arguments: &E2eArguments, images: Images) -> Result<ForeignConfig, Failure> {
+    let Some(kubeconfig) = &arguments.kubeconfig else {
+        return Err(Failure::Usage("`--provider kubeconfig` needs `--kubeconfig FILE`".to_owned()));
+    };
+    let cluster =
+        ForeignConfig { kubeconfig: absolute(kubeconfig)?, context: arguments.context.clone(), images };
+    let place = cluster.place().map_err(|error| Failure::Usage(error.to_string()))?;
+    if arguments.change_this_cluster {
+        return Ok(cluster);
+    }
+    Err(Failure::Usage(format!(
+        "this would change {place}: it would get the definition of MiniClusters, the namespace `towtank-system` with an operator of them, cluster roles for it, and \
+         namespaces with what the scenarios make; all of it is removed again. `--change-this-cluster` says that it may be done"
+    )))
+}
+
+/// The versions that are wanted.
+fn versions(arguments: &E2eArguments, provider: &ProviderConfig) -> Result<Vec<VersionRange>, Failure> {
+    let wanted = &arguments.kubernetes;
+    let ProviderConfig::Foreign(cluster) = provider else {
+        let newest = VersionRange::only(KubernetesVersion::NEWEST);
+        return Ok(if wanted.is_empty() { vec![newest] } else { wanted.clone() });
+    };
+    let there = cluster.version().map_err(|error| Failure::NoCluster(error.to_string()))?;
+    if wanted.is_empty() || wanted.iter().any(|range| range.contains(there)) {
+        return Ok(vec![VersionRange::only(there)]);
+    }
+    let place = cluster.place().map_err(|error| Failure::Usage(error.to_string()))?;
+    let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+    let wanted = wanted.join(", ");
+    Err(Failure::Usage(format!("{place} has Kubernetes {there}, and `--kubernetes` asks for {wanted}")))
+}
+
 /// What is played: every scenario as every version that it is true of.
-fn tasks(arguments: &E2eArguments) -> Result<Vec<Task>, Failure> {
+fn tasks(arguments: &E2eArguments, kubernetes: &[VersionRange]) -> Result<Vec<Task>, Failure> {
     let scenarios = super::run::selected(files::load(&arguments.paths)?, arguments.scenario.as_deref())?;
     let mut tasks = Vec::new();
-    for kubernetes in &arguments.kubernetes {
+    for kubernetes in kubernetes {
         for scenario in &scenarios {
             let stacks = scenario.stacks(*kubernetes, arguments.flux);
             tasks.extend(stacks.into_iter().map(|stack| Task { scenario: scenario.clone(), stack }));
@@ -140,6 +192,12 @@ fn options(arguments: &E2eArguments) -> String {
     let mut options = String::new();
     if arguments.provider != Provider::default() {
         options.push_str(&format!(" --provider {}", arguments.provider));
+    }
+    if let Some(file) = &arguments.kubeconfig {
+        options.push_str(&format!(" --kubeconfig {} --change-this-cluster", file.display()));
+    }
+    if let Some(context) = &arguments.context {
+        options.push_str(&format!(" --context {context}"));
     }
     if let Some(seed) = arguments.chaos {
         options.push_str(&format!(" --chaos {seed}"));
