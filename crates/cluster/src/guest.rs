@@ -193,7 +193,7 @@ fn remove(connection: &Connection, id: &str) -> Result<(), SiteError> {
     for path in paths.iter().rev() {
         let Some(object) = connection.get(path)?.filter(|object| is_of(object, id)) else { continue };
         delete(connection, path, &object)?;
-        let is_gone = || {
+        let is_gone = || -> Result<bool, SiteError> {
             let there = connection.get(path)?;
             Ok(there.is_none_or(|there| there["metadata"]["uid"] != object["metadata"]["uid"]))
         };

@@ -143,15 +143,15 @@ impl Cluster {
     /// All that was not there before the first run: names of namespaces, definitions, roles and bindings.
     pub(crate) fn made_by_runs(&self) -> Result<Vec<String>, Failed> {
         let mut names = Vec::new();
-        for (collection, is_made) in [
-            ("/api/v1/namespaces", (|name| name.starts_with("towtank")) as fn(&str) -> bool),
-            ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", |_| true),
-            ("/apis/rbac.authorization.k8s.io/v1/clusterroles", |name| name.starts_with("towtank")),
-            ("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", |name| name.starts_with("towtank")),
+        for (collection, prefix) in [
+            ("/api/v1/namespaces", "towtank"),
+            ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", ""),
+            ("/apis/rbac.authorization.k8s.io/v1/clusterroles", "towtank"),
+            ("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "towtank"),
         ] {
             let items = self.items(collection)?;
             let all = items.iter().filter_map(|object| object["metadata"]["name"].as_str());
-            names.extend(all.filter(|name| is_made(name)).map(str::to_owned));
+            names.extend(all.filter(|name| name.starts_with(prefix)).map(str::to_owned));
         }
         Ok(names)
     }
