@@ -8,12 +8,14 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::AttachParams;
+use kube::api::{ApiResource, AttachParams, DynamicObject};
 use kube::client::Body;
 use kube::{Api, Client};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::runtime::{Handle, Runtime};
+
+use crate::namespaces::Namespaces;
 
 /// How long an answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -23,6 +25,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 pub struct Connection {
     client: Client,
     runtime: Arc<Runtime>,
+    /// It is a story's, whose namespaces have other names in the cluster, and reaches these alone.
+    namespaces: Option<Arc<Namespaces>>,
 }
 
 /// An answer that is none.
@@ -87,27 +91,74 @@ impl Connection {
             let _inside = runtime.enter();
             Client::try_from(config).map_err(|error| format!("no client: {error}"))?
         };
-        Ok(Self { client, runtime: Arc::new(runtime) })
+        Ok(Self { client, runtime: Arc::new(runtime), namespaces: None })
     }
 
-    /// Connects as a kubeconfig says.
+    /// The same for a story whose namespaces have other names in the cluster: it reaches these, and nothing else.
+    #[must_use]
+    pub fn within(&self, namespaces: Namespaces) -> Self {
+        Self { namespaces: Some(Arc::new(namespaces)), ..self.clone() }
+    }
+
+    /// Connects as a kubeconfig says, in this context or in its current one.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or as of [`Self::new`].
-    pub fn from_kubeconfig(path: &Path) -> Result<Self, String> {
+    /// The file cannot be read, it has no such context, or as of [`Self::new`].
+    pub fn from_kubeconfig(path: &Path, context: Option<&str>) -> Result<Self, String> {
         let told = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
         let kubeconfig = kube::config::Kubeconfig::read_from(path).map_err(|why| told(&why))?;
-        let options = kube::config::KubeConfigOptions::default();
+        let context = context.map(str::to_owned);
+        let options = kube::config::KubeConfigOptions { context, ..Default::default() };
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|why| told(&why))?;
         let settings = runtime.block_on(kube::Config::from_custom_kubeconfig(kubeconfig, &options));
         Self::new(settings.map_err(|why| told(&why))?)
     }
 
-    /// The client behind it, for watches.
+    /// The client behind it, which knows nothing of a story's namespaces.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// What the cluster calls a namespace.
+    fn real_namespace<'a>(&'a self, name: &'a str) -> Result<&'a str, String> {
+        self.namespaces.as_ref().map_or(Ok(name), |namespaces| namespaces.real(name))
+    }
+
+    /// The objects of a kind in a namespace, for watches; what they show is to go through [`Self::namespaces`].
+    pub(crate) fn objects(&self, namespace: &str, kind: &ApiResource) -> Result<Api<DynamicObject>, String> {
+        Ok(Api::namespaced_with(self.client(), self.real_namespace(namespace)?, kind))
+    }
+
+    /// The story's namespaces, where they have other names in the cluster.
+    pub(crate) fn namespaces(&self) -> Option<Arc<Namespaces>> {
+        self.namespaces.clone()
+    }
+
+    fn outward(&self, request: Request<Bytes>) -> Result<Request<Bytes>, String> {
+        let Some(namespaces) = &self.namespaces else { return Ok(request) };
+        let (mut head, body) = request.into_parts();
+        let path = namespaces.outward_path(&head.uri.to_string())?;
+        head.uri = path.parse().map_err(|error| format!("{path}: {error}"))?;
+        if body.is_empty() {
+            return Ok(Request::from_parts(head, body));
+        }
+        let mut object: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+        namespaces.outward(&mut object);
+        Ok(Request::from_parts(head, Bytes::from(object.to_string())))
+    }
+
+    fn inward(&self, body: Bytes) -> Bytes {
+        let Some(namespaces) = &self.namespaces else { return body };
+        match serde_json::from_slice(&body) {
+            // Logs, for one, are no objects.
+            Err(_) => body,
+            Ok(mut object) => {
+                namespaces.inward(&mut object);
+                Bytes::from(object.to_string())
+            }
+        }
     }
 
     /// Where watches run.
@@ -123,12 +174,13 @@ impl Connection {
     pub fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Unanswered> {
         let (method, path) = (request.method().clone(), request.uri().to_string());
         let unanswered = |why: String| Unanswered { method: method.clone(), path: path.clone(), why };
+        let request = self.outward(request).map_err(unanswered)?;
         let exchange = async {
             let response =
                 self.client.send(request.map(Body::from)).await.map_err(|error| error.to_string())?;
             let (head, body) = response.into_parts();
             let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
-            Ok(Response::from_parts(head, body))
+            Ok(Response::from_parts(head, self.inward(body)))
         };
         let bounded = async { tokio::time::timeout(ANSWER_MAX, exchange).await };
         match self.runtime.block_on(bounded) {
@@ -169,7 +221,7 @@ impl Connection {
         (namespace, pod, container): (&str, &str, &str),
         command: &[&str],
     ) -> Result<Executed, String> {
-        let pods: Api<Pod> = Api::namespaced(self.client(), namespace);
+        let pods: Api<Pod> = Api::namespaced(self.client(), self.real_namespace(namespace)?);
         let params = AttachParams::default().container(container).stdin(false).stdout(false).stderr(true);
         let exchange = async {
             let mut process =

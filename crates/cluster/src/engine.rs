@@ -19,7 +19,7 @@ use crate::latency::Log;
 use crate::mirror::{Mirror, Shared};
 use crate::processes::Victim;
 use crate::site::SharedProvider;
-use crate::watch::{Message, Shown, Watched, Watches};
+use crate::watch::{Message, Shown, Watches};
 use crate::workloads::Workloads;
 
 /// How long the world may be silent before somebody looks at it.
@@ -52,7 +52,7 @@ pub(crate) struct RealTime {
     /// When anything last happened.
     changed: Time,
     /// They end with the world.
-    _watches: Watches,
+    watches: Watches,
 }
 
 impl RealTime {
@@ -71,28 +71,21 @@ impl RealTime {
         interrupt: Option<Interrupt>,
     ) -> Result<Self, WorldError> {
         let changed = copy.borrow().clock.now();
-        let mut this = Self {
-            simulation,
-            copy,
-            inbox,
-            provider,
-            chaos,
-            interrupt,
-            log: None,
-            changed,
-            _watches: watches,
-        };
+        let mut this =
+            Self { simulation, copy, inbox, provider, chaos, interrupt, log: None, changed, watches };
         let deadline = changed + LISTS_MAX;
         let mut listed = BTreeSet::new();
         let mut why = String::new();
-        while listed.len() < Watched::ALL.len() {
+        while listed.len() < this.watches.count() {
             if this.now() >= deadline {
                 let seconds = LISTS_MAX.as_secs();
                 return Err(WorldError(format!("the watches have not begun within {seconds} s{why}")));
             }
             for message in this.receive(deadline)? {
                 match &message.shown {
-                    Shown::Listed(_) => drop(listed.insert(message.watched)),
+                    Shown::Listed(namespace, _) => {
+                        listed.insert((message.watched, namespace.clone()));
+                    }
                     Shown::Failed(error) => why = format!(": {error}"),
                     Shown::Stored(_) | Shown::Gone(_) => {}
                 }

@@ -6,12 +6,17 @@
 //! nodes and Flux are the same implementation as in every other world.
 
 pub mod chaos;
+mod clean;
 pub mod clock;
 pub mod connection;
+pub mod deployed;
 mod engine;
+mod guest;
 pub mod kind;
+pub mod kubeconfig;
 pub mod latency;
 mod mirror;
+pub mod namespaces;
 pub mod nodes;
 pub mod processes;
 mod provider;

@@ -286,10 +286,11 @@ impl Mirror {
             (Watched::MiniClusters, Shown::Gone(object)) => {
                 self.copy.borrow_mut().miniclusters.remove(&place(&object));
             }
-            (Watched::MiniClusters, Shown::Listed(uids)) => {
+            (Watched::MiniClusters, Shown::Listed(namespace, uids)) => {
                 let is_listed =
                     |object: &Value| object["metadata"]["uid"].as_str().is_some_and(|uid| uids.contains(uid));
-                self.copy.borrow_mut().miniclusters.retain(|_, object| is_listed(object));
+                let mut copy = self.copy.borrow_mut();
+                copy.miniclusters.retain(|(of, _), object| *of != namespace || is_listed(object));
             }
             (Watched::Jobs, shown) => self.show(Kind::Job, watched, shown, ctx),
             (Watched::Pods, shown) => self.show(Kind::Pod, watched, shown, ctx),
@@ -300,9 +301,9 @@ impl Mirror {
         match shown {
             Shown::Stored(object) => self.replicate(kind, watched, object, false, ctx),
             Shown::Gone(object) => self.replicate(kind, watched, object, true, ctx),
-            Shown::Listed(uids) => {
+            Shown::Listed(namespace, uids) => {
                 // What has gone while the watch was down, with what must have come before.
-                for object in self.missing(watched, &uids) {
+                for object in self.missing(watched, &namespace, &uids) {
                     let uid = self.copy.borrow().translation.known_pod(&object);
                     if let (Kind::Pod, Some(uid)) = (kind, uid)
                         && let Some(told) = ctx.server.pod(uid).and_then(|pod| told_to_go(pod, ctx.now))
@@ -316,10 +317,13 @@ impl Mirror {
         }
     }
 
-    fn missing(&self, watched: Watched, listed: &BTreeSet<String>) -> Vec<Value> {
+    fn missing(&self, watched: Watched, namespace: &str, listed: &BTreeSet<String>) -> Vec<Value> {
         let copy = self.copy.borrow();
         let present = copy.present.get(&watched).into_iter().flatten();
-        present.filter(|(uid, _)| !listed.contains(*uid)).map(|(_, object)| object.clone()).collect()
+        let is_missing = |(uid, object): &(&String, &Value)| {
+            object["metadata"]["namespace"] == *namespace && !listed.contains(*uid)
+        };
+        present.filter(is_missing).map(|(_, object)| object.clone()).collect()
     }
 
     fn replicate(

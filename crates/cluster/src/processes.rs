@@ -9,6 +9,7 @@ use towtank_control_plane::{Binaries, Child, Component, Config, ControlPlane, La
 use towtank_lockstep::virtual_world::embedded;
 
 use crate::connection::Connection;
+use crate::namespaces::Namespaces;
 use crate::provider::{Machines, Provider};
 use crate::site::{self, Containers, Local, SiteConfig, SiteError};
 
@@ -76,8 +77,8 @@ impl Processes {
             extra_flags: [(Component::ControllerManager, controllers(true, pods_by_hand))].into(),
             ..Config::new(binaries, &config.dir)
         })?;
-        let connection = Connection::from_kubeconfig(plane.kubeconfig()).map_err(SiteError::Client)?;
-        site::deploy(&connection)?;
+        let connection = Connection::from_kubeconfig(plane.kubeconfig(), None).map_err(SiteError::Client)?;
+        site::deploy(&connection, |_| {})?;
         let operator_launch = operator(&connection, &plane, local)?;
         let operator = Some(spawn_child(&operator_launch)?);
         Ok(Self { operator, operator_launch, plane, connection, job_controllers_run: true, pods_by_hand })
@@ -114,6 +115,10 @@ impl Provider for Processes {
             self.job_controllers_run = on;
         }
         Ok(())
+    }
+
+    fn fresh_namespaces(&mut self, _names: &[String]) -> Result<Option<Namespaces>, SiteError> {
+        Ok(None)
     }
 
     fn turn_operator(&mut self, on: bool) -> Result<(), SiteError> {
@@ -160,6 +165,11 @@ impl Provider for Processes {
 
     fn keep_logs(&mut self, to: PathBuf) {
         self.plane.keep_logs(to);
+    }
+
+    /// Children and directories go with their values.
+    fn end(&mut self) -> Result<(), SiteError> {
+        Ok(())
     }
 }
 

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use crate::connection::Connection;
+use crate::deployed::Images;
+use crate::namespaces::Namespaces;
 use crate::processes::Victim;
-use crate::site::{Images, SiteError};
+use crate::site::SiteError;
 
 /// Nodes with kubelets and containers.
 #[derive(Clone, Debug)]
@@ -26,6 +28,10 @@ pub(crate) trait Provider {
     /// Has the controllers of Jobs run or not; all others run in any case, as they do where the model's process of the Job controller ends.
     fn turn_job_controllers(&mut self, on: bool) -> Result<(), SiteError>;
 
+    /// Fresh namespaces for these of a scenario, where the cluster has other users; those of the scenario before are removed.
+    /// `None`: nobody else uses it, and a scenario gets the namespaces that it names.
+    fn fresh_namespaces(&mut self, names: &[String]) -> Result<Option<Namespaces>, SiteError>;
+
     /// Has the operator run or not.
     fn turn_operator(&mut self, on: bool) -> Result<(), SiteError>;
 
@@ -41,4 +47,7 @@ pub(crate) trait Provider {
 
     /// At the end, the logs are moved there.
     fn keep_logs(&mut self, to: PathBuf);
+
+    /// Ends the cluster, or what was made in it; an error when something is left. Whoever is dropped does the same and tells nobody.
+    fn end(&mut self) -> Result<(), SiteError>;
 }

@@ -1,4 +1,4 @@
-//! A real cluster in which one scenario after another is played: a control plane, virtual nodes, and the production operator as a process of its own.
+//! A real cluster in which one scenario after another is played: a control plane, nodes, and the production operator as a program of its own.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -13,13 +13,15 @@ use towtank_lockstep::virtual_world::SetupError;
 use towtank_lockstep::virtual_world::embedded;
 use towtank_model::version::KubernetesVersion;
 
+use crate::clean::clean;
 use crate::clock::{self, Clock};
 use crate::connection::{Connection, Unanswered};
+use crate::guest::GuestCluster;
 use crate::kind::{KindCluster, KindConfig};
+use crate::kubeconfig::ForeignConfig;
 use crate::nodes::{Machine, VirtualNodes};
 use crate::processes::Processes;
 use crate::provider::{Machines, Provider};
-use crate::watch::is_of_the_cluster;
 
 /// How a site is set up.
 #[derive(Clone, Debug)]
@@ -47,6 +49,36 @@ pub enum ProviderConfig {
     Local(Local),
     /// A cluster of kind.
     Kind(KindConfig),
+    /// A cluster that is there already.
+    Foreign(ForeignConfig),
+}
+
+impl ProviderConfig {
+    /// Its name, as `--provider` takes it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Local(Local { containers: None, .. }) => "process",
+            Self::Local(Local { containers: Some(_), .. }) => "containers",
+            Self::Kind(_) => "kind",
+            Self::Foreign(_) => "kubeconfig",
+        }
+    }
+
+    /// Whether there are kubelets, which move pods, and nobody else does.
+    pub const fn has_kubelets(&self) -> bool {
+        match self {
+            Self::Local(_) => false,
+            Self::Kind(_) | Self::Foreign(_) => true,
+        }
+    }
+
+    /// How many such clusters there can be at once, at most.
+    pub(crate) const fn sites_max(&self) -> usize {
+        match self {
+            Self::Local(_) | Self::Kind(_) => usize::MAX,
+            Self::Foreign(_) => 1,
+        }
+    }
 }
 
 /// A control plane on this machine, and the production operator's program beside it.
@@ -60,15 +92,6 @@ pub struct Local {
     pub containers: Option<Containers>,
 }
 
-/// What the pods of MiniClusters run where containers are real, whatever a story names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Images {
-    /// Of their containers.
-    pub broker: String,
-    /// The view, which brings Flux or a stand-in for it into them; `None`: the broker's image has it.
-    pub view: Option<String>,
-}
-
 /// Where images of a control plane come from.
 #[derive(Clone, Debug)]
 pub enum Containers {
@@ -76,17 +99,6 @@ pub enum Containers {
     Built,
     /// Their names, with `{component}` and `{version}` in them.
     Named(String),
-}
-
-impl ProviderConfig {
-    /// Its name, as `--provider` takes it.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Local(Local { containers: None, .. }) => "process",
-            Self::Local(Local { containers: Some(_), .. }) => "containers",
-            Self::Kind(_) => "kind",
-        }
-    }
 }
 
 impl SiteConfig {
@@ -130,6 +142,17 @@ pub enum SiteError {
     /// No client, no threads, no world.
     #[error("{0}")]
     Client(String),
+    /// A cluster of other people's that is not touched.
+    #[error("{0}")]
+    Occupied(String),
+    /// It did not start, and what it had made could not be removed either.
+    #[error("{error}; what it had made is still there: {left}")]
+    Left {
+        /// Why it did not start.
+        error: Box<SiteError>,
+        /// Why something is left.
+        left: Box<SiteError>,
+    },
     /// The scenario cannot be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -137,9 +160,11 @@ pub enum SiteError {
 
 /// Everything that must have happened before, or after, a scenario.
 pub(crate) const SETTLED_WITHIN: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(20);
-const JSON: &str = "application/json";
-const MERGE: &str = "application/merge-patch+json";
+pub(crate) const POLL: Duration = Duration::from_millis(20);
+/// Who waits for long asks less often: others may use the cluster too.
+const POLL_MAX: Duration = Duration::from_millis(320);
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const MERGE: &str = "application/merge-patch+json";
 
 /// The provider, for those who act upon it during a run.
 pub(crate) type SharedProvider = Rc<RefCell<Box<dyn Provider>>>;
@@ -149,6 +174,8 @@ pub struct Site {
     /// In this order: the nodes' heartbeat ends before what it talks to.
     nodes: VirtualNodes,
     connection: Connection,
+    /// The same as the present scenario has it.
+    story: Connection,
     provider: SharedProvider,
     config: SiteConfig,
 }
@@ -163,13 +190,23 @@ impl Site {
         let provider: Box<dyn Provider> = match &config.provider {
             ProviderConfig::Local(local) => Box::new(Processes::start(&config, local)?),
             ProviderConfig::Kind(settings) => Box::new(KindCluster::start(&config, settings)?),
+            ProviderConfig::Foreign(settings) => Box::new(GuestCluster::start(&config, settings)?),
         };
         let connection = provider.connection().clone();
         let nodes = VirtualNodes::new(connection.clone());
         // The controllers are healthy before they have begun: a Job would have to wait for them.
-        let account = "/api/v1/namespaces/default/serviceaccounts/default";
-        eventually(SETTLED_WITHIN, "the controllers do nothing", || Ok(connection.get(account)?.is_some()))?;
-        Ok(Self { nodes, connection, provider: Rc::new(RefCell::new(provider)), config })
+        eventually(SETTLED_WITHIN, "the controllers do nothing", || has_account(&connection, "default"))?;
+        let story = connection.clone();
+        Ok(Self { nodes, connection, story, provider: Rc::new(RefCell::new(provider)), config })
+    }
+
+    /// Ends it. A site that is dropped ends too, but nobody hears then of what could not be removed.
+    ///
+    /// # Errors
+    ///
+    /// Something is left of it.
+    pub fn end(self) -> Result<(), SiteError> {
+        self.provider.borrow_mut().end()
     }
 
     /// How it was set up.
@@ -180,6 +217,11 @@ impl Site {
     /// A client that may do everything.
     pub const fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// A client for the scenario that it was made ready for, in whose namespaces it may do everything.
+    pub const fn story(&self) -> &Connection {
+        &self.story
     }
 
     /// What can be done to it.
@@ -197,7 +239,7 @@ impl Site {
         self.provider.borrow().machines().cloned()
     }
 
-    /// Makes the cluster one of these nodes, if it has no real ones, and without anything that a scenario has made, and its controllers run. Returns the names of the nodes.
+    /// Makes the cluster one of these nodes, if it has no real ones, and these namespaces without anything that a scenario has made, and its controllers run. Returns the names of the nodes.
     ///
     /// # Errors
     ///
@@ -208,98 +250,47 @@ impl Site {
         machine: Machine,
         namespaces: &[String],
     ) -> Result<Vec<String>, SiteError> {
-        self.clean()?;
-        for namespace in namespaces {
-            make(&self.connection, "/api/v1/namespaces", &json!({"metadata": {"name": namespace}}))?;
-        }
+        let mut provider = self.provider.borrow_mut();
+        provider.turn_operator(true)?;
+        provider.turn_job_controllers(true)?;
+        let fresh = provider.fresh_namespaces(namespaces)?;
+        drop(provider);
+        self.story = match fresh {
+            Some(fresh) => self.connection.within(fresh),
+            None => {
+                clean(&self.connection)?;
+                for namespace in namespaces {
+                    let body = json!({"metadata": {"name": namespace}});
+                    make(&self.connection, "/api/v1/namespaces", &body)?;
+                }
+                self.connection.clone()
+            }
+        };
         match self.machines() {
             Some(machines) => Ok(machines.names),
             None => self.nodes.become_these(nodes, machine),
         }
     }
-
-    /// Takes away what a scenario has made.
-    fn clean(&mut self) -> Result<(), SiteError> {
-        let mut provider = self.provider.borrow_mut();
-        provider.turn_operator(true)?;
-        provider.turn_job_controllers(true)?;
-        drop(provider);
-        let namespaces = self.list("/api/v1/namespaces")?;
-        let names = namespaces.iter().filter_map(|object| object["metadata"]["name"].as_str());
-        let own = names.filter(|name| !is_of_the_cluster(name));
-        for namespace in own {
-            // Owners before what they would make again.
-            for (resource, propagation) in [
-                ("apis/flux-framework.org/v1alpha2/namespaces/{}/miniclusters", "Background"),
-                ("apis/batch/v1/namespaces/{}/jobs", "Background"),
-                ("api/v1/namespaces/{}/pods", "Background"),
-                ("apis/policy/v1/namespaces/{}/poddisruptionbudgets", "Background"),
-            ] {
-                let collection = format!("/{}", resource.replace("{}", namespace));
-                self.empty(&collection, propagation)?;
-            }
-            self.delete_others(namespace)?;
-        }
-        Ok(())
-    }
-
-    /// Deletes all objects of a collection until none is left.
-    fn empty(&self, collection: &str, propagation: &str) -> Result<(), SiteError> {
-        let clock = Clock::start();
-        let began = clock.now();
-        loop {
-            let objects = self.list(collection)?;
-            if objects.is_empty() {
-                return Ok(());
-            }
-            for object in &objects {
-                let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                let path = format!("{collection}/{name}");
-                if object["metadata"]["finalizers"]
-                    .as_array()
-                    .is_some_and(|finalizers| !finalizers.is_empty())
-                {
-                    let patch = json!({"metadata": {"finalizers": null}});
-                    self.connection.ask(Method::PATCH, &path, MERGE, &patch)?;
-                }
-                let options = json!({"gracePeriodSeconds": 0, "propagationPolicy": propagation});
-                self.connection.ask(Method::DELETE, &path, JSON, &options)?;
-            }
-            if clock.now().since(began) > SETTLED_WITHIN {
-                let what = format!("{collection} is not empty: {} objects are left", objects.len());
-                return Err(SiteError::Late { what, seconds: SETTLED_WITHIN.as_secs() });
-            }
-            clock::pause(POLL);
-        }
-    }
-
-    /// What an operator leaves to the garbage collector, which comes late.
-    fn delete_others(&self, namespace: &str) -> Result<(), SiteError> {
-        for kind in ["configmaps", "secrets", "services", "events"] {
-            let collection = format!("/api/v1/namespaces/{namespace}/{kind}");
-            let keeps = |name: &str| matches!(name, "kube-root-ca.crt" | "kubernetes");
-            for object in self.list(&collection)? {
-                let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                if !keeps(name) {
-                    let path = format!("{collection}/{name}");
-                    self.connection.ask(Method::DELETE, &path, JSON, &Value::Null)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn list(&self, collection: &str) -> Result<Vec<Value>, SiteError> {
-        let answer = must(&self.connection, Method::GET, collection, &Value::Null)?;
-        Ok(answer["items"].as_array().cloned().unwrap_or_default())
-    }
 }
 
-/// Makes MiniClusters known, and what the operator may do, from the manifests that users apply.
-pub(crate) fn deploy(connection: &Connection) -> Result<(), SiteError> {
+/// All objects of a collection.
+pub(crate) fn list(connection: &Connection, collection: &str) -> Result<Vec<Value>, SiteError> {
+    let answer = must(connection, Method::GET, collection, &Value::Null)?;
+    Ok(answer["items"].as_array().cloned().unwrap_or_default())
+}
+
+/// Whether pods can be made in a namespace: most clusters refuse them as long as their account is not there.
+pub(crate) fn has_account(connection: &Connection, namespace: &str) -> Result<bool, SiteError> {
+    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/default");
+    Ok(connection.get(&path)?.is_some())
+}
+
+/// Makes MiniClusters known, and what the operator may do, from the manifests that users apply; `mark` is done to each before.
+pub(crate) fn deploy(connection: &Connection, mark: impl Fn(&mut Value)) -> Result<(), SiteError> {
     for (collection, body) in embedded::manifests()? {
         let path = format!("{collection}?fieldManager=kubectl&fieldValidation=Strict");
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let mut body: Value = serde_json::from_slice(body).unwrap_or_default();
+        mark(&mut body);
         must(connection, Method::POST, &path, &body)?;
     }
     let served = "/apis/flux-framework.org/v1alpha2/miniclusters";
@@ -335,11 +326,13 @@ pub(crate) fn eventually(
 ) -> Result<(), SiteError> {
     let clock = Clock::start();
     let began = clock.now();
+    let mut pause = POLL;
     while !is_so()? {
         if clock.now().since(began) > within {
             return Err(SiteError::Late { what: what.to_owned(), seconds: within.as_secs() });
         }
-        clock::pause(POLL);
+        clock::pause(pause);
+        pause = (pause * 2).min(POLL_MAX);
     }
     Ok(())
 }

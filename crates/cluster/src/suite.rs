@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
@@ -95,8 +96,8 @@ struct Planned {
     length: Duration,
 }
 
-/// Plays all tasks; `progress` hears of each in the order in which they end.
-pub fn play(suite: &Suite, tasks: &[Task], progress: &mut dyn FnMut(&Task, &Outcome)) {
+/// Plays all tasks; `progress` hears of each in the order in which they end. Returns what is left of sites that could not be removed.
+pub fn play(suite: &Suite, tasks: &[Task], progress: &mut dyn FnMut(&Task, &Outcome)) -> Vec<SiteError> {
     let mut planned = Vec::new();
     let mut left = BTreeSet::new();
     for (position, task) in tasks.iter().enumerate() {
@@ -118,11 +119,12 @@ pub fn play(suite: &Suite, tasks: &[Task], progress: &mut dyn FnMut(&Task, &Outc
     });
     let queue = Mutex::new(VecDeque::from(planned));
     let (sender, results) = mpsc::channel();
-    std::thread::scope(|scope| {
-        for _ in 0..suite.sites.get() {
+    let remains = std::thread::scope(|scope| {
+        let begin = |_| {
             let (queue, sender) = (&queue, sender.clone());
-            scope.spawn(move || work(suite, queue, &sender));
-        }
+            scope.spawn(move || work(suite, queue, &sender))
+        };
+        let workers: Vec<_> = (0..suite.sites.get().min(suite.provider.sites_max())).map(begin).collect();
         drop(sender);
         for (position, outcome) in results {
             if let Some(task) = tasks.get(position) {
@@ -130,25 +132,25 @@ pub fn play(suite: &Suite, tasks: &[Task], progress: &mut dyn FnMut(&Task, &Outc
                 left.remove(&position);
             }
         }
+        let ended =
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        ended.flatten().collect()
     });
     for task in left.into_iter().filter_map(|position| tasks.get(position)) {
         progress(task, &Outcome::NotPlayed(INTERRUPTED.to_owned()));
     }
+    remains
 }
 
 /// What people who type commands leave to kubelets between two of them.
 const PAUSE_ON_REAL_NODES: Duration = Duration::from_secs(12);
-
-fn has_real_nodes(suite: &Suite) -> bool {
-    matches!(suite.provider, ProviderConfig::Kind(_))
-}
 
 const INTERRUPTED: &str = "interrupted";
 
 /// What a task needs, or why it is not played.
 fn plan(suite: &Suite, position: usize, task: &Task) -> Result<Planned, Outcome> {
     let Task { scenario, stack } = task;
-    let of_nodes = match has_real_nodes(suite) {
+    let of_nodes = match suite.provider.has_kubelets() {
         true => world::obstacle_on_real_nodes(scenario),
         false => world::obstacle_on_virtual_nodes(scenario),
     };
@@ -177,47 +179,80 @@ fn plan(suite: &Suite, position: usize, task: &Task) -> Result<Planned, Outcome>
     })
 }
 
-/// One site after another, each for as many tasks as can share it.
-fn work(suite: &Suite, queue: &Mutex<VecDeque<Planned>>, sender: &mpsc::Sender<(usize, Outcome)>) {
-    let mut site: Option<Site> = None;
+/// Where one thread plays.
+#[derive(Default)]
+struct Stage {
+    site: Option<Site>,
+    /// What could not be removed of sites that have ended.
+    remains: Vec<SiteError>,
+}
+
+impl Stage {
+    /// Ends the site, if there is one.
+    fn clear(&mut self) {
+        self.remains.extend(self.site.take().and_then(|site| site.end().err()));
+    }
+
+    /// Ends the site and keeps its logs under the scenario's name.
+    fn keep_logs(&mut self, suite: &Suite, task: &Task) -> Option<PathBuf> {
+        let site = self.site.as_ref()?;
+        let flux = task.stack.flux.map_or_else(String::new, |flux| format!("-flux-{flux}"));
+        let kept = suite.logs.join(format!("{}-{}{flux}", task.scenario.name, task.stack.kubernetes));
+        // Those of an earlier run of the same name are of no use any more.
+        let _ = std::fs::remove_dir_all(&kept);
+        site.keep_logs(kept.clone());
+        self.clear();
+        Some(kept)
+    }
+}
+
+/// One site after another, each for as many tasks as can share it. Returns what could not be removed of them.
+fn work(
+    suite: &Suite,
+    queue: &Mutex<VecDeque<Planned>>,
+    sender: &mpsc::Sender<(usize, Outcome)>,
+) -> Vec<SiteError> {
+    let mut stage = Stage::default();
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some(planned) = next.filter(|_| !suite.interrupt.is_raised()) else { return };
-        let mut outcome = play_one(suite, &mut site, &planned, 1);
+        let Some(planned) = next.filter(|_| !suite.interrupt.is_raised()) else { break };
+        let mut outcome = play_one(suite, &mut stage, &planned, 1);
         for again in 0..suite.retries {
             if matches!(&outcome, Outcome::Played(played) if !played.agrees()) {
-                outcome = play_one(suite, &mut site, &planned, again + 2);
+                outcome = play_one(suite, &mut stage, &planned, again + 2);
             }
         }
         if sender.send((planned.position, outcome)).is_err() {
-            return;
+            break;
         }
     }
+    stage.clear();
+    stage.remains
 }
 
 /// Something is killed all this time in a scenario that takes no time in the model.
 const CHAOS_LASTS: Duration = Duration::from_secs(10);
 
-fn play_one(suite: &Suite, site: &mut Option<Site>, planned: &Planned, attempt: u32) -> Outcome {
+fn play_one(suite: &Suite, stage: &mut Stage, planned: &Planned, attempt: u32) -> Outcome {
     let task = &planned.task;
     let wanted = config(suite, planned);
     let fits = |site: &Site| site.config().is_like(&wanted);
-    if !site.as_ref().is_some_and(fits) {
+    if !stage.site.as_ref().is_some_and(fits) {
         // The old one ends before the new one begins.
-        *site = None;
+        stage.clear();
         match Site::start(wanted) {
-            Ok(started) => *site = Some(started),
+            Ok(started) => stage.site = Some(started),
             Err(error) => return Outcome::Broken(error),
         }
     }
-    let Some(there) = site else { return Outcome::NotPlayed("there is no site".to_owned()) };
+    let Some(there) = &mut stage.site else { return Outcome::NotPlayed("there is no site".to_owned()) };
     let (chaos, patience) = match suite.chaos {
         None => (Chaos::default(), Duration::ZERO),
         Some(seed) => {
             (Chaos::random(seed, &task.scenario.name, planned.length.max(CHAOS_LASTS)), chaos::PATIENCE)
         }
     };
-    let pause = if has_real_nodes(suite) { PAUSE_ON_REAL_NODES } else { Duration::ZERO };
+    let pause = if suite.provider.has_kubelets() { PAUSE_ON_REAL_NODES } else { Duration::ZERO };
     let reality = Some(Reality { pause, ..Reality::default() });
     let may_miss = suite.chaos.is_some();
     let limits = Limits { keeps_sights: true, reality, patience, may_miss, ..Limits::default() };
@@ -225,7 +260,7 @@ fn play_one(suite: &Suite, site: &mut Option<Site>, planned: &Planned, attempt: 
     let run = match world::play(there, &task.scenario, task.stack, chaos, limits) {
         Ok(run) => run,
         Err(error) => {
-            keep_logs(suite, site, task);
+            stage.keep_logs(suite, task);
             return Outcome::Broken(error);
         }
     };
@@ -241,20 +276,9 @@ fn play_one(suite: &Suite, site: &mut Option<Site>, planned: &Planned, attempt: 
     };
     let mut played = Played { run, attempt, blows: blows.take(), logs: None, explained };
     if !played.agrees() {
-        played.logs = keep_logs(suite, site, task);
+        played.logs = stage.keep_logs(suite, task);
     }
     Outcome::Played(Box::new(played))
-}
-
-/// Ends a site and keeps its logs under the scenario's name.
-fn keep_logs(suite: &Suite, site: &mut Option<Site>, task: &Task) -> Option<PathBuf> {
-    let site = site.take()?;
-    let flux = task.stack.flux.map_or_else(String::new, |flux| format!("-flux-{flux}"));
-    let kept = suite.logs.join(format!("{}-{}{flux}", task.scenario.name, task.stack.kubernetes));
-    // Those of an earlier run of the same name are of no use any more.
-    let _ = std::fs::remove_dir_all(&kept);
-    site.keep_logs(kept.clone());
-    Some(kept)
 }
 
 fn config(suite: &Suite, planned: &Planned) -> SiteConfig {

@@ -1,19 +1,19 @@
 //! What a real cluster shows: watches of the kinds that a run is about.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
-use kube::Api;
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use serde_json::Value;
 use tokio::task::JoinHandle;
-use towtank_lockstep::virtual_world::embedded;
 
 use crate::clock::Stamp;
 use crate::connection::Connection;
+use crate::namespaces::Namespaces;
 
 /// What is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,11 +48,6 @@ impl Watched {
     }
 }
 
-/// Whether a namespace is the cluster's own, or the operator's: what is there is no part of a scenario.
-pub(crate) fn is_of_the_cluster(namespace: &str) -> bool {
-    namespace.starts_with("kube-") || namespace == "local-path-storage" || namespace == embedded::NAMESPACE
-}
-
 /// Something that a watch has shown.
 #[derive(Debug)]
 pub(crate) struct Message {
@@ -68,8 +63,8 @@ pub(crate) enum Shown {
     Stored(Value),
     /// An object is gone; its last version.
     Gone(Value),
-    /// A list has come to its end: of this kind there are the objects with these uids and no others.
-    Listed(BTreeSet<String>),
+    /// A list has come to its end: of this kind there are in this namespace the objects with these uids and no others.
+    Listed(String, BTreeSet<String>),
     /// The watch has failed, and goes on.
     Failed(String),
 }
@@ -78,14 +73,32 @@ pub(crate) enum Shown {
 pub(crate) struct Watches(Vec<JoinHandle<()>>);
 
 impl Watches {
-    /// Begins them. Each tells of what is there already, and then of its list's end.
-    pub(crate) fn begin(connection: &Connection, sender: &Sender<Message>) -> Self {
-        let tasks = Watched::ALL.map(|watched| {
-            let api: Api<DynamicObject> = Api::all_with(connection.client(), &watched.resource());
-            let stream = watch(api, watcher::Config::default()).default_backoff();
-            connection.handle().spawn(tell(watched, stream, sender.clone()))
-        });
-        Self(tasks.into())
+    /// Begins them, of each kind in each of these namespaces. Each tells of what is there already, and then of its list's end.
+    ///
+    /// # Errors
+    ///
+    /// A namespace is none of the story's.
+    pub(crate) fn begin(
+        connection: &Connection,
+        namespaces: &[String],
+        sender: &Sender<Message>,
+    ) -> Result<Self, String> {
+        // One that cannot be begun ends those that have.
+        let mut this = Self(Vec::new());
+        for watched in Watched::ALL {
+            for namespace in namespaces {
+                let api = connection.objects(namespace, &watched.resource())?;
+                let stream = watch(api, watcher::Config::default()).default_backoff();
+                let place = Place { watched, namespace: namespace.clone(), names: connection.namespaces() };
+                this.0.push(connection.handle().spawn(tell(place, stream, sender.clone())));
+            }
+        }
+        Ok(this)
+    }
+
+    /// How many there are.
+    pub(crate) const fn count(&self) -> usize {
+        self.0.len()
     }
 }
 
@@ -97,15 +110,28 @@ impl Drop for Watches {
     }
 }
 
-async fn tell(
+/// What a watch is of.
+struct Place {
     watched: Watched,
+    namespace: String,
+    names: Option<Arc<Namespaces>>,
+}
+
+async fn tell(
+    Place { watched, namespace, names }: Place,
     stream: impl Stream<Item = Result<Event<DynamicObject>, watcher::Error>>,
     sender: Sender<Message>,
 ) {
     let mut listed = BTreeSet::new();
     let mut stream = std::pin::pin!(stream.into_stream());
     while let Some(event) = stream.next().await {
-        let value = |object: DynamicObject| serde_json::to_value(object).unwrap_or_default();
+        let value = |object: DynamicObject| {
+            let mut object = serde_json::to_value(object).unwrap_or_default();
+            if let Some(names) = &names {
+                names.inward(&mut object);
+            }
+            object
+        };
         let shown = match event {
             Ok(Event::Init) => {
                 listed.clear();
@@ -115,16 +141,11 @@ async fn tell(
                 listed.extend(object.metadata.uid.clone());
                 Shown::Stored(value(object))
             }
-            Ok(Event::InitDone) => Shown::Listed(std::mem::take(&mut listed)),
+            Ok(Event::InitDone) => Shown::Listed(namespace.clone(), std::mem::take(&mut listed)),
             Ok(Event::Apply(object)) => Shown::Stored(value(object)),
             Ok(Event::Delete(object)) => Shown::Gone(value(object)),
             Err(error) => Shown::Failed(error.to_string()),
         };
-        if let Shown::Stored(object) | Shown::Gone(object) = &shown
-            && is_of_the_cluster(object["metadata"]["namespace"].as_str().unwrap_or_default())
-        {
-            continue;
-        }
         // Nobody listens any more: the run has ended.
         if sender.send(Message { came: Stamp::now(), watched, shown }).is_err() {
             return;

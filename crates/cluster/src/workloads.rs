@@ -18,8 +18,8 @@ use towtank_scenario::ast::{MiniClusterEdit, MiniClusterManifest, Pid1};
 use towtank_scenario::observation::MiniClusterView;
 
 use crate::connection::Connection;
+use crate::deployed::Images;
 use crate::mirror::RealApi;
-use crate::site::Images;
 
 /// The brokers of a world.
 pub(crate) struct Workloads {
@@ -301,7 +301,11 @@ pub(crate) mod tests {
     #[test]
     fn pods_run_the_image_that_has_a_broker() {
         let sample = json!({"spec": {"size": 4, "containers": [{"image": "rockylinux:9"}, {"image": "x"}]}});
-        let images = Images { broker: "broker:1".to_owned(), view: Some("view:1".to_owned()) };
+        let images = Images {
+            operator: "operator:1".to_owned(),
+            broker: "broker:1".to_owned(),
+            view: Some("view:1".to_owned()),
+        };
         let pods = RealPods { images, pid1: Pid1::Entrypoint };
         let there = with_real_pods(sample.clone(), &pods);
         let container = json!({"image": "broker:1", "imagePullPolicy": "IfNotPresent"});

@@ -169,7 +169,8 @@ pub(crate) fn begin(
         // Nobody moves pods but the user: without nodes the scheduler does nothing.
         config.cluster.nodes = 0;
     }
-    let nodes = site.prepare(config.cluster.nodes, machine, &namespaces(scenario))?;
+    let namespaces = namespaces(scenario);
+    let nodes = site.prepare(config.cluster.nodes, machine, &namespaces)?;
     let machines = site.machines();
     if machines.is_some() {
         // Kubelets are there, and nobody else moves pods.
@@ -178,9 +179,9 @@ pub(crate) fn begin(
     }
 
     let copy = Rc::new(RefCell::new(Copy::new(Clock::start(), nodes)));
-    let connection = site.connection().clone();
+    let connection = site.story().clone();
     let (sender, inbox) = mpsc::channel();
-    let watches = Watches::begin(&connection, &sender);
+    let watches = Watches::begin(&connection, &namespaces, &sender).map_err(SiteError::Client)?;
     let interrupt = site.config().interrupt.clone();
     let provider = site.provider();
     let switched = Rc::clone(&provider);
@@ -203,7 +204,7 @@ pub(crate) fn begin(
     Ok(VirtualWorld::around(WorldKind::Cluster, scenario, stack.kubernetes, engine))
 }
 
-/// Namespaces that a scenario's objects are in.
+/// Namespaces that a scenario's objects are in: `default` in any case.
 fn namespaces(scenario: &Scenario) -> Vec<String> {
     let manifests = scenario.steps.iter().filter_map(|step| match &step.action.value {
         Action::Apply(manifests) => Some(manifests),
@@ -214,7 +215,8 @@ fn namespaces(scenario: &Scenario) -> Vec<String> {
             key.namespace.to_string()
         }
     };
-    let mut names: Vec<String> = manifests.flatten().map(key).filter(|name| name != "default").collect();
+    let mut names: Vec<String> = manifests.flatten().map(key).collect();
+    names.push("default".to_owned());
     names.sort();
     names.dedup();
     names

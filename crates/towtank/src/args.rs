@@ -152,13 +152,13 @@ pub(crate) struct E2eArguments {
     /// Only scenarios whose name contains this
     #[arg(long, short = 's', value_name = "NAME")]
     pub(crate) scenario: Option<String>,
-    /// Versions to play, of those that a scenario is true of: 1.36, 1.29..1.36 or all; can be repeated [default: 1.37, and 1.36 for kind]
+    /// Versions to play, of those that a scenario is true of: 1.36, 1.29..1.36 or all; can be repeated. 1.37 when absent, 1.36 for kind; with `--provider kubeconfig` the cluster's, which must be among them
     #[arg(long, value_name = "VERSIONS", value_parser = parse_versions::<KubernetesVersion>)]
     pub(crate) kubernetes: Vec<VersionRange>,
     /// Versions of Flux to play MiniClusters with, of those that a scenario is true of: 0.61.2, 0.50.0..0.61.2 or all
     #[arg(long, value_name = "VERSIONS", default_value = "0.61.2", value_parser = parse_versions::<FluxVersion>)]
     pub(crate) flux: VersionRange<FluxVersion>,
-    /// Clusters at the same time
+    /// Clusters at the same time; with `--provider kubeconfig` there is one
     #[arg(long, short, value_name = "N", default_value = "6")]
     pub(crate) jobs: NonZeroUsize,
     /// Scenarios that take longer are not played
@@ -210,6 +210,8 @@ pub(crate) enum Provider {
     Containers,
     /// Clusters of kind: real nodes, the operator from its image, and pods with a program that does what a Flux broker does
     Kind,
+    /// A cluster that is there already: the same in fresh namespaces, which are removed again; needs `--kubeconfig` and `--change-this-cluster`
+    Kubeconfig,
 }
 
 impl std::fmt::Display for Provider {
@@ -278,13 +280,22 @@ pub(crate) struct ClusterArguments {
     /// With `--provider kind`: the image of the nodes, instead of that which `cargo xtask kind build-node-image` builds
     #[arg(long, value_name = "IMAGE")]
     pub(crate) node_image: Option<String>,
-    /// With `--provider kind`: the operator's image
+    /// With `--provider kubeconfig`: the file that names the cluster
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// With `--provider kubeconfig`: a context of the file, instead of its current one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// With `--provider kubeconfig`: yes, make the definition of MiniClusters, an operator and namespaces in that cluster, and remove them afterwards
+    #[arg(long)]
+    pub(crate) change_this_cluster: bool,
+    /// With real nodes (`kind`, `kubeconfig`): the operator's image
     #[arg(long, value_name = "IMAGE", default_value = towtank_cluster::kind::OPERATOR_IMAGE)]
     pub(crate) operator_image: String,
-    /// With `--provider kind`: the image that pods of MiniClusters run, with Flux or a stand-in for it
+    /// With real nodes (`kind`, `kubeconfig`): the image that pods of MiniClusters run, with Flux or a stand-in for it
     #[arg(long, value_name = "IMAGE", default_value = towtank_cluster::kind::STAND_IN_IMAGE)]
     pub(crate) broker_image: String,
-    /// With `--provider kind`: the image of the view, which brings Flux into the pods of MiniClusters; none: the image they run has it [default: the image they run]
+    /// With real nodes (`kind`, `kubeconfig`): the image of the view, which brings Flux into the pods of MiniClusters; none: the image they run has it [default: the image they run]
     #[arg(long, value_name = "IMAGE")]
     pub(crate) view_image: Option<String>,
     /// The production operator, where it is a process

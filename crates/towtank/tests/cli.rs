@@ -267,6 +267,31 @@ fn wrong_usage_names_what_would_be_right() {
 }
 
 #[test]
+fn nothing_is_changed_in_a_cluster_unless_its_user_says_so() {
+    let kubeconfig = "clusters: [{name: c, cluster: {server: 'https://cluster.example:6443'}}]\n\
+                      contexts: [{name: work, context: {cluster: c, user: u}}]\ncurrent-context: work\n";
+    let project =
+        Project::new("guest").with("scenarios/three.yaml", &scenario(FINISH)).with("kubeconfig", kubeconfig);
+    let e2e = |arguments: &[&str]| project.towtank(&[&["e2e", "scenarios"], arguments].concat());
+    let says = |text: &str, words: &[&str]| {
+        assert!(text.starts_with("exit 2\n--- stderr\nerror: "), "{text}");
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
+    };
+    says(
+        &e2e(&["--provider", "kubeconfig", "--kubeconfig", "kubeconfig"]),
+        &[
+            "would change the cluster of the context `work` at https://cluster.example:6443",
+            "`towtank-system`",
+            "`--change-this-cluster`",
+        ],
+    );
+    let other = ["--provider", "kubeconfig", "--kubeconfig", "kubeconfig", "--context", "play"];
+    says(&e2e(&other), &["the context `play` leads to no cluster"]);
+    says(&e2e(&["--provider", "kubeconfig", "--change-this-cluster"]), &["needs `--kubeconfig FILE`"]);
+    says(&e2e(&["--kubeconfig", "kubeconfig"]), &["is for `--provider kubeconfig`"]);
+}
+
+#[test]
 fn the_schema_is_one() {
     let text = Project::new("schema").towtank(&["schema"]);
     let json = text.strip_prefix("exit 0\n--- stdout\n").expect("it is printed to stdout");

@@ -12,7 +12,7 @@ use towtank_scenario::ast::{FluxVersion, Scenario, Stack, VersionRange};
 use super::Measured;
 use crate::chaos::Chaos;
 use crate::clock::{self, Clock};
-use crate::site::{ProviderConfig, Site, SiteConfig, SiteError};
+use crate::site::{Site, SiteConfig, SiteError};
 use crate::world;
 
 /// A large Job is measured so often,
@@ -34,7 +34,7 @@ pub enum RecordError {
     Version(String),
     /// The controllers of a cluster with real nodes have Kubernetes' own rate.
     #[error(
-        "scenario `{0}` sets the rate of the controllers, which is as it is in clusters of kind: `--provider process` or `containers` plays it"
+        "scenario `{0}` sets the rate of the controllers, which is as it is where nodes are real: `--provider process` or `containers` plays it"
     )]
     Rate(String),
 }
@@ -102,7 +102,7 @@ fn each<T>(
             scenario.stacks(VersionRange::only(config.version), VersionRange::only(FluxVersion::V0_61));
         let stack = stacks.into_iter().next().ok_or_else(|| RecordError::Version(scenario.name.clone()))?;
         let rate = world::controller_rate(scenario);
-        if matches!(config.provider, ProviderConfig::Kind(_)) && rate != world::KUBERNETES_RATE {
+        if config.provider.has_kubelets() && rate != world::KUBERNETES_RATE {
             return Err(RecordError::Rate(scenario.name.clone()));
         }
         let before = load();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use towtank_cluster::chaos::{Blow, Fate};
 use towtank_cluster::clock;
+use towtank_cluster::site::ProviderConfig;
 use towtank_cluster::suite::{self, Outcome, Played, Suite, Task};
 use towtank_control_plane::Interrupt;
 use towtank_lockstep::explanation::{Explanation, Gap, Search, Unexplained};
@@ -24,11 +25,11 @@ use crate::files;
 
 /// Plays every scenario in every version asked for.
 pub(crate) fn run(arguments: &E2eArguments) -> Result<ExitCode, Failure> {
-    let tasks = tasks(arguments)?;
     let suite = suite(arguments)?;
+    let tasks = tasks(arguments, &versions(arguments, &suite.provider)?)?;
     let mut reports = Vec::new();
     let mut told = Ok(());
-    suite::play(&suite, &tasks, &mut |task, outcome| {
+    let remains = suite::play(&suite, &tasks, &mut |task, outcome| {
         let report = report(task, outcome, arguments);
         if told.is_ok() && arguments.record {
             told = record(task, outcome, arguments.cluster.provider);
@@ -38,12 +39,17 @@ pub(crate) fn run(arguments: &E2eArguments) -> Result<ExitCode, Failure> {
         }
         reports.push(report);
     });
+    for error in &remains {
+        // Whatever cannot be printed any more, this has to be told.
+        eprintln!("left behind: {error}");
+    }
     told?;
     let tally = Tally::of(&reports);
     tell(&format!("{tally}\n"), arguments)?;
     write(&reports, arguments)?;
     // Nobody knows what would have come.
-    Ok(ExitCode::from(if suite.interrupt.is_raised() { NO_WORLD } else { code(&tally) }))
+    let is_unfinished = suite.interrupt.is_raised() || !remains.is_empty();
+    Ok(ExitCode::from(if is_unfinished { NO_WORLD } else { code(&tally) }))
 }
 
 /// Tells people how far it is: on stdout, unless a document goes there.
@@ -84,7 +90,8 @@ fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
     let interrupt =
         Interrupt::install().map_err(|error| Failure::Usage(format!("cannot hear signals: {error}")))?;
     let changes_processes = arguments.chaos.is_some() || !arguments.alter_gate.is_empty();
-    if arguments.cluster.provider == Provider::Kind && changes_processes {
+    let has_processes = matches!(arguments.cluster.provider, Provider::Process | Provider::Containers);
+    if changes_processes && !has_processes {
         return Err(cluster::is_of("--chaos` and `--alter-gate", "process"));
     }
     let dir = absolute(&arguments.cluster.dir)?;
@@ -102,13 +109,28 @@ fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
     })
 }
 
+/// The versions that are wanted.
+fn versions(arguments: &E2eArguments, provider: &ProviderConfig) -> Result<Vec<VersionRange>, Failure> {
+    let wanted = &arguments.kubernetes;
+    let ProviderConfig::Foreign(cluster) = provider else {
+        let newest = VersionRange::only(cluster::newest(arguments.cluster.provider));
+        return Ok(if wanted.is_empty() { vec![newest] } else { wanted.clone() });
+    };
+    let there = cluster.version().map_err(|error| Failure::NoCluster(error.to_string()))?;
+    if wanted.is_empty() || wanted.iter().any(|range| range.contains(there)) {
+        return Ok(vec![VersionRange::only(there)]);
+    }
+    let place = cluster.place().map_err(|error| Failure::Usage(error.to_string()))?;
+    let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+    let wanted = wanted.join(", ");
+    Err(Failure::Usage(format!("{place} has Kubernetes {there}, and `--kubernetes` asks for {wanted}")))
+}
+
 /// What is played: every scenario as every version that it is true of.
-fn tasks(arguments: &E2eArguments) -> Result<Vec<Task>, Failure> {
+fn tasks(arguments: &E2eArguments, kubernetes: &[VersionRange]) -> Result<Vec<Task>, Failure> {
     let scenarios = super::run::selected(files::load(&arguments.paths)?, arguments.scenario.as_deref())?;
     let mut tasks = Vec::new();
-    let default = [VersionRange::only(cluster::newest(arguments.cluster.provider))];
-    let asked = if arguments.kubernetes.is_empty() { &default[..] } else { &arguments.kubernetes };
-    for kubernetes in asked {
+    for kubernetes in kubernetes {
         for scenario in &scenarios {
             let stacks = scenario.stacks(*kubernetes, arguments.flux);
             tasks.extend(stacks.into_iter().map(|stack| Task { scenario: scenario.clone(), stack }));
@@ -200,6 +222,12 @@ fn options(arguments: &E2eArguments) -> String {
     let provider = arguments.cluster.provider;
     if provider != Provider::default() {
         options.push_str(&format!(" --provider {provider}"));
+    }
+    if let Some(file) = &arguments.cluster.kubeconfig {
+        options.push_str(&format!(" --kubeconfig {} --change-this-cluster", file.display()));
+    }
+    if let Some(context) = &arguments.cluster.context {
+        options.push_str(&format!(" --context {context}"));
     }
     if let Some(seed) = arguments.chaos {
         options.push_str(&format!(" --chaos {seed}"));
