@@ -28,7 +28,7 @@ pub(crate) enum Command {
     /// Play scenarios in the reference and keep what it writes, for machines that cannot play it
     Record(RecordArguments),
     /// Play scenarios on real control planes, in real time, and have the model explain what happened there
-    E2e(E2eArguments),
+    E2e(Box<E2eArguments>),
     /// Fit a timing profile of the model to what a real cluster took for changes of size
     Calibrate(LatencyArguments),
     /// How long things take on a real cluster, and what the model says

@@ -171,7 +171,8 @@ pub(crate) fn a_start_that_is_interrupted_leaves_nothing(dir: &Path) -> Result<(
     let deployment = "/apis/apps/v1/namespaces/towtank-system/deployments/towtank-operator";
     eventually("the operator is deployed", || Ok(cluster.connection.get(deployment)?.is_some()))?;
     holder.signal(Signal::TERM)?;
-    ensure(!holder.wait_until_gone()?, "it says that it was interrupted")?;
+    ensure(holder.line()? == "interrupted", "it does not wait until the operator is ready")?;
+    holder.wait_until_gone()?;
     nothing_is_left(&cluster, &others)
 }
 
@@ -246,7 +247,7 @@ pub(crate) fn main() -> Option<ExitCode> {
     (word == WORD).then(|| match hold(Path::new(kubeconfig), Path::new(dir), then) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}", error.message().unwrap_or("failed"));
+            println!("{}", error.message().unwrap_or("failed"));
             ExitCode::FAILURE
         }
     })
