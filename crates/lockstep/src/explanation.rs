@@ -230,7 +230,7 @@ fn compare(real: &Observed, model: &Run) -> Option<Gap> {
 
 /// The steps whose end `model` never shows as one.
 fn apart(real: &Observed, model: &Run) -> Vec<usize> {
-    let steps = real.steps.iter().map(|(_, settled)| settled).zip(&model.sights).enumerate();
+    let steps = real.steps.iter().map(|step| &step.settled).zip(&model.sights).enumerate();
     let differs = |(_, (settled, model)): &(usize, (&Option<Sight>, &StepSights))| {
         settled.as_ref().is_some_and(|seen| !model.all.contains(seen))
     };
@@ -259,8 +259,8 @@ impl Shown {
     /// The first step that is not even explained object by object.
     fn gap(&self, real: &Observed, explanation: &Explanation) -> Option<Gap> {
         explanation.apart.iter().find_map(|&step_index| {
-            let (step, settled) = real.steps.get(step_index)?;
-            let (step, seen) = (step.clone(), settled.as_ref()?);
+            let observed = real.steps.get(step_index)?;
+            let (step, seen) = (observed.name.clone(), observed.settled.as_ref()?);
             let lines = self.0.get(step_index)?;
             // A pod that nothing holds back goes in two writes, which the model makes at one instant.
             let goes = |line: &str| {

@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use towtank_model::time::Time;
@@ -33,21 +34,36 @@ const TAKES_ITS_OWN_TIME: &str = "a real cluster takes its own time: what became
 pub struct Observed {
     /// As which versions.
     pub stack: Stack,
-    /// The steps, and what was to be seen when each had settled; `None`: it was not seen to settle, or nobody looked.
-    pub steps: Vec<(String, Option<Sight>)>,
+    /// The steps of the scenario, all of them, in order; none: nobody kept them.
+    pub steps: Vec<ObservedStep>,
     /// What was to be seen at the end, with all that takes its time; `None`: nobody looked.
     pub rest: Option<Sight>,
     /// What became of each Job and pod; the times are from the beginning of the run.
     pub history: Vec<TraceLine>,
 }
 
+/// What was observed of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedStep {
+    /// Its name.
+    pub name: String,
+    /// When its action was done, from the beginning of the run; `None`: nobody noted it.
+    pub asked: Option<Time>,
+    /// What was to be seen when it had settled; `None`: it was not seen to settle, or nobody looked.
+    pub settled: Option<Sight>,
+}
+
 impl Observed {
     /// Of a run that was played with [`Limits::keeps_sights`](crate::runner::Limits::keeps_sights).
     pub fn of(run: &Run) -> Self {
-        let steps = run.steps.iter().zip(&run.sights);
+        let steps = run.steps.iter().zip(&run.sights).map(|(step, sights)| ObservedStep {
+            name: step.name.clone(),
+            asked: step.at,
+            settled: sights.settled.clone(),
+        });
         Self {
             stack: run.stack,
-            steps: steps.map(|(step, sights)| (step.name.clone(), sights.settled.clone())).collect(),
+            steps: steps.collect(),
             rest: run.rest.clone(),
             history: history::lines_by_chance(&run.trace),
         }
@@ -86,6 +102,9 @@ struct Written {
 #[serde(deny_unknown_fields)]
 struct WrittenStep {
     step: String,
+    /// Seconds, as in the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     settled: Option<Sight>,
 }
@@ -142,9 +161,10 @@ impl Observation {
         let flux = flux.map_err(|_| "`flux` is no version of Flux".to_owned())?;
         let history: Result<Vec<TraceLine>, String> =
             written.history.iter().map(|line| read_line(line)).collect();
+        let steps: Result<Vec<ObservedStep>, String> = written.steps.into_iter().map(read_step).collect();
         let observed = Observed {
             stack: Stack { kubernetes, flux },
-            steps: written.steps.into_iter().map(|step| (step.step, step.settled)).collect(),
+            steps: steps?,
             rest: written.end,
             history: history?,
         };
@@ -153,9 +173,10 @@ impl Observation {
 
     fn written(&self) -> Written {
         let Observed { stack, steps, rest, history } = &self.observed;
-        let step = |(step, settled): &(String, Option<Sight>)| WrittenStep {
-            step: step.clone(),
-            settled: settled.clone(),
+        let step = |step: &ObservedStep| WrittenStep {
+            step: step.name.clone(),
+            asked: step.asked.map(seconds),
+            settled: step.settled.clone(),
         };
         Written {
             provider: self.provider.clone(),
@@ -213,16 +234,30 @@ pub fn path_of(scenario: &Path) -> Option<PathBuf> {
     recording::snapshot_of(scenario, "cluster", "json")
 }
 
+/// Seconds since the beginning, to the millisecond.
+fn seconds(at: Time) -> f64 {
+    ((at - Time::ZERO).as_secs_f64() * 1_000.0).round() / 1_000.0
+}
+
+fn instant(seconds: f64) -> Option<Time> {
+    Some(Time::ZERO + Duration::try_from_secs_f64(seconds).ok()?)
+}
+
+fn read_step(WrittenStep { step, asked, settled }: WrittenStep) -> Result<ObservedStep, String> {
+    let wrong = |asked| format!("step `{step}`: `asked` is {asked}, which is no number of seconds");
+    let asked = asked.map(|asked| instant(asked).ok_or_else(|| wrong(asked))).transpose()?;
+    Ok(ObservedStep { name: step, asked, settled })
+}
+
 fn write_line(line: &TraceLine) -> String {
-    format!("{:.3} {}", (line.at - Time::ZERO).as_secs_f64(), line.text)
+    format!("{:.3} {}", seconds(line.at), line.text)
 }
 
 fn read_line(line: &str) -> Result<TraceLine, String> {
     let wrong = || format!("`{line}` does not begin with a number of seconds");
     let (seconds, text) = line.split_once(' ').ok_or_else(wrong)?;
-    let seconds: f64 = seconds.parse().map_err(|_| wrong())?;
-    let length = std::time::Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
-    Ok(TraceLine::of_history(Time::ZERO + length, text.to_owned()))
+    let at = seconds.parse().ok().and_then(instant).ok_or_else(wrong)?;
+    Ok(TraceLine::of_history(at, text.to_owned()))
 }
 
 #[cfg(test)]
@@ -238,6 +273,7 @@ mod tests {
     "steps": [
       {
         "step": "create",
+        "asked": 0.006,
         "settled": [
           "job sample: 2 of 2",
           "pod sample/0#1: Running"
@@ -260,7 +296,9 @@ mod tests {
     #[test]
     fn an_observation_is_read_as_it_was_written() {
         let read = Observation::parse(TEXT).expect("observations");
-        assert_eq!(read[0].observed.steps[1], ("wait".to_owned(), None));
+        let [create, wait] = read[0].observed.steps.as_slice() else { panic!("two steps") };
+        assert_eq!(create.asked, Some(Time::from_millis(6)));
+        assert_eq!(*wait, ObservedStep { name: "wait".to_owned(), asked: None, settled: None });
         assert_eq!(read[0].observed.history[1].at, Time::from_millis(1_500));
         let written: Vec<Written> = read.iter().map(Observation::written).collect();
         assert_eq!(serde_json::to_string_pretty(&written).expect("text"), TEXT);
@@ -271,6 +309,7 @@ mod tests {
         for (text, with, wanted) in [
             ("1.37.0", "1.99.0", "`1.99.0` is no release of Kubernetes"),
             ("0.012 job", "soon job", "does not begin with a number of seconds"),
+            ("0.006", "-1", "step `create`: `asked` is -1, which is no number of seconds"),
             ("\"date\"", "\"day\"", "unknown field `day`"),
         ] {
             let error = Observation::parse(&TEXT.replace(text, with)).expect_err("it is wrong");
