@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use towtank_control_plane::Interrupt;
-use towtank_lockstep::explanation::{self, Explained, Search};
+use towtank_lockstep::explanation::{self, ExplainError, Explained, Search};
 use towtank_lockstep::observed::Observed;
 use towtank_lockstep::run::Run;
 use towtank_lockstep::runner::{Limits, Reality};
@@ -71,6 +71,8 @@ pub enum Outcome {
 pub struct Played {
     /// The run.
     pub run: Run,
+    /// What it has shown.
+    pub observed: Observed,
     /// Which time it was played, from 1.
     pub attempt: u32,
     /// What was killed, and when.
@@ -231,14 +233,15 @@ fn play_one(suite: &Suite, site: &mut Option<Site>, planned: &Planned, attempt: 
     if suite.interrupt.is_raised() {
         return Outcome::NotPlayed(INTERRUPTED.to_owned());
     }
-    let observed = Observed::of(&run);
+    let observed = Observed { is_disturbed: suite.chaos.is_some(), ..Observed::of(&run) };
     let explained = match run.passed().then(|| explanation::explain(&task.scenario, &observed, &suite.search))
     {
-        Some(Err(error)) => return Outcome::Broken(error.into()),
+        Some(Err(ExplainError::Setup(error))) => return Outcome::Broken(error.into()),
+        Some(Err(error @ ExplainError::OtherSteps { .. })) => return Outcome::NotPlayed(error.to_string()),
         Some(Ok(explained)) => Some(explained),
         None => None,
     };
-    let mut played = Played { run, attempt, blows, logs: None, explained };
+    let mut played = Played { run, observed, attempt, blows, logs: None, explained };
     if !played.agrees() {
         played.logs = keep_logs(suite, site, task);
     }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use towtank_cluster::clock;
 use towtank_cluster::suite::{self, Outcome, Played, Suite, Task};
 use towtank_control_plane::Interrupt;
+use towtank_lockstep::explanation::ordering::Broken;
 use towtank_lockstep::explanation::{Explanation, Gap, Search, Unexplained};
-use towtank_lockstep::observed::{Observation, Observed};
+use towtank_lockstep::observed::Observation;
 use towtank_lockstep::sight::Sight;
 use towtank_model::time::Time;
 use towtank_report::human;
@@ -84,7 +85,7 @@ fn record(task: &Task, outcome: &Outcome, provider: Provider) -> Result<(), Fail
     if !played.agrees() {
         return Ok(());
     }
-    let (date, observed) = (clock::today(), Observed::of(&played.run));
+    let (date, observed) = (clock::today(), played.observed.clone());
     Observation { provider: provider.to_string(), date, observed }
         .keep(Path::new(&task.scenario.source.path))?;
     Ok(())
@@ -144,10 +145,11 @@ fn verdict(task: &Task, played: &Played, name: &str) -> String {
             format!("FAILED        {name}, {length}\n{}{logs}", human::failure(&task.scenario, run, failure))
         }
         (None, Some(Ok(explanation))) => format!(
-            "explained     {name}, {length}, by the model with seed {} and the timing `{}`{}",
+            "explained     {name}, {length}, by the model with seed {} and the timing `{}`{}{}",
             explanation.seed,
             explanation.profile,
-            apart(explanation)
+            apart(explanation),
+            left_out(explanation)
         ),
         (None, Some(Err(unexplained))) => {
             format!("NOT EXPLAINED {name}, {length}\n{}{logs}", gap(unexplained))
@@ -159,11 +161,18 @@ fn verdict(task: &Task, played: &Played, name: &str) -> String {
 
 /// Where it explains no more than each object by itself.
 fn apart(explanation: &Explanation) -> String {
-    let name = |step: &usize| {
-        explanation.run.steps.get(*step).map_or_else(String::new, |step| format!("`{}`", step.name))
-    };
-    let steps: Vec<String> = explanation.apart.iter().map(name).collect();
-    if steps.is_empty() { String::new() } else { format!("; object by object after {}", steps.join(", ")) }
+    let steps = explanation.apart_steps();
+    if steps.is_empty() {
+        String::new()
+    } else {
+        format!("; object by object after `{}`", steps.join("`, `"))
+    }
+}
+
+/// What was not compared.
+fn left_out(explanation: &Explanation) -> String {
+    let parts = explanation.compared.left_out();
+    if parts.is_empty() { String::new() } else { format!("; not compared: {}", parts.join(", ")) }
 }
 
 fn length(ended: Time) -> String {
@@ -187,6 +196,14 @@ fn gap(unexplained: &Unexplained) -> String {
         Gap::History { real, model, .. } => {
             writeln!(out, "  the cluster: {}\n  the model:   {}", line(real), line(model))
         }
+        Gap::Step { line: real, real: step, model, .. } => {
+            let line = line(&Some(real.clone()));
+            writeln!(out, "  in step `{step}` of the cluster: {line}\n  the model has it in `{model}`")
+        }
+        Gap::Order(Broken { rule, line: early }) => {
+            let line = line(&Some(early.clone()));
+            writeln!(out, "  the cluster: {line}\n  which breaks the rule: {rule}")
+        }
         Gap::Sight { step, seen, nearest, .. } => {
             write!(
                 out,
@@ -204,7 +221,7 @@ const LINES_MAX: usize = 12;
 /// The lines that only one of both has.
 fn difference(seen: &Sight, nearest: &Sight) -> String {
     let only = |one: &Sight, other: &Sight, sign: char| -> String {
-        let lines: Vec<&String> = one.lines().iter().filter(|line| !other.lines().contains(line)).collect();
+        let lines = one.without(other);
         let mut text: String =
             lines.iter().take(LINES_MAX).map(|line| format!("    {sign} {line}\n")).collect();
         if lines.len() > LINES_MAX {
