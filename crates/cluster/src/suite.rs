@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use towtank_control_plane::Interrupt;
-use towtank_lockstep::explanation::{self, Explained, Search};
+use towtank_lockstep::explanation::{self, ExplainError, Explained, Search};
 use towtank_lockstep::observed::Observed;
 use towtank_lockstep::run::Run;
 use towtank_lockstep::runner::{Limits, Reality};
@@ -70,6 +70,8 @@ pub enum Outcome {
 pub struct Played {
     /// The run.
     pub run: Run,
+    /// What it has shown.
+    pub observed: Observed,
     /// Which time it was played, from 1.
     pub attempt: u32,
     /// What was killed, or has ended while other things were away, and when.
@@ -267,14 +269,15 @@ fn play_one(suite: &Suite, stage: &mut Stage, planned: &Planned, attempt: u32) -
     if suite.interrupt.is_raised() {
         return Outcome::NotPlayed(INTERRUPTED.to_owned());
     }
-    let observed = Observed::of(&run);
+    let observed = Observed { is_disturbed: suite.chaos.is_some(), ..Observed::of(&run) };
     let explained = match run.passed().then(|| explanation::explain(&task.scenario, &observed, &suite.search))
     {
-        Some(Err(error)) => return Outcome::Broken(error.into()),
+        Some(Err(ExplainError::Setup(error))) => return Outcome::Broken(error.into()),
+        Some(Err(error @ ExplainError::OtherSteps { .. })) => return Outcome::NotPlayed(error.to_string()),
         Some(Ok(explained)) => Some(explained),
         None => None,
     };
-    let mut played = Played { run, attempt, blows: blows.take(), logs: None, explained };
+    let mut played = Played { run, observed, attempt, blows: blows.take(), logs: None, explained };
     if !played.agrees() {
         played.logs = stage.keep_logs(suite, task);
     }

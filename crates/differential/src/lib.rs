@@ -179,7 +179,7 @@ impl Judge {
             Judgement::Diverges(divergence) => {
                 Difference { verbs_before: first.verbs.len(), story: first, divergence }
             }
-            Judgement::Agrees { writes } | Judgement::Explained { writes, .. } => return Ok(Ok(writes)),
+            agreed => return Ok(Ok(agreed.writes_agreed().unwrap_or(0))),
         };
         draw.shrink(|simpler| {
             let Judgement::Diverges(divergence) = self.compare(simpler)? else { return Ok(false) };

@@ -14,20 +14,16 @@ use towtank_model::time::Time;
 use towtank_model::version::KubernetesVersion;
 use towtank_scenario::ast::{FluxVersion, Scenario, Stack};
 
-use crate::explanation::{self, Search};
+use crate::explanation::{self, ExplainError, Search};
 use crate::history;
 use crate::recording;
 use crate::run::Run;
 use crate::sight::Sight;
 use crate::trace_text::TraceLine;
-use crate::verdict::{Judgement, PairVerdict, Party};
-use crate::virtual_world::SetupError;
+use crate::verdict::{ByRun, Judgement, PairVerdict, Party};
 
 /// What is said beside an observation that is not explained.
 pub const REMAKE: &str = "towtank e2e --record";
-
-/// A real cluster beside a run of the model.
-const TAKES_ITS_OWN_TIME: &str = "a real cluster takes its own time: what became of each Job and pod is compared, and what was to be seen when each step had settled";
 
 /// What a real cluster has shown of one scenario, as far as it has nothing to do with time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +34,10 @@ pub struct Observed {
     pub steps: Vec<ObservedStep>,
     /// What was to be seen at the end, with all that takes its time; `None`: nobody looked.
     pub rest: Option<Sight>,
-    /// What became of each Job and pod; the times are from the beginning of the run.
+    /// What became of each Job and pod, as [`Observed::of`] and files have it; the times are from the beginning of the run.
     pub history: Vec<TraceLine>,
+    /// Parts of the cluster were killed meanwhile, so that watches began again: in which order they have shown different objects says nothing.
+    pub is_disturbed: bool,
 }
 
 /// What was observed of a step.
@@ -51,6 +49,8 @@ pub struct ObservedStep {
     pub asked: Option<Time>,
     /// What was to be seen when it had settled; `None`: it was not seen to settle, or nobody looked.
     pub settled: Option<Sight>,
+    /// Something that it waits for was not seen, and did not have to be: the next step began although this one had not settled.
+    pub missed: bool,
 }
 
 impl Observed {
@@ -60,13 +60,21 @@ impl Observed {
             name: step.name.clone(),
             asked: step.at,
             settled: sights.settled.clone(),
+            missed: step.missed(),
         });
         Self {
             stack: run.stack,
             steps: steps.collect(),
             rest: run.rest.clone(),
-            history: history::lines_by_chance(&run.trace),
+            history: history::lines_by_chance(&run.trace).into_iter().map(|(line, _)| line).collect(),
+            is_disturbed: false,
         }
+    }
+
+    /// When each step began; `None`: nobody noted it of all of them.
+    pub(crate) fn begun(&self) -> Option<Vec<Time>> {
+        let begun: Option<Vec<Time>> = self.steps.iter().map(|step| step.asked).collect();
+        begun.filter(|begun| !begun.is_empty())
     }
 }
 
@@ -90,11 +98,13 @@ struct Written {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     flux: Option<String>,
     date: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    disturbed: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     steps: Vec<WrittenStep>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     end: Option<Sight>,
-    /// Each `SECONDS TEXT`.
+    /// Each `SECONDS TEXT`; the lines of one object are in order.
     history: Vec<String>,
 }
 
@@ -107,6 +117,8 @@ struct WrittenStep {
     asked: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     settled: Option<Sight>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    missed: bool,
 }
 
 /// Observations that cannot be used.
@@ -159,30 +171,34 @@ impl Observation {
             .map_err(|_| format!("`{}` is no release of Kubernetes", written.kubernetes))?;
         let flux = written.flux.as_deref().map(FluxVersion::from_str).transpose();
         let flux = flux.map_err(|_| "`flux` is no version of Flux".to_owned())?;
-        let history: Result<Vec<TraceLine>, String> =
-            written.history.iter().map(|line| read_line(line)).collect();
+        let lines: Result<Vec<_>, String> =
+            written.history.iter().map(|line| Ok((read_line(line)?, ()))).collect();
+        let history = lines.map(history::object_by_object);
         let steps: Result<Vec<ObservedStep>, String> = written.steps.into_iter().map(read_step).collect();
         let observed = Observed {
             stack: Stack { kubernetes, flux },
             steps: steps?,
             rest: written.end,
-            history: history?,
+            history: history?.into_iter().map(|(line, ())| line).collect(),
+            is_disturbed: written.disturbed,
         };
         Ok(Self { provider: written.provider, date: written.date, observed })
     }
 
     fn written(&self) -> Written {
-        let Observed { stack, steps, rest, history } = &self.observed;
+        let Observed { stack, steps, rest, history, is_disturbed } = &self.observed;
         let step = |step: &ObservedStep| WrittenStep {
             step: step.name.clone(),
             asked: step.asked.map(seconds),
             settled: step.settled.clone(),
+            missed: step.missed,
         };
         Written {
             provider: self.provider.clone(),
             kubernetes: stack.kubernetes.full(),
             flux: stack.flux.map(|flux| flux.to_string()),
             date: self.date.clone(),
+            disturbed: *is_disturbed,
             steps: steps.iter().map(step).collect(),
             end: rest.clone(),
             history: history.iter().map(write_line).collect(),
@@ -193,13 +209,13 @@ impl Observation {
     ///
     /// # Errors
     ///
-    /// The model cannot be set up as the scenario wants it.
-    pub fn judge(&self, scenario: &Scenario, run: &Run) -> Result<Option<PairVerdict>, SetupError> {
+    /// See [`ExplainError`].
+    pub fn judge(&self, scenario: &Scenario, run: &Run) -> Result<Option<PairVerdict>, ExplainError> {
         if run.stack != self.observed.stack || !run.passed() {
             return Ok(None);
         }
         let judgement = match explanation::explain(scenario, &self.observed, &Search::default())? {
-            Ok(_) => Judgement::Explained { writes: self.observed.history.len(), rule: TAKES_ITS_OWN_TIME },
+            Ok(explanation) => Judgement::ExplainedBy(Box::new(ByRun::of(&explanation))),
             Err(unexplained) => Judgement::Diverges(Box::new(unexplained.gap.divergence())),
         };
         let right = Party::observed(self.observed.stack);
@@ -243,10 +259,10 @@ fn instant(seconds: f64) -> Option<Time> {
     Some(Time::ZERO + Duration::try_from_secs_f64(seconds).ok()?)
 }
 
-fn read_step(WrittenStep { step, asked, settled }: WrittenStep) -> Result<ObservedStep, String> {
+fn read_step(WrittenStep { step, asked, settled, missed }: WrittenStep) -> Result<ObservedStep, String> {
     let wrong = |asked| format!("step `{step}`: `asked` is {asked}, which is no number of seconds");
     let asked = asked.map(|asked| instant(asked).ok_or_else(|| wrong(asked))).transpose()?;
-    Ok(ObservedStep { name: step, asked, settled })
+    Ok(ObservedStep { name: step, asked, settled, missed })
 }
 
 fn write_line(line: &TraceLine) -> String {
@@ -280,7 +296,8 @@ mod tests {
         ]
       },
       {
-        "step": "wait"
+        "step": "wait",
+        "missed": true
       }
     ],
     "end": [
@@ -298,10 +315,19 @@ mod tests {
         let read = Observation::parse(TEXT).expect("observations");
         let [create, wait] = read[0].observed.steps.as_slice() else { panic!("two steps") };
         assert_eq!(create.asked, Some(Time::from_millis(6)));
-        assert_eq!(*wait, ObservedStep { name: "wait".to_owned(), asked: None, settled: None });
+        let name = "wait".to_owned();
+        assert_eq!(*wait, ObservedStep { name, asked: None, settled: None, missed: true });
         assert_eq!(read[0].observed.history[1].at, Time::from_millis(1_500));
         let written: Vec<Written> = read.iter().map(Observation::written).collect();
         assert_eq!(serde_json::to_string_pretty(&written).expect("text"), TEXT);
+    }
+
+    #[test]
+    fn objects_may_come_in_any_order() {
+        let read = |text: &str| Observation::parse(text).expect("observations").remove(0);
+        let (job, pod) = ("0.012 job sample: created with 2/2", "1.500 pod sample/0#1: Running");
+        let turned = TEXT.replace(job, "FIRST").replace(pod, job).replace("FIRST", pod);
+        assert_eq!(read(&turned), read(TEXT));
     }
 
     #[test]

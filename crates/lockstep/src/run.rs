@@ -89,6 +89,8 @@ pub struct StepResult {
     pub name: String,
     /// When its action was taken; `None`: the run ended before.
     pub at: Option<Time>,
+    /// Entries of the run's trace before its action.
+    pub trace_before: usize,
     /// When its last expectation was settled.
     pub settled: Option<Time>,
     /// What became of its expectations, in the order of the file.
@@ -104,6 +106,11 @@ impl StepResult {
             Outcome::Failed | Outcome::Missed | Outcome::OtherVersions | Outcome::Unsettled => None,
         };
         self.expectations.iter().filter_map(latency).max()
+    }
+
+    /// An expectation was not seen to hold, and need not be.
+    pub fn missed(&self) -> bool {
+        self.expectations.iter().any(|result| result.outcome == Outcome::Missed)
     }
 
     /// How this step ended.

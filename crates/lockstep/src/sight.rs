@@ -1,6 +1,6 @@
 //! What is to be seen at one instant and has nothing to do with time: what runs of different clocks are compared by.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,11 +69,23 @@ impl Sight {
         &self.0
     }
 
+    /// The lines that `other` does not have, or not as often.
+    pub fn without(&self, other: &Self) -> Vec<&str> {
+        let mut left = BTreeMap::<&str, usize>::new();
+        other.0.iter().for_each(|line| *left.entry(line).or_default() += 1);
+        let is_more = |line: &&str| match left.get_mut(*line) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                false
+            }
+            _ => true,
+        };
+        self.0.iter().map(String::as_str).filter(is_more).collect()
+    }
+
     /// How many lines are in one of both only.
     pub fn distance(&self, other: &Self) -> usize {
-        let (one, two): (BTreeSet<&String>, BTreeSet<&String>) =
-            (self.0.iter().collect(), other.0.iter().collect());
-        one.symmetric_difference(&two).count()
+        self.without(other).len() + other.without(self).len()
     }
 }
 

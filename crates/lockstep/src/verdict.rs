@@ -6,6 +6,7 @@
 use towtank_model::time::Time;
 use towtank_scenario::ast::Stack;
 
+use crate::explanation::{Compared, Explanation};
 use crate::history;
 use crate::observed;
 use crate::recording;
@@ -89,8 +90,45 @@ pub enum Judgement {
         /// The rule that leaves it open.
         rule: &'static str,
     },
+    /// By a run of the model that does not have to be equal: [`explanation`](mod@crate::explanation).
+    ExplainedBy(Box<ByRun>),
     /// They differ.
     Diverges(Box<Divergence>),
+}
+
+/// The run of the model that explains what a real cluster has shown, and what it explains of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByRun {
+    /// Its seed.
+    pub seed: u64,
+    /// Its timing profile.
+    pub profile: String,
+    /// The steps in which only each object by itself was explained.
+    pub apart: Vec<String>,
+    /// What was compared, and what was not.
+    pub compared: Compared,
+}
+
+impl ByRun {
+    pub(crate) fn of(explanation: &Explanation) -> Self {
+        Self {
+            seed: explanation.seed,
+            profile: explanation.profile.clone(),
+            apart: explanation.apart_steps().into_iter().map(str::to_owned).collect(),
+            compared: explanation.compared,
+        }
+    }
+}
+
+impl std::fmt::Display for ByRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { seed, profile, apart, compared } = self;
+        write!(f, "with seed {seed} and the timing `{profile}`")?;
+        if !apart.is_empty() {
+            write!(f, ", object by object after `{}`", apart.join("`, `"))?;
+        }
+        write!(f, "; {compared}")
+    }
 }
 
 impl Judgement {
@@ -98,6 +136,7 @@ impl Judgement {
     pub const fn writes_agreed(&self) -> Option<usize> {
         match self {
             Self::Agrees { writes } | Self::Explained { writes, .. } => Some(*writes),
+            Self::ExplainedBy(by) => Some(by.compared.lines),
             Self::Diverges(_) => None,
         }
     }

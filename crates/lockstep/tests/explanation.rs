@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use towtank_lockstep::explanation::{Explained, Gap, Search, explain};
+use towtank_lockstep::explanation::ordering::{Broken, Rule};
+use towtank_lockstep::explanation::{ExplainError, Explained, Gap, Search, explain};
 use towtank_lockstep::observed::Observed;
 use towtank_lockstep::run::Run;
 use towtank_lockstep::runner::{self, Limits, Reality, Setting};
@@ -69,8 +70,20 @@ fn observed_for(scenario: &Scenario, seed: u64, tail: Duration) -> Run {
 }
 
 fn explained(scenario: &Scenario, run: &Run, seeds: u64) -> Explained {
-    let search = Search { seeds, profiles: Vec::new() };
-    explain(scenario, &Observed::of(run), &search).expect("the model can be set up")
+    explained_as(scenario, &Observed::of(run), seeds).expect("the model can be set up")
+}
+
+fn explained_as(scenario: &Scenario, observed: &Observed, seeds: u64) -> Result<Explained, ExplainError> {
+    explain(scenario, observed, &Search { seeds, profiles: Vec::new() })
+}
+
+/// The same with one line so much earlier, in seconds.
+fn earlier(observed: &Observed, text: &str, seconds: u64) -> Observed {
+    let mut changed = observed.clone();
+    let mut lines = changed.history.iter_mut().filter(|line| line.text == text);
+    let line = lines.next().unwrap_or_else(|| panic!("no line `{text}` in {:?}", observed.history));
+    line.at = line.at.saturating_sub(Duration::from_secs(seconds));
+    changed
 }
 
 #[test]
@@ -125,4 +138,83 @@ fn a_passing_state_is_no_end() {
     let unexplained = explained(&story, &run, 8).expect_err("the status still counts the pod");
     let Gap::Sight { step, .. } = &unexplained.gap else { panic!("{:?}", unexplained.gap) };
     assert_eq!(step, "until all is at rest");
+}
+
+#[test]
+fn the_explanation_says_what_was_compared() {
+    let story = story(4);
+    let run = observed(&story, 1_000);
+    let compared = explained(&story, &run, 64).expect("it is explained").compared;
+    assert_eq!((compared.steps, compared.sights), (3, 3));
+    assert!(compared.has_steps && compared.has_order && compared.has_end, "{compared}");
+    let history = Observed { steps: Vec::new(), rest: None, ..Observed::of(&run) };
+    let compared =
+        explained_as(&story, &history, 64).expect("the same story").expect("it is explained").compared;
+    assert_eq!((compared.lines, compared.sights), (history.history.len(), 0));
+    assert!(compared.has_order && !compared.has_steps && !compared.has_end, "{compared}");
+}
+
+#[test]
+fn another_story_is_refused() {
+    let story = story(4);
+    let seen = Observed::of(&observed(&story, 1));
+    let mut renamed = seen.clone();
+    renamed.steps[1].name = "no such step".to_owned();
+    let error = explained_as(&story, &renamed, 1).expect_err("another name").to_string();
+    assert!(error.contains("its step 2 is `no such step`, and the scenario's is `all are there`"), "{error}");
+    let mut fewer = seen;
+    fewer.steps.pop();
+    let error = explained_as(&story, &fewer, 1).expect_err("a step less").to_string();
+    assert!(error.contains("it has 2 steps, and the scenario has 3"), "{error}");
+}
+
+#[test]
+fn what_is_missing_is_missed() {
+    let story = story_until(40, 20);
+    let seen = Observed::of(&observed(&story, 1_000));
+    // Nothing at all, and all but one pod that has come long since.
+    for (step, kept) in [(0, 0), (1, 40)] {
+        let mut changed = seen.clone();
+        let lines = seen.steps[step].settled.as_ref().expect("it was seen").lines();
+        changed.steps[step].settled = Some(lines[..kept].to_vec().into());
+        let unexplained =
+            explained_as(&story, &changed, 8).expect("the same story").expect_err("more is there");
+        let Gap::Sight { step_index, .. } = &unexplained.gap else { panic!("{:?}", unexplained.gap) };
+        assert_eq!(*step_index, step);
+    }
+}
+
+#[test]
+fn a_pod_that_is_told_to_go_too_early_is_not_explained() {
+    let story = story(4);
+    let seen = Observed::of(&observed(&story, 1));
+    let told = "pod sample/3#1: told to go";
+    assert!(explained_as(&story, &earlier(&seen, told, 0), 64).expect("the same story").is_ok());
+    let early = earlier(&seen, told, 2);
+    let unexplained =
+        explained_as(&story, &early, 64).expect("the same story").expect_err("nobody shrinks yet");
+    let Gap::Order(Broken { rule, line }) = &unexplained.gap else { panic!("{:?}", unexplained.gap) };
+    assert_eq!((*rule, &*line.text), (Rule::ToldToGo, told));
+    // Where nothing is known of the order, the step tells.
+    let disturbed = Observed { is_disturbed: true, ..early };
+    let unexplained =
+        explained_as(&story, &disturbed, 64).expect("the same story").expect_err("another step");
+    let Gap::Step { line, real, model, .. } = &unexplained.gap else { panic!("{:?}", unexplained.gap) };
+    assert_eq!((&*line.text, &**model), (told, "shrink"));
+    assert_ne!(real, model);
+}
+
+#[test]
+fn a_pod_is_not_on_its_way_where_it_stays() {
+    let story = story_until(40, 20);
+    let mut seen = Observed::of(&observed(&story, 1_000));
+    let lines = seen.steps[0].settled.as_ref().expect("it was seen").lines().to_vec();
+    let goes = lines.iter().map(|line| match line.ends_with(": Running") {
+        true => format!("{line}, is to go"),
+        false => line.clone(),
+    });
+    seen.steps[0].settled = Some(goes.collect::<Vec<_>>().into());
+    let explained = explained_as(&story, &seen, 8).expect("the same story");
+    let unexplained = explained.map(|explanation| explanation.apart).expect_err("nobody goes yet");
+    assert!(matches!(unexplained.gap, Gap::Sight { step_index: 0, .. }), "{:?}", unexplained.gap);
 }

@@ -211,7 +211,7 @@ fn difference(out: &mut String, mismatch: &Mismatch) {
     }
 }
 
-/// Pairs that come to the same are shown as one.
+/// Pairs that come to the same are shown as one, but for what has an explanation of its own.
 fn grouped_pairs(pairs: &[PairVerdict]) -> Vec<Vec<&PairVerdict>> {
     let worlds = |pair: &PairVerdict| {
         (pair.left.world, pair.left.stack.flux, pair.right.world, pair.right.is_recorded)
@@ -222,6 +222,7 @@ fn grouped_pairs(pairs: &[PairVerdict]) -> Vec<Vec<&PairVerdict>> {
             && match judgements {
                 (Judgement::Agrees { .. }, Judgement::Agrees { .. }) => true,
                 (Judgement::Explained { rule, .. }, Judgement::Explained { rule: same, .. }) => rule == same,
+                (Judgement::ExplainedBy(_), _) => false,
                 (one, other) => one == other,
             }
     };
@@ -257,6 +258,9 @@ pub(crate) fn verdicts(pairs: &[&PairVerdict]) -> String {
         }
     };
     match &first.judgement {
+        Judgement::ExplainedBy(by) => {
+            line(out, &format!("       {} explains {} {by}", first.left, first.right));
+        }
         Judgement::Agrees { .. } | Judgement::Explained { .. } => {
             let writes = || pairs.iter().filter_map(|pair| pair.judgement.writes_agreed());
             let (least, most) = (writes().min().unwrap_or(0), writes().max().unwrap_or(0));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use towtank_lockstep::claim::{Difference, Mismatch};
 use towtank_lockstep::run::{ExpectationResult, Failure, Outcome, Run, SeenTable, StepOutcome, StepResult};
-use towtank_lockstep::verdict::{Judgement, PairVerdict, Party};
+use towtank_lockstep::verdict::{ByRun, Judgement, PairVerdict, Party};
 use towtank_model::time::Time;
 use towtank_scenario::ast::FluxVersion;
 
@@ -161,6 +161,7 @@ fn comparison(scenario: &str, pair: &PairVerdict) -> Value {
     let (verdict, detail) = match &pair.judgement {
         Judgement::Agrees { writes } => ("agrees", json!({ "writes": writes })),
         Judgement::Explained { writes, rule } => ("explained", json!({ "writes": writes, "rule": rule })),
+        Judgement::ExplainedBy(by) => ("explained", explained(by)),
         Judgement::Diverges(divergence) => {
             let line = |line: &Option<_>| {
                 line.as_ref().map(|line: &towtank_lockstep::trace_text::TraceLine| line.to_string())
@@ -175,6 +176,19 @@ fn comparison(scenario: &str, pair: &PairVerdict) -> Value {
         "right": party(pair.right),
         "verdict": verdict,
         "detail": detail,
+    })
+}
+
+fn explained(by: &ByRun) -> Value {
+    let ByRun { seed, profile, apart, compared } = by;
+    json!({
+        "writes": compared.lines,
+        "rule": "a real cluster takes its own time",
+        "seed": seed,
+        "timing": profile,
+        "objectByObjectAfter": apart,
+        "compared": compared.done(),
+        "notCompared": compared.left_out(),
     })
 }
 

@@ -52,7 +52,9 @@ fn comparisons(report: &ScenarioReport) -> impl Iterator<Item = TestCase> {
                 status.set_description(without_colours(&human::verdicts(&[pair])));
                 status
             }
-            Judgement::Agrees { .. } | Judgement::Explained { .. } => TestCaseStatus::success(),
+            Judgement::Agrees { .. } | Judgement::Explained { .. } | Judgement::ExplainedBy(_) => {
+                TestCaseStatus::success()
+            }
         };
         let name = format!("{} and {} agree", pair.left, pair.right);
         let mut case = TestCase::new(name, status);

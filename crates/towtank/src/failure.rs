@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
+use towtank_lockstep::explanation::ExplainError;
 use towtank_lockstep::observed::ObservationError;
 use towtank_lockstep::recording::RecordingError;
 use towtank_lockstep::virtual_world::SetupError;
@@ -46,6 +47,9 @@ pub(crate) enum Failure {
     /// What was observed of real clusters is of no use.
     #[error(transparent)]
     Observation(#[from] ObservationError),
+    /// It is of another story than the scenario, or the model cannot explain this one.
+    #[error(transparent)]
+    Explain(#[from] ExplainError),
     /// Output cannot be written.
     #[error("cannot write {what}: {error}")]
     Output {
@@ -65,6 +69,7 @@ impl Failure {
             | Self::Setup(_)
             | Self::Recording(_)
             | Self::Observation(_)
+            | Self::Explain(_)
             | Self::Output { .. } => BAD_INPUT,
         }
     }

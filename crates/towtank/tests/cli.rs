@@ -210,6 +210,40 @@ fn a_recording_is_compared_with_and_a_difference_fails_the_run() {
     insta::assert_snapshot!(shown);
 }
 
+/// What a cluster might have shown of the story of three, with these fields more.
+fn observation(more: &str) -> String {
+    let mut lines = vec![r#""0.020 job work: created with parallelism 3, completions 3""#.to_owned()];
+    for index in ["2", "0", "1"] {
+        let events = [("0.04", "created"), ("1.5", "Running"), ("11.6", "Succeeded")];
+        lines.extend(events.map(|(at, event)| format!(r#""{at} pod work/{index}#1: {event}""#)));
+    }
+    for condition in ["SuccessCriteriaMet", "Complete"] {
+        lines.insert(1, format!(r#""12.7 job work: {condition} CompletionsReached""#));
+    }
+    lines[1..3].reverse();
+    let history = lines.join(", ");
+    format!(
+        r#"[{{"provider": "kind", "kubernetes": "1.36.3", "date": "2026-11-22", {more} "history": [{history}]}}]"#
+    )
+}
+
+#[test]
+fn what_a_cluster_has_shown_is_explained_and_the_verdict_says_by_what() {
+    let file = "snapshots/cluster/three.json";
+    let run = |more: &str, arguments: &[&str]| {
+        let project = Project::new("observation").with("scenarios/three.yaml", &scenario(FINISH));
+        project.with(file, &observation(more)).towtank(&[&["run"], arguments].concat())
+    };
+    let of_1_36 = ["--kubernetes", "1.36"];
+    let mut shown = run("", &of_1_36);
+    shown.push_str(&run("", &["--kubernetes", "1.36", "--format", "json"]));
+    shown.push_str(&run("", &["--kubernetes", "1.35"]));
+    let early = r#""steps": [{"step": "create", "asked": 0.01}, {"step": "finish", "asked": 11.7}],"#;
+    shown.push_str(&run(early, &of_1_36));
+    shown.push_str(&run(&early.replace("finish", "end"), &of_1_36));
+    insta::assert_snapshot!(shown);
+}
+
 #[test]
 fn a_directory_receives_the_report_and_the_traces_of_failures() {
     let project = Project::new("output").with("three.yaml", &scenario(WRONG_TABLE));

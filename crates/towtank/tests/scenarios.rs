@@ -1,7 +1,7 @@
 //! Every file under `scenarios/` as one test of its name, so that `cargo test downsize` plays what has to do with
 //! downsizing.
 //!
-//! A test plays its scenario in every version that it is true of, with several seeds, and compares the first seed with
+//! A test plays its scenario in every version that it is true of, with several seeds, looks whether it keeps the rules of order that real clusters are held to, and compares the first seed with
 //! what is kept under `snapshots/`: its observations, and what Kubernetes' own Job controller wrote in its place. Random
 //! stories are played with the seed that they were chosen with, and say all in what the controller wrote.
 
@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use towtank_lockstep::explanation::ordering::{self, Broken};
 use towtank_lockstep::observation_trace;
 use towtank_lockstep::recording::{self, REMAKE, Recording};
 use towtank_lockstep::run::Run;
@@ -131,6 +132,7 @@ fn test_embedded(file: &Path) -> Result<(), Failed> {
             if let Some(failure) = &run.failure {
                 return Err(towtank_report::human::failure(&scenario, &run, failure).into());
             }
+            keeps_order(&scenario, &run)?;
             let model = session::play_model(&scenario, stack, seed)?;
             agrees(&verdict::compare(&model, &run), "")?;
         }
@@ -175,6 +177,12 @@ fn agrees(pair: &PairVerdict, hint: &str) -> Result<(), Failed> {
     Err(message.into())
 }
 
+/// What real clusters are held to holds in every run.
+fn keeps_order(scenario: &Scenario, run: &Run) -> Result<(), Failed> {
+    let Some(Broken { rule, line }) = ordering::check(scenario, run) else { return Ok(()) };
+    Err(format!("{}: `{line}` breaks the rule: {rule}", run.replay_line()).into())
+}
+
 fn play(name: &str, scenario: &Scenario, recording: Option<&Recording>, seed: u64) -> Result<(), Failed> {
     let mut traces = Vec::new();
     let recorded = scenario.recorded_stacks();
@@ -183,6 +191,7 @@ fn play(name: &str, scenario: &Scenario, recording: Option<&Recording>, seed: u6
         if let Some(failure) = &run.failure {
             return Err(towtank_report::human::failure(scenario, &run, failure).into());
         }
+        keeps_order(scenario, &run)?;
         if let Some(recording) = recording.filter(|_| seed == recording::SEED && recorded.contains(&stack)) {
             compare(recording, scenario, &run)?;
         }

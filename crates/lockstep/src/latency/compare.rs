@@ -62,6 +62,15 @@ pub enum CompareError {
     /// The model cannot play a scenario.
     #[error("scenario `{0}` on the model: {1}")]
     Model(String, MeasureError),
+    /// A scenario was not measured.
+    #[error("the recording has no series of the scenario `{0}`: measure it again")]
+    NotMeasured(String),
+    /// There is nothing in the recording.
+    #[error("the recording has no change of size")]
+    Nothing,
+    /// The model never comes to a change of size.
+    #[error("the change {0} was measured, and the model never makes it")]
+    NoChange(String),
 }
 
 /// What was measured beside what the model says with a timing profile (see [`super::profile::find`]).
@@ -74,6 +83,10 @@ pub fn judge(
     scenarios: &[Arc<Scenario>],
     profile: &str,
 ) -> Result<Vec<Row>, CompareError> {
+    let is_measured = |name: &str| recording.series.iter().any(|series| series.scenario == name);
+    if let Some(scenario) = scenarios.iter().find(|scenario| !is_measured(&scenario.name)) {
+        return Err(CompareError::NotMeasured(scenario.name.clone()));
+    }
     let mut all = Vec::new();
     for Series { scenario: name, operations, .. } in &recording.series {
         let (scenario, stack) = played(recording, name, scenarios, Some(profile))?;
@@ -81,9 +94,9 @@ pub fn judge(
         let rounds = u32::try_from(operations.len() / changes).unwrap_or(u32::MAX);
         let model =
             model(&scenario, stack, rounds).map_err(|error| CompareError::Model(name.clone(), error))?;
-        all.extend(rows(operations, &model));
+        all.extend(rows(operations, &model)?);
     }
-    Ok(all)
+    if all.is_empty() { Err(CompareError::Nothing) } else { Ok(all) }
 }
 
 /// The scenario of this name, with this timing profile if not with its own, and what it was recorded as.
@@ -118,37 +131,40 @@ fn model(scenario: &Scenario, stack: Stack, rounds: u32) -> Result<Vec<Operation
 }
 
 /// Phase by phase, change by change, in the order in which they were measured.
-pub fn rows(measured: &[Operation], model: &[Operation]) -> Vec<Row> {
+///
+/// # Errors
+///
+/// The model never makes such a change.
+pub fn rows(measured: &[Operation], model: &[Operation]) -> Result<Vec<Row>, CompareError> {
     let mut names: Vec<String> = Vec::new();
     for name in measured.iter().map(Operation::name) {
         if !names.contains(&name) {
             names.push(name);
         }
     }
-    names.iter().flat_map(|name| rows_of(name, measured, model)).collect()
+    let rows: Result<Vec<_>, _> = names.iter().map(|name| rows_of(name, measured, model)).collect();
+    Ok(rows?.concat())
 }
 
-fn rows_of(name: &str, measured: &[Operation], model: &[Operation]) -> Vec<Row> {
+/// Which phases there are depends on the change alone.
+fn rows_of(name: &str, measured: &[Operation], model: &[Operation]) -> Result<Vec<Row>, CompareError> {
     let phases = |operations: &[Operation]| -> Vec<Vec<(&'static str, f64)>> {
         operations.iter().filter(|it| it.name() == name).map(Operation::phases).collect()
     };
     let (measured, model) = (phases(measured), phases(model));
-    let names = measured.first().into_iter().flatten().map(|(phase, _)| *phase);
-    let row = |(place, phase)| {
+    let row = |(place, (phase, _)): (usize, &(&'static str, f64))| {
         let quantiles = |operations: &[Vec<(&'static str, f64)>]| -> Option<Quantiles> {
             let samples: Vec<f64> =
                 operations.iter().filter_map(|phases| phases.get(place).map(|(_, ms)| *ms)).collect();
             Some([quantile(&samples, 0.5)?, quantile(&samples, 0.9)?, quantile(&samples, 0.99)?])
         };
-        Some(Row {
-            operation: name.to_owned(),
-            phase,
-            count: measured.len(),
-            measured: quantiles(&measured)?,
-            model: quantiles(&model)?,
-        })
+        let (count, operation) = (measured.len(), name.to_owned());
+        let (Some(measured), Some(model)) = (quantiles(&measured), quantiles(&model)) else {
+            return Err(CompareError::NoChange(operation));
+        };
+        Ok(Row { operation, phase, count, measured, model })
     };
-    names.enumerate().filter_map(row).collect()
+    measured.first().into_iter().flatten().enumerate().map(row).collect()
 }
 
 #[cfg(test)]
@@ -163,11 +179,37 @@ mod tests {
     #[test]
     fn phases_are_compared_change_by_change() {
         let measured = [operation(4, 10.0), operation(6, 5.0), operation(4, 12.0)];
-        let rows = rows(&measured, &[operation(4, 12.0), operation(6, 5.5)]);
+        let rows = rows(&measured, &[operation(4, 12.0), operation(6, 5.5)]).expect("rows");
         let [patched, ..] = rows.as_slice() else { panic!("no rows") };
         assert_eq!((&*patched.operation, patched.phase, patched.count), ("3→4", "Job patched", 2));
         assert_eq!((patched.measured[0], patched.model[0]), (11.0, 12.0));
         assert_eq!(rows.iter().filter(|row| row.operation == "3→6").count(), 8);
+    }
+
+    #[test]
+    fn nothing_is_left_out() {
+        let grows = operation(4, 10.0);
+        let error = rows(&[grows.clone(), operation(6, 5.0)], &[grows.clone()]).expect_err("no 3→6");
+        assert_eq!(error.to_string(), "the change 3→6 was measured, and the model never makes it");
+        let recording = |series| Recording {
+            provider: "process".to_owned(),
+            kubernetes: "1.37.0".to_owned(),
+            date: "2026-11-23".to_owned(),
+            cores: 2,
+            series,
+        };
+        let error = judge(&recording(Vec::new()), &[], "kind").expect_err("nothing was measured");
+        assert!(matches!(error, CompareError::Nothing), "{error}");
+        let text = "apiVersion: towtank.dev/v1alpha1\nkind: Scenario\nmetadata: {name: sizes}\nspec:\n  about: Sizes.\n  steps:\n    \
+                    - name: look\n      expect: [{that: pods.size() == 0}]\n";
+        let scenario =
+            towtank_scenario::parse("sizes.yaml", text, &towtank_scenario::NoFiles).expect("a scenario");
+        let error =
+            judge(&recording(Vec::new()), &[scenario.into()], "kind").expect_err("it was not measured");
+        assert_eq!(
+            error.to_string(),
+            "the recording has no series of the scenario `sizes`: measure it again"
+        );
     }
 
     #[test]

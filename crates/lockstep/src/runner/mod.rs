@@ -92,7 +92,7 @@ pub struct Setting {
 pub fn play(scenario: &Scenario, world: &mut dyn World, setting: Setting, limits: Limits) -> Run {
     let mut player = Player::new(scenario, world, setting.stack, limits);
     let stop = player.play_all().err();
-    player.finish(stop, setting, Vec::new())
+    player.finish(stop, setting)
 }
 
 /// Plays the steps before `step_index`, then that step with all its expectations, and leaves the world there. Comes back
@@ -106,12 +106,12 @@ pub fn play_step(
 ) -> (Run, usize) {
     let mut player = Player::new(scenario, world, setting.stack, limits);
     let mut stop = (0..step_index).try_for_each(|index| player.play_step(index)).err();
-    let earlier = player.world.take_trace();
-    let before = earlier.len();
+    player.take_trace();
+    let before = player.trace.len();
     if stop.is_none() && step_index < scenario.steps.len() {
         stop = player.play_step(step_index).err();
     }
-    (player.finish(stop, setting, earlier), before)
+    (player.finish(stop, setting), before)
 }
 
 /// Why the play stopped: where, and what went wrong.
@@ -144,6 +144,8 @@ struct Player<'a> {
     since: Time,
     /// What was to be seen in each step that has begun.
     sights: Vec<StepSights>,
+    /// What the world has written until the present step began.
+    trace: Vec<TraceEntry>,
 }
 
 impl<'a> Player<'a> {
@@ -163,6 +165,7 @@ impl<'a> Player<'a> {
             refusal: None,
             since,
             sights: Vec::new(),
+            trace: Vec::new(),
         }
     }
 
@@ -216,11 +219,17 @@ impl<'a> Player<'a> {
         }
     }
 
+    fn take_trace(&mut self) {
+        self.trace.append(&mut self.world.take_trace());
+    }
+
     fn play_step(&mut self, index: usize) -> Played {
         let scenario = self.scenario;
+        self.take_trace();
         let step = &scenario.steps[index];
         let now = self.world.now();
         self.steps[index].at = Some(now);
+        self.steps[index].trace_before = self.trace.len();
         self.recorder.note(now, &step.name.value);
         if self.limits.keeps_sights {
             self.sights.push(StepSights::default());
@@ -245,7 +254,7 @@ impl<'a> Player<'a> {
             }
         }
         self.steps[index].settled = Some(self.world.now());
-        let missed = self.steps[index].expectations.iter().any(|result| result.outcome == Outcome::Missed);
+        let missed = self.steps[index].missed();
         if let Some(sights) = self.sights.last_mut() {
             let now = self.world.now();
             let observation = self.world.observe();
@@ -525,9 +534,9 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
-    /// The run, with the part of the trace that was taken before.
-    fn finish(mut self, stop: Option<Box<Stop>>, setting: Setting, mut trace: Vec<TraceEntry>) -> Run {
-        trace.append(&mut self.world.take_trace());
+    fn finish(mut self, stop: Option<Box<Stop>>, setting: Setting) -> Run {
+        self.take_trace();
+        let trace = std::mem::take(&mut self.trace);
         let now = self.world.now();
         let is_at_rest = self.world.is_quiescent();
         if let Some(sights) = self.sights.last_mut() {
@@ -595,6 +604,7 @@ fn unplayed(step: &Step, stack: Stack) -> StepResult {
     StepResult {
         name: step.name.value.clone(),
         at: None,
+        trace_before: 0,
         settled: None,
         expectations: step.expect.iter().map(result).collect(),
     }

@@ -8,8 +8,13 @@ use serde_json::{Value, json};
 const DATE: &str = "2026-11-22";
 const KUBERNETES: &str = "1.36.3";
 
-/// The file for `snapshots/cluster`: what happened before `end_ms`.
-pub(super) fn observations(entries: &[Value], flux: &str, end_ms: f64) -> Option<String> {
+/// The file for `snapshots/cluster`: the steps, and when each was asked for in milliseconds, and what happened before `end_ms`.
+pub(super) fn observations(
+    entries: &[Value],
+    asked: &[(&str, f64)],
+    flux: &str,
+    end_ms: f64,
+) -> Option<String> {
     let events = entries.iter().find_map(|entry| entry["pod_events"].as_array())?;
     let mut objects: BTreeMap<String, Vec<(f64, String)>> = BTreeMap::new();
     let mut known: BTreeMap<String, String> = BTreeMap::new();
@@ -40,8 +45,10 @@ pub(super) fn observations(entries: &[Value], flux: &str, end_ms: f64) -> Option
     let lines = objects.iter().flat_map(|(object, told)| {
         told.iter().map(move |(at, text)| format!("{:.3} {object}: {text}", at / 1_000.0))
     });
+    let steps = asked.iter().map(|(step, ms)| json!({ "step": step, "asked": ms / 1_000.0 }));
     let observation = json!([{
         "provider": "kind", "kubernetes": KUBERNETES, "flux": flux, "date": DATE,
+        "steps": steps.collect::<Vec<_>>(),
         "history": lines.collect::<Vec<_>>(),
     }]);
     Some(format!("{observation:#}\n"))

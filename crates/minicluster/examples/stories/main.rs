@@ -167,17 +167,18 @@ fn scenario(
          flux: {{completeWorkers: {completes}, scheduler: {{simple: true}}}}\n          containers: [{{image: flux}}]"
     );
     let (steps, end_ms) = steps(entries, &manifest, maximum)?;
-    for step in steps {
+    for step in &steps {
         // Writing to a string cannot fail.
         let _ = write!(text, "    - name: {}\n      {}\n", step.name, step.action);
         if !step.expectations.is_empty() {
             text.push_str("      expect:\n");
         }
-        for (at, claims) in step.expectations {
+        for (at, claims) in &step.expectations {
             let _ = write!(text, "        - at: {at:.0}s\n{claims}");
         }
     }
-    Some((text, history::observations(entries, version, end_ms)))
+    let asked: Vec<(&str, f64)> = steps.iter().map(|step| (&*step.name, step.at_ms)).collect();
+    Some((text, history::observations(entries, &asked, version, end_ms)))
 }
 
 /// The steps, and the instant at which the story ends.
@@ -233,12 +234,13 @@ fn steps(entries: &[Value], manifest: &str, maximum: u32) -> Option<(Vec<Step>, 
     let mut paced = Vec::new();
     for (position, step) in steps.into_iter().enumerate() {
         let pause = times.get(position + 1).map(|next| (next - step.at_ms) / 1_000.0);
-        let is_silent = step.expectations.is_empty();
+        let (is_silent, at_ms) = (step.expectations.is_empty(), step.at_ms);
         paced.push(step);
         if let Some(pause) = pause.filter(|_| is_silent) {
             paced.push(Step {
                 name: "wait".to_owned(),
                 action: format!("wait: {:.0}s", pause.ceil()),
+                at_ms,
                 ..Step::default()
             });
         }

@@ -10,8 +10,9 @@ use towtank_cluster::clock;
 use towtank_cluster::site::ProviderConfig;
 use towtank_cluster::suite::{self, Outcome, Played, Suite, Task};
 use towtank_control_plane::Interrupt;
+use towtank_lockstep::explanation::ordering::Broken;
 use towtank_lockstep::explanation::{Explanation, Gap, Search, Unexplained};
-use towtank_lockstep::observed::{Observation, Observed};
+use towtank_lockstep::observed::Observation;
 use towtank_lockstep::sight::Sight;
 use towtank_model::time::Time;
 use towtank_report::human;
@@ -148,7 +149,7 @@ fn record(task: &Task, outcome: &Outcome, provider: Provider) -> Result<(), Fail
     if !played.agrees() {
         return Ok(());
     }
-    let (date, observed) = (clock::today(), Observed::of(&played.run));
+    let (date, observed) = (clock::today(), played.observed.clone());
     Observation { provider: provider.to_string(), date, observed }
         .keep(Path::new(&task.scenario.source.path))?;
     Ok(())
@@ -189,7 +190,7 @@ fn verdict(played: &Played) -> Verdict {
         Some(Ok(explanation)) => Verdict::Explained(Explaining {
             seed: explanation.seed,
             timing: explanation.profile.clone(),
-            apart: apart(explanation),
+            apart: explanation.apart_steps().into_iter().map(str::to_owned).collect(),
         }),
         Some(Err(unexplained)) => Verdict::NotExplained(Some(Nearest {
             tried: unexplained.tried,
@@ -261,10 +262,11 @@ fn text(task: &Task, played: &Played, name: &str) -> String {
             format!("FAILED        {name}, {length}\n{}{logs}", human::failure(&task.scenario, run, failure))
         }
         (None, Some(Ok(explanation))) => format!(
-            "explained     {name}, {length}, by the model with seed {} and the timing `{}`{}",
+            "explained     {name}, {length}, by the model with seed {} and the timing `{}`{}{}",
             explanation.seed,
             explanation.profile,
-            told_apart(explanation)
+            apart(explanation),
+            left_out(explanation)
         ),
         (None, Some(Err(unexplained))) => {
             format!("NOT EXPLAINED {name}, {length}\n{}{logs}", gap(unexplained))
@@ -274,15 +276,20 @@ fn text(task: &Task, played: &Played, name: &str) -> String {
     text + &blows
 }
 
-/// The steps in which it explains no more than each object by itself.
-fn apart(explanation: &Explanation) -> Vec<String> {
-    let name = |step: &usize| explanation.run.steps.get(*step).map(|step| step.name.clone());
-    explanation.apart.iter().filter_map(name).collect()
+/// Where it explains no more than each object by itself.
+fn apart(explanation: &Explanation) -> String {
+    let steps = explanation.apart_steps();
+    if steps.is_empty() {
+        String::new()
+    } else {
+        format!("; object by object after `{}`", steps.join("`, `"))
+    }
 }
 
-fn told_apart(explanation: &Explanation) -> String {
-    let steps: Vec<String> = apart(explanation).iter().map(|step| format!("`{step}`")).collect();
-    if steps.is_empty() { String::new() } else { format!("; object by object after {}", steps.join(", ")) }
+/// What was not compared.
+fn left_out(explanation: &Explanation) -> String {
+    let parts = explanation.compared.left_out();
+    if parts.is_empty() { String::new() } else { format!("; not compared: {}", parts.join(", ")) }
 }
 
 fn length(ended: Time) -> String {
@@ -306,6 +313,14 @@ fn gap(unexplained: &Unexplained) -> String {
         Gap::History { real, model, .. } => {
             writeln!(out, "  the cluster: {}\n  the model:   {}", line(real), line(model))
         }
+        Gap::Step { line: real, real: step, model, .. } => {
+            let line = line(&Some(real.clone()));
+            writeln!(out, "  in step `{step}` of the cluster: {line}\n  the model has it in `{model}`")
+        }
+        Gap::Order(Broken { rule, line: early }) => {
+            let line = line(&Some(early.clone()));
+            writeln!(out, "  the cluster: {line}\n  which breaks the rule: {rule}")
+        }
         Gap::Sight { step, seen, nearest, .. } => {
             write!(
                 out,
@@ -323,7 +338,7 @@ const LINES_MAX: usize = 12;
 /// The lines that only one of both has.
 fn difference(seen: &Sight, nearest: &Sight) -> String {
     let only = |one: &Sight, other: &Sight, sign: char| -> String {
-        let lines: Vec<&String> = one.lines().iter().filter(|line| !other.lines().contains(line)).collect();
+        let lines = one.without(other);
         let mut text: String =
             lines.iter().take(LINES_MAX).map(|line| format!("    {sign} {line}\n")).collect();
         if lines.len() > LINES_MAX {

@@ -1,0 +1,164 @@
+//! What runs of the model have shown in each step, object by object: for what many pods on their way at once show together by chance.
+//!
+//! Everything is a count: at one instant a line is there so many times, and its object so many times (once, or not at all; pods without an index that
+//! belong to one Job are one object, since nobody can tell them apart). What was to be seen is explained by the counts that were shown in the
+//! step, and an object that is not to be seen is a state like every other: some run must show that it is not there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::placement::Places;
+use crate::history;
+use crate::run::Run;
+use crate::sight::{GOES, Sight};
+
+/// All that runs have shown, step by step.
+#[derive(Default)]
+pub(super) struct Shown(Vec<Ranges>);
+
+/// How often each line and each object was there: at least and at most, over the instants of a step.
+#[derive(Default)]
+struct Ranges {
+    instants: usize,
+    of: BTreeMap<String, (usize, usize)>,
+}
+
+impl Shown {
+    /// Takes what this run shows.
+    pub(super) fn add(&mut self, run: &Run) {
+        self.0.resize_with(self.0.len().max(run.sights.len()), Ranges::default);
+        // What a step settles with at once may be what was there before its action had any effect.
+        let mut before = None;
+        for (ranges, step) in self.0.iter_mut().zip(&run.sights) {
+            step.all.iter().chain(before).for_each(|sight| ranges.add(sight));
+            before = step.settled.as_ref();
+        }
+    }
+
+    /// Whether each object by itself was to be seen so in the step of this number; `places` are those of the lines of the runs.
+    pub(super) fn explains(&self, step_index: usize, seen: &Sight, places: &Places) -> bool {
+        let goes = |object: &str| {
+            let told = places.get(&format!("{object}: {}", history::TOLD_TO_GO)).into_iter().flatten();
+            told.into_iter().any(|(first, last)| (*first..=*last).contains(&step_index))
+        };
+        self.0.get(step_index).is_some_and(|ranges| ranges.explain(seen, goes))
+    }
+}
+
+impl Ranges {
+    fn add(&mut self, sight: &Sight) {
+        let mut now = counts(sight.lines().iter().map(String::as_str));
+        for (key, (least, most)) in &mut self.of {
+            let count = now.remove(key.as_str()).unwrap_or(0);
+            (*least, *most) = ((*least).min(count), (*most).max(count));
+        }
+        for (key, count) in now {
+            // It was not there at any instant before.
+            let least = if self.instants == 0 { count } else { 0 };
+            self.of.insert(key.to_owned(), (least, count));
+        }
+        self.instants += 1;
+    }
+
+    /// `goes` tells of an object whether it is told to go in this step.
+    fn explain(&self, seen: &Sight, goes: impl Fn(&str) -> bool) -> bool {
+        let lines = || seen.lines().iter().map(String::as_str);
+        // A pod that nothing holds back goes in two writes, which the model makes at one instant: in between it is neither as before nor gone.
+        let is_between = |line: &&str| {
+            line.starts_with("pod ")
+                && line.ends_with(GOES)
+                && !self.of.contains_key(*line)
+                && line.split_once(": ").is_some_and(|(object, _)| goes(object))
+        };
+        let as_before = lines().map(|line| match is_between(&line) {
+            true => line.strip_suffix(GOES).unwrap_or(line),
+            false => line,
+        });
+        let as_after = lines().filter(|line| !is_between(line));
+        self.have(&counts(as_before)) && self.have(&counts(as_after))
+    }
+
+    fn have(&self, seen: &BTreeMap<&str, usize>) -> bool {
+        let keys: BTreeSet<&str> = seen.keys().copied().chain(self.of.keys().map(String::as_str)).collect();
+        keys.into_iter().all(|key| {
+            let (least, most) = self.of.get(key).copied().unwrap_or_default();
+            (least..=most).contains(&seen.get(key).copied().unwrap_or(0))
+        })
+    }
+}
+
+/// How often each line is there, and each object.
+fn counts<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, usize> {
+    let mut counts = BTreeMap::new();
+    for line in lines {
+        let object = line.split_once(": ").map_or(line, |(object, _)| object);
+        for key in [line, object] {
+            *counts.entry(key).or_default() += 1;
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sight(lines: &[&str]) -> Sight {
+        Sight::from(lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>())
+    }
+
+    fn ranges(sights: &[&[&str]]) -> Ranges {
+        let mut ranges = Ranges::default();
+        sights.iter().for_each(|lines| ranges.add(&sight(lines)));
+        ranges
+    }
+
+    /// Where nobody is told to go.
+    fn explains(shown: &Ranges, seen: &Sight) -> bool {
+        shown.explain(seen, |_| false)
+    }
+
+    #[test]
+    fn that_an_object_is_not_there_must_have_been_shown() {
+        let shown = ranges(&[
+            &["job j: 2 of 2"],
+            &["job j: 2 of 2", "pod j/0#1: Pending"],
+            &["job j: 2 of 2", "pod j/0#1: Running"],
+        ]);
+        assert!(explains(&shown, &sight(&["job j: 2 of 2"])));
+        assert!(explains(&shown, &sight(&["job j: 2 of 2", "pod j/0#1: Pending"])));
+        assert!(!explains(&shown, &sight(&[])), "the Job is always there");
+        assert!(!explains(&shown, &sight(&["pod j/0#1: Pending"])), "the Job is always there");
+        assert!(!explains(&shown, &sight(&["job j: 2 of 2", "pod j/0#1: Failed"])));
+        let stays = ranges(&[&["pod j/0#1: Pending"], &["pod j/0#1: Running"]]);
+        assert!(!explains(&stays, &sight(&[])));
+    }
+
+    #[test]
+    fn objects_may_be_seen_at_different_instants() {
+        let shown = ranges(&[
+            &["pod j/0#1: Pending", "pod j/1#1: Running"],
+            &["pod j/0#1: Running", "pod j/1#1: Pending"],
+        ]);
+        assert!(explains(&shown, &sight(&["pod j/0#1: Running", "pod j/1#1: Running"])));
+    }
+
+    #[test]
+    fn pods_without_an_index_are_counted() {
+        let (waits, runs) = ("pod j/#: Pending", "pod j/#: Running");
+        let shown = ranges(&[&[waits, waits, waits], &[waits, runs, runs]]);
+        assert!(explains(&shown, &sight(&[waits, waits, runs])));
+        assert!(!explains(&shown, &sight(&[waits, runs])), "there are three");
+        assert!(!explains(&shown, &sight(&[runs, runs, runs])), "one of them never runs");
+    }
+
+    #[test]
+    fn a_pod_is_on_its_way_only_where_it_goes() {
+        let line = format!("pod j/1#1: Running{GOES}");
+        let shown = ranges(&[&["pod j/0#1: Running", "pod j/1#1: Running"], &["pod j/0#1: Running"]]);
+        let on_its_way = sight(&["pod j/0#1: Running", &line]);
+        assert!(shown.explain(&on_its_way, |object| object == "pod j/1#1"));
+        assert!(!explains(&shown, &on_its_way), "it has come in this step, and not gone");
+        let stays = ranges(&[&["pod j/0#1: Running", "pod j/1#1: Running"]]);
+        assert!(!stays.explain(&on_its_way, |_| true), "it is there all the time");
+    }
+}
