@@ -128,8 +128,8 @@ fn tied(program: &OsStr) -> Result<Command, ControlPlaneError> {
     Ok(command)
 }
 
-/// Starts a command of the user's, who waits for it, in a process group of its own; the command ends with this process, however that ends. Its program, its arguments, what it adds to the
-/// environment, and its directory count; it reads nothing, and prints to `out` and `error`. A program that cannot be run ends with 127.
+/// Starts a command in a process group of its own; it ends with this process, however that ends. Of `command` the program, the arguments, the changes of the environment
+/// and the directory count; it reads nothing, and prints to `out` and `error`. A program that cannot be run ends with 127.
 ///
 /// # Errors
 /// [`ControlPlaneError::NoShim`], or the operating system starts nothing.
@@ -153,12 +153,13 @@ pub fn spawn_tied(
     start(child).map_err(|source| ControlPlaneError::Spawn { program: PathBuf::from(program).into(), source })
 }
 
-/// Kills a process that has a group of its own, and with it what it has started there, and waits for it. Nothing happens when it has ended.
+/// Kills a process, and with it the group of its own in which it has started others, and waits for it. Nothing happens when it has ended.
 pub fn kill_group(process: &mut process::Child) {
     // Until it is waited for, its id is nobody else's.
     if let Ok(None) = process.try_wait() {
-        // Both fail only when it has ended.
+        // The first fails too when it has no group of its own.
         let _ = kill_process_group(Pid::from_child(process), Signal::KILL);
+        let _ = process.kill();
         let _ = process.wait();
     }
 }

@@ -206,12 +206,19 @@ impl Daemon {
         if !Processes::end(&pid_file, exec_root, END_LIMIT) {
             return Err(KindError::Daemon(format!("dockerd does not end: see {}", self.log().display())));
         }
+        if Processes::find(&pid_file, exec_root).has_others {
+            return Err(KindError::Daemon(format!(
+                "another dockerd runs, and may use what this one has left ({}): end it first",
+                LEFT.join(", ")
+            )));
+        }
         // Of a daemon that was killed.
         let addresses = run(Command::new("ip").args(["-4", "-oneline", "address", "show"]), SOON)?;
         for link in bridges(&addresses) {
             run(Command::new("ip").args(["link", "delete", link]), SOON)?;
         }
-        unmount_below(&self.dir.to_string_lossy())?;
+        let dir = at(&self.dir, self.dir.canonicalize())?;
+        unmount_below(&dir.to_string_lossy())?;
         for path in made.lines().filter(|path| Path::new(path).exists()) {
             match path.strip_prefix("/sys/class/net/") {
                 Some(link) => run(Command::new("ip").args(["link", "delete", link]), SOON).map(drop)?,

@@ -23,6 +23,8 @@ pub(crate) struct Processes {
     pub(crate) below: Vec<Recorded>,
     /// Another daemon uses the same directory: nothing there belongs to this one.
     pub(crate) is_others: bool,
+    /// Another daemon runs, wherever.
+    pub(crate) has_others: bool,
 }
 
 impl Processes {
@@ -36,7 +38,10 @@ impl Processes {
             let is_below = process.args.iter().any(|arg| arg != exec_root && arg.starts_with(exec_root));
             match process.name.as_str() {
                 "dockerd" if has(pid_file) => found.daemons.push(process.recorded.clone()),
-                "dockerd" if has(exec_root) => found.is_others = true,
+                "dockerd" => {
+                    found.has_others = true;
+                    found.is_others |= has(exec_root);
+                }
                 "containerd" if is_below => found.below.push(process.recorded.clone()),
                 name if name.starts_with("containerd-shim") && is_below => {
                     found.below.push(process.recorded.clone());
@@ -219,7 +224,7 @@ mod tests {
         let found = Processes::find(&pid_file, &root);
         assert!(found.daemons.len() == 1 && !found.is_others && found.below.is_empty(), "{found:?}");
         let found = Processes::find(&other_file, &root);
-        assert!(found.daemons.is_empty() && found.is_others, "{found:?}");
+        assert!(found.daemons.is_empty() && found.is_others && found.has_others, "{found:?}");
         assert!(Processes::end(&other_file, &root, KILL_LIMIT) && scene.runs(own));
         assert!(Processes::end(&pid_file, &root, KILL_LIMIT) && scene.ends(own));
     }
