@@ -29,7 +29,7 @@ const RANDOM: &str = "stories/";
 
 /// Directories below `scenarios` whose stories must all have been recorded from the reference. Those of `operator-faults` have not: beside
 /// the real Job controller works the model's operator, for which nothing goes wrong.
-const RECORDED: [&str; 12] = [
+const RECORDED: [&str; 13] = [
     "jobs",
     "folklore",
     "stories",
@@ -42,6 +42,7 @@ const RECORDED: [&str; 12] = [
     "kind",
     "workload",
     "contract",
+    "stages",
 ];
 
 fn main() {
