@@ -239,9 +239,8 @@ impl<'a> JobStory<'a> {
     /// Whether there is a reason for a pod to be told to go.
     fn lets_go(&self, hands: Hands, index: &str, pod: &PodStory<'_>, at: Time, apart: Duration) -> bool {
         let until = at + apart;
-        let mut sizes = self.sizes_until(until).peekable();
         let (mut most, mut is_smaller) = (0, false);
-        while let Some((parallelism, completions)) = sizes.next() {
+        for (parallelism, completions) in self.sizes_until(until) {
             let is_beyond =
                 completions.zip(index.parse::<i64>().ok()).is_some_and(|(number, index)| index >= number);
             is_smaller |= is_beyond || parallelism < most;
