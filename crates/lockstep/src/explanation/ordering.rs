@@ -239,9 +239,8 @@ impl<'a> JobStory<'a> {
     /// Whether there is a reason for a pod to be told to go.
     fn lets_go(&self, hands: Hands, index: &str, pod: &PodStory<'_>, at: Time, apart: Duration) -> bool {
         let until = at + apart;
-        let mut sizes = self.sizes_until(until).peekable();
         let (mut most, mut is_smaller) = (0, false);
-        while let Some((parallelism, completions)) = sizes.next() {
+        for (parallelism, completions) in self.sizes_until(until) {
             let is_beyond =
                 completions.zip(index.parse::<i64>().ok()).is_some_and(|(number, index)| index >= number);
             is_smaller |= is_beyond || parallelism < most;
@@ -269,17 +268,18 @@ impl<'a> JobStory<'a> {
         let until = condition.at + apart;
         let has_succeeded = |pod: &&PodStory<'_>| pod.succeeded.is_some_and(|at| at <= until);
         let unindexed = self.pods.get("").map_or(0, |pods| pods.values().filter(has_succeeded).count());
-        let wanted = self.sizes_until(condition.at).last().and_then(|(_, completions)| completions);
         let is_indexed = self.pods.keys().any(|index| !index.is_empty());
-        match wanted {
+        // Of sizes of the same instant, nobody knows which came first.
+        let before = self.sizes.iter().rfind(|(at, ..)| *at < condition.at);
+        let mut sizes = before.into_iter().chain(self.sizes.iter().filter(|(at, ..)| *at == condition.at));
+        sizes.any(|(_, _, wanted)| match *wanted {
             None => unindexed > 0,
             Some(wanted) if !is_indexed => i64::try_from(unindexed).is_ok_and(|number| number >= wanted),
             Some(wanted) => (0..wanted).all(|index| {
-                self.pods
-                    .get(&*index.to_string())
-                    .is_some_and(|pods| pods.values().any(|pod| has_succeeded(&pod)))
+                let pods = self.pods.get(&*index.to_string());
+                pods.is_some_and(|pods| pods.values().any(|pod| has_succeeded(&pod)))
             }),
-        }
+        })
     }
 }
 
@@ -381,6 +381,8 @@ mod tests {
         );
         assert_eq!(breaks(&[CREATED, (30, "job j: Complete "), zero]), Some((Rule::Completed, 30)));
         assert_eq!(breaks(&[CREATED, (30, "job j: Complete SuccessPolicy"), zero]), None);
+        let grows = (30, "job j: parallelism 3, completions 3");
+        assert_eq!(breaks(&[CREATED, complete, grows, zero, one]), None, "it grows too late");
         let unindexed = [(12, "pod j/#: created"), (29, "pod j/#: Succeeded"), (13, "pod j/#: created")];
         assert_eq!(breaks(&[&[CREATED, complete], &unindexed[..]].concat()), Some((Rule::Completed, 30)));
         let both = [&[CREATED, complete], &unindexed[..], &[(29, "pod j/#: Succeeded")]].concat();
