@@ -66,7 +66,10 @@ fn sigterm_on_kind() -> String {
         let path = root().join(story);
         let scenario = towtank_scenario::load(&path).expect("a scenario");
         for observation in Observation::of_scenario(&path).expect("observations") {
-            let Some(told) = sigterm::of(&scenario, &observation).filter(|_| observation.provider == "kind") else { continue };
+            let Some(told) = sigterm::of(&scenario, &observation).filter(|_| observation.provider == "kind")
+            else {
+                continue;
+            };
             let version = observation.observed.stack.kubernetes.full();
             let (completed, gone) = (told.completed.as_secs_f64(), told.gone.as_secs_f64());
             rows.push_str(&format!("| {pid1} | {version} | {completed:.1} s | {gone:.1} s |\n"));
@@ -166,7 +169,8 @@ fn part(directory: &Path) -> String {
 fn latency_of_real_clusters() {
     let written = fs::read_to_string(root().join("docs/latency.md")).expect("the document");
     let (before, _) = written.split_once(BEGIN).unwrap_or((&written, ""));
-    let parts: String = measured().iter().map(|directory| part(directory)).chain([sigterm_on_kind()]).collect();
+    let parts: String =
+        measured().iter().map(|directory| part(directory)).chain([sigterm_on_kind()]).collect();
     let own = if parts.is_empty() { String::new() } else { format!("{BEGIN}{HEAD}{parts}") };
     is_current("latency.md", &format!("{before}{own}"));
 }
