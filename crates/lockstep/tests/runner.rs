@@ -86,7 +86,8 @@ impl World for Scripted {
     }
 
     fn take_trace(&mut self) -> Vec<TraceEntry> {
-        if self.shows_nothing { Vec::new() } else { vec![created()] }
+        let is_over = std::mem::replace(&mut self.shows_nothing, true);
+        if is_over { Vec::new() } else { vec![created()] }
     }
 }
 

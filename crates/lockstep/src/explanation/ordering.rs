@@ -262,7 +262,11 @@ impl<'a> JobStory<'a> {
             event,
             "Complete " | "Complete CompletionsReached" | "SuccessCriteriaMet CompletionsReached"
         );
-        if !is_completion {
+        // What was judged once stays so, whatever the size is when all pods are gone (KEP-3998).
+        let is_judged = self.conditions.iter().any(|earlier| {
+            earlier.at <= condition.at && history::parts(earlier).1.starts_with("SuccessCriteriaMet ")
+        });
+        if !is_completion || is_judged && event.starts_with("Complete ") {
             return true;
         }
         let until = condition.at + apart;
@@ -383,6 +387,10 @@ mod tests {
         assert_eq!(breaks(&[CREATED, (30, "job j: Complete SuccessPolicy"), zero]), None);
         let grows = (30, "job j: parallelism 3, completions 3");
         assert_eq!(breaks(&[CREATED, complete, grows, zero, one]), None, "it grows too late");
+        let criteria = (28, "job j: SuccessCriteriaMet CompletionsReached");
+        let early = [(27, "pod j/0#1: Succeeded"), (27, "pod j/1#2: Succeeded")];
+        assert_eq!(breaks(&[CREATED, criteria, grows, (31, complete.1), early[0], early[1]]), None);
+        assert_eq!(breaks(&[CREATED, criteria, complete, early[0]]), Some((Rule::Completed, 28)));
         let unindexed = [(12, "pod j/#: created"), (29, "pod j/#: Succeeded"), (13, "pod j/#: created")];
         assert_eq!(breaks(&[&[CREATED, complete], &unindexed[..]].concat()), Some((Rule::Completed, 30)));
         let both = [&[CREATED, complete], &unindexed[..], &[(29, "pod j/#: Succeeded")]].concat();

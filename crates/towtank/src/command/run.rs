@@ -169,19 +169,23 @@ fn compare_with_recordings(reports: &mut [ScenarioReport]) -> Result<(), Failure
             continue;
         };
         // What the production operator does takes its own time.
-        let played = report.runs.iter().filter(|run| run.world == WorldKind::Model);
+        let played = report.runs.iter().filter(|run| is_models(run));
         report.pairs.extend(played.filter_map(|run| recording.judge(&report.scenario, run)));
     }
     Ok(())
 }
 
+fn is_models(run: &Run) -> bool {
+    run.world == WorldKind::Model
+}
+
 /// Looks whether the model explains what real clusters have shown, where anything was kept; names what was not compared.
 fn compare_with_clusters(reports: &mut [ScenarioReport]) -> Result<(), Failure> {
     let mut left_out = Vec::new();
-    for report in reports {
+    for report in reports.iter_mut().filter(|report| report.runs.iter().any(is_models)) {
         for observation in Observation::of_scenario(Path::new(&report.scenario.source.path))? {
             let before = report.pairs.len();
-            for run in report.runs.iter().filter(|run| run.world == WorldKind::Model) {
+            for run in report.runs.iter().filter(|run| is_models(run)) {
                 report.pairs.extend(observation.judge(&report.scenario, run)?);
             }
             if report.pairs.len() == before {
