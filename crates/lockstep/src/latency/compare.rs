@@ -189,7 +189,8 @@ mod tests {
     #[test]
     fn nothing_is_left_out() {
         let grows = operation(4, 10.0);
-        let error = rows(&[grows.clone(), operation(6, 5.0)], &[grows.clone()]).expect_err("no 3→6");
+        let error =
+            rows(&[grows.clone(), operation(6, 5.0)], std::slice::from_ref(&grows)).expect_err("no 3→6");
         assert_eq!(error.to_string(), "the change 3→6 was measured, and the model never makes it");
         let recording = |series| Recording {
             provider: "process".to_owned(),
