@@ -1,4 +1,4 @@
-//! Clusters with kubelets: the operator is the Deployment of `deploy/`, and what is in the pods of MiniClusters really runs. How such a cluster begins and ends is its [`Life`].
+//! Clusters with kubelets: the operator is the Deployment of `deploy/`, and what is in the pods of MiniClusters really runs. How such a cluster begins and ends is its `Life`.
 
 use std::path::PathBuf;
 use std::time::Duration;
