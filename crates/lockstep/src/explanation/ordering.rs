@@ -1,7 +1,7 @@
 //! Rules of order between objects, which hold in every cluster: what they forbid is not explained, whatever runs of the model show.
 //!
 //! Histories (module `history`) have an order within each object only. Between objects there are four rules, each a promise of the Job controller. They are necessary
-//! conditions: where a story's own hands may bring something about ([`Hands`]), or where histories do not tell enough, a rule is silent.
+//! conditions: where a story's own hands may bring something about (`Hands`), or where histories do not tell enough, a rule is silent.
 //!
 //! Watches of Jobs and of pods are two connections, and what the one tells may come later than what the other does; so only pods are ordered
 //! among themselves exactly. See [`WATCHES_APART`].
