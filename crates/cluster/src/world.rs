@@ -49,10 +49,6 @@ pub fn obstacle(scenario: &Scenario) -> Option<&'static str> {
         Some(
             "a MiniCluster is changed at the instant at which it is made, and which of both its operator sees first is chance in real time",
         )
-    } else if pods_change_unwatched(scenario) {
-        Some(
-            "pods are deleted and edited one step after the other without anybody waiting, and what is to be seen in between is chance in real time",
-        )
     } else if scenario.cluster.operator != Operator::Contract
         || scenario.cluster.flux.pid1 == Pid1::Broker
         || !scenario.cluster.flux.has_view
@@ -112,14 +108,6 @@ fn on_real_nodes(manifest: &Manifest) -> Option<&'static str> {
 fn is_answered(command: &str) -> bool {
     let words: Vec<&str> = command.split_whitespace().filter(|word| *word != "flux").take(2).collect();
     matches!(words[..], ["resource", "drain" | "undrain"] | ["overlay", "disconnect"])
-}
-
-/// Whether three steps in a row wait for nothing, the first of which deletes pods.
-fn pods_change_unwatched(scenario: &Scenario) -> bool {
-    scenario.steps.windows(3).any(|steps| {
-        let deletes = matches!(steps.first().map(|step| &step.action.value), Some(Action::DeletePods { .. }));
-        deletes && steps.iter().all(|step| step.expect.is_empty())
-    })
 }
 
 /// Whether a MiniCluster is changed before anything can have been seen of it.

@@ -19,6 +19,7 @@ mod compared;
 pub mod ordering;
 pub mod placement;
 mod shown;
+mod waits;
 
 use std::collections::BTreeSet;
 
@@ -29,6 +30,7 @@ use towtank_scenario::ast::Scenario;
 use self::ordering::{Broken, Hands, WATCHES_APART};
 use self::placement::{Misplaced, Places};
 use self::shown::Shown;
+use self::waits::Waits;
 use crate::history;
 use crate::observed::{Observed, REMAKE};
 use crate::run::Run;
@@ -235,7 +237,8 @@ pub fn explain(scenario: &Scenario, real: &Observed, search: &Search) -> Result<
     // Expectations are meant as they were meant there: another profile takes other times too.
     let limits = Limits { keeps_sights: true, reality: Some(Reality::default()), ..Limits::default() };
     let mut nearest: Option<Unexplained> = None;
-    let mut shown = Shown::default();
+    let waits = Waits::of(scenario, real);
+    let mut shown = Shown::new(waits.clone());
     let mut shown_places = Places::new();
     let mut candidate: Option<Explanation> = None;
     let mut tried = 0;
@@ -259,7 +262,7 @@ pub fn explain(scenario: &Scenario, real: &Observed, search: &Search) -> Result<
                 continue;
             }
             let places = placement::of_model(&run);
-            let apart = apart(real, &run, &places);
+            let apart = apart(real, &run, &waits, &places);
             let compared = Compared::of(&scenario, real);
             let explanation = Explanation { seed, profile: profile.clone(), run, apart, compared };
             if explanation.apart.is_empty() {
@@ -274,7 +277,7 @@ pub fn explain(scenario: &Scenario, real: &Observed, search: &Search) -> Result<
     }
     if let Some(explanation) = candidate {
         let gap =
-            sight_gap(real, &shown, &shown_places, &explanation).or_else(|| step_gap(real, &shown_places));
+            sight_gap(real, &shown, &shown_places, &explanation).or_else(|| step_gap(real, &waits, &shown_places));
         let Some(gap) = gap else { return Ok(Ok(explanation)) };
         let Explanation { seed, profile, .. } = explanation;
         return Ok(Err(Box::new(Unexplained { tried, seed, profile, gap })));
@@ -323,13 +326,13 @@ fn compare(real: &Observed, model: &Run) -> Option<Gap> {
 }
 
 /// The steps whose end `model` never shows as one, or in which something happened that happens elsewhere in the model.
-fn apart(real: &Observed, model: &Run, places: &Places) -> Vec<usize> {
+fn apart(real: &Observed, model: &Run, waits: &Waits, places: &Places) -> Vec<usize> {
     let steps = real.steps.iter().map(|step| &step.settled).zip(&model.sights).enumerate();
     let differs = |(_, (settled, model)): &(usize, (&Option<Sight>, &StepSights))| {
         settled.as_ref().is_some_and(|seen| !model.all.contains(seen))
     };
     let unseen = steps.filter(differs).map(|(step_index, _)| step_index);
-    let misplaced = placement::misplaced(real, places).into_iter().map(|misplaced| misplaced.real);
+    let misplaced = placement::misplaced(real, waits, places).into_iter().map(|misplaced| misplaced.real);
     let apart: BTreeSet<usize> = unseen.chain(misplaced).collect();
     apart.into_iter().collect()
 }
@@ -345,8 +348,8 @@ fn sight_gap(real: &Observed, shown: &Shown, places: &Places, explanation: &Expl
 }
 
 /// The first line that happens in no run in the step in which it happened.
-fn step_gap(real: &Observed, places: &Places) -> Option<Gap> {
-    let misplaced = placement::misplaced(real, places);
+fn step_gap(real: &Observed, waits: &Waits, places: &Places) -> Option<Gap> {
+    let misplaced = placement::misplaced(real, waits, places);
     let Misplaced { line, real: step_index, model } = misplaced.into_iter().min_by_key(|it| it.line.at)?;
     let name = |step: usize| real.steps.get(step).map_or_else(String::new, |step| step.name.clone());
     Some(Gap::Step { line, real: name(step_index), model: name(model), step_index })

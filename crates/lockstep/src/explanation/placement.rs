@@ -2,7 +2,7 @@
 //!
 //! A step has settled when the next one begins. What has happened until then in a real cluster must have happened in the model before its step ended, and
 //! what has not must not have happened there before its step began: so a line belongs to the step in which the model has it, or to the next one, when it was still
-//! on its way while the step settled. Steps that were not seen to settle ([`ObservedStep::missed`](crate::observed::ObservedStep::missed)) do not end the wait.
+//! on its way while the step settled. Steps that wait for nothing ([`Waits`]) do not end that.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,8 @@ use crate::history;
 use crate::observed::Observed;
 use crate::run::Run;
 use crate::trace_text::TraceLine;
+
+use super::waits::Waits;
 
 /// The steps of all lines of a history, for each text in the order in which its lines happened: the first and the last step that a line may belong to.
 pub(super) type Places = BTreeMap<String, Vec<(usize, usize)>>;
@@ -49,7 +51,7 @@ pub struct Misplaced {
 }
 
 /// The lines that are not where the model has them; none where nobody noted when steps began.
-pub(super) fn misplaced(real: &Observed, places: &Places) -> Vec<Misplaced> {
+pub(super) fn misplaced(real: &Observed, waits: &Waits, places: &Places) -> Vec<Misplaced> {
     let Some(asked) = real.begun() else { return Vec::new() };
     let mut lines: Vec<&TraceLine> = real.history.iter().collect();
     lines.sort_by(|one, other| (&one.text, one.at).cmp(&(&other.text, other.at)));
@@ -60,8 +62,7 @@ pub(super) fn misplaced(real: &Observed, places: &Places) -> Vec<Misplaced> {
             // What happens at the instant of an action may come before it, or be its effect.
             let latest = asked.partition_point(|asked| *asked <= line.at).saturating_sub(1);
             let earliest = asked.partition_point(|asked| *asked < line.at).saturating_sub(1);
-            let settles = |step: &usize| real.steps.get(*step).is_none_or(|step| !step.missed);
-            let until = (last + 1..).find(settles).unwrap_or(usize::MAX);
+            let until = waits.until(last + 1);
             if latest < first {
                 wrong.push(Misplaced { line: (*line).clone(), real: latest, model: first });
             } else if earliest > until {

@@ -3,44 +3,58 @@
 //! Everything is a count: at one instant a line is there so many times, and its object so many times (once, or not at all; pods without an index that
 //! belong to one Job are one object, since nobody can tell them apart). What was to be seen is explained by the counts that were shown in the
 //! step, and an object that is not to be seen is a state like every other: some run must show that it is not there.
+//!
+//! Steps that wait for nothing follow each other at once, so the pods of one may linger beside those of the next: such steps count as one with the next, and the
+//! counts of a line add up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::placement::Places;
+use super::waits::Waits;
 use crate::history;
 use crate::run::Run;
 use crate::sight::{GOES, Sight};
 
 /// All that runs have shown, step by step.
-#[derive(Default)]
-pub(super) struct Shown(Vec<Ranges>);
+pub(super) struct Shown {
+    waits: Waits,
+    steps: Vec<Ranges>,
+}
 
 /// How often each line and each object was there: at least and at most, over the instants of a step.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Ranges {
     instants: usize,
     of: BTreeMap<String, (usize, usize)>,
 }
 
 impl Shown {
+    /// Nothing yet.
+    pub(super) fn new(waits: Waits) -> Self {
+        Self { waits, steps: Vec::new() }
+    }
+
     /// Takes what this run shows.
     pub(super) fn add(&mut self, run: &Run) {
-        self.0.resize_with(self.0.len().max(run.sights.len()), Ranges::default);
+        self.steps.resize_with(self.steps.len().max(run.sights.len()), Ranges::default);
         // What a step settles with at once may be what was there before its action had any effect.
         let mut before = None;
-        for (ranges, step) in self.0.iter_mut().zip(&run.sights) {
+        for (step_index, (ranges, step)) in self.steps.iter_mut().zip(&run.sights).enumerate() {
             step.all.iter().chain(before).for_each(|sight| ranges.add(sight));
-            before = step.settled.as_ref();
+            before = step.settled.as_ref().filter(|_| self.waits.waits(step_index));
         }
     }
 
     /// Whether each object by itself was to be seen so in the step of this number; `places` are those of the lines of the runs.
     pub(super) fn explains(&self, step_index: usize, seen: &Sight, places: &Places) -> bool {
+        let at_once = self.waits.at_once_with(step_index);
         let goes = |object: &str| {
             let told = places.get(&format!("{object}: {}", history::TOLD_TO_GO)).into_iter().flatten();
-            told.into_iter().any(|(first, last)| (*first..=*last).contains(&step_index))
+            told.into_iter().any(|(first, last)| first <= at_once.end() && at_once.start() <= last)
         };
-        self.0.get(step_index).is_some_and(|ranges| ranges.explain(seen, goes))
+        let steps = self.steps.get(at_once.clone()).unwrap_or_default();
+        let ranges = steps.iter().cloned().reduce(Ranges::and_then);
+        ranges.is_some_and(|ranges| ranges.explain(seen, goes))
     }
 }
 
@@ -57,6 +71,23 @@ impl Ranges {
             self.of.insert(key.to_owned(), (least, count));
         }
         self.instants += 1;
+    }
+
+    /// What is to be seen when nobody waits between this step and the next.
+    fn and_then(self, mut next: Self) -> Self {
+        for (key, (least, _)) in &mut next.of {
+            if !self.of.contains_key(key) {
+                *least = 0;
+            }
+        }
+        for (key, (least, most)) in self.of {
+            let (next_least, next_most) = next.of.remove(&key).unwrap_or_default();
+            // Equal pods that are in the same state in both steps need not be the same; but there are no more pods than there were.
+            let most = if is_line(&key) { most + next_most } else { most.max(next_most) };
+            next.of.insert(key, (least.min(next_least), most));
+        }
+        next.instants += self.instants;
+        next
     }
 
     /// `goes` tells of an object whether it is told to go in this step.
@@ -84,6 +115,11 @@ impl Ranges {
             (least..=most).contains(&seen.get(key).copied().unwrap_or(0))
         })
     }
+}
+
+/// Whether this is the line of an object, and not the object itself.
+fn is_line(key: &str) -> bool {
+    key.contains(": ")
 }
 
 /// How often each line is there, and each object.
@@ -149,6 +185,21 @@ mod tests {
         assert!(explains(&shown, &sight(&[waits, waits, runs])));
         assert!(!explains(&shown, &sight(&[waits, runs])), "there are three");
         assert!(!explains(&shown, &sight(&[runs, runs, runs])), "one of them never runs");
+    }
+
+    #[test]
+    fn pods_of_a_step_that_waits_for_nothing_linger_in_the_next() {
+        let (waits, ends) = ("pod j/#: Pending", "pod j/#: Failed, is to go");
+        let one_ends = ranges(&[&[ends, waits, waits]]);
+        let it_is_gone_and_others_end = ranges(&[&[waits, waits], &[ends, ends]]);
+        let lingers = sight(&[ends, ends, ends]);
+        assert!(!explains(&it_is_gone_and_others_end, &lingers));
+        let both = one_ends.and_then(it_is_gone_and_others_end);
+        assert!(explains(&both, &lingers));
+        assert!(explains(&both, &sight(&[ends, ends])));
+        assert!(!explains(&both, &sight(&[ends, ends, ends, ends])), "there are three");
+        assert!(!explains(&both, &sight(&[ends])), "two stay");
+        assert!(!explains(&both, &sight(&[ends, "pod j/#: Running"])), "none runs");
     }
 
     #[test]
