@@ -15,7 +15,11 @@ pub(crate) fn e2e(args: &[String]) -> Outcome {
     if asked.builds_images && asked.provider != Some("kind") {
         return Err(Failed::new(format!("`{BUILD_NODE_IMAGE}` is for `--provider kind`")));
     }
-    // The production operator is a program of its own there.
+    // First: a machine that cannot have them says so before anything is built that takes long.
+    if asked.builds_images {
+        kind::build_images(&asked.versions())?;
+    }
+    // The production operator is a program of its own.
     cargo(["build", "--quiet", "--release", "--package", "towtank", "--package", "towtank-operator"])?;
     play(&asked)
 }
@@ -26,11 +30,8 @@ pub(crate) fn e2e_after_build(args: &[String]) -> Outcome {
 }
 
 fn play(asked: &Asked<'_>) -> Outcome {
-    let versions = asked.versions();
-    match asked.provider {
-        Some("kind") if asked.builds_images => kind::build_images(&versions)?,
-        Some("kind" | "kubeconfig") => {}
-        _ => control_plane::build(&versions)?,
+    if !matches!(asked.provider, Some("kind" | "kubeconfig")) {
+        control_plane::build(&asked.versions())?;
     }
     run(&mut command(beside("towtank")?, std::iter::once("e2e").chain(asked.rest.iter().copied())))
 }

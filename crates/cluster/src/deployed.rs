@@ -39,6 +39,9 @@ pub(crate) trait Life {
     /// At the end, the logs are moved there.
     fn keep_logs(&mut self, to: PathBuf);
 
+    /// See [`Provider::keep_logs_of_failed`].
+    fn keep_logs_of_failed(&mut self) -> PathBuf;
+
     /// See [`Provider::end`].
     fn end(&mut self) -> Result<(), SiteError> {
         Ok(())
@@ -71,10 +74,13 @@ impl<L: Life> Deployed<L> {
         let mut this = Self { connection, machines, replicas: 1, operator_runs: true, interrupt, life };
         match this.deploy(&images.operator) {
             Ok(()) => Ok(this),
-            Err(error) => Err(match this.life.end() {
-                Ok(()) => error,
-                Err(left) => SiteError::Left { error: Box::new(error), left: Box::new(left) },
-            }),
+            Err(error) => {
+                let error = error.logged(|| this.life.keep_logs_of_failed());
+                Err(match this.life.end() {
+                    Ok(()) => error,
+                    Err(left) => SiteError::Left { error: Box::new(error), left: Box::new(left) },
+                })
+            }
         }
     }
 
@@ -208,6 +214,10 @@ impl<L: Life> Provider for Deployed<L> {
 
     fn keep_logs(&mut self, to: PathBuf) {
         self.life.keep_logs(to);
+    }
+
+    fn keep_logs_of_failed(&mut self) -> PathBuf {
+        self.life.keep_logs_of_failed()
     }
 
     fn end(&mut self) -> Result<(), SiteError> {

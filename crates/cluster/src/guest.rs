@@ -68,6 +68,20 @@ impl Guest {
             .ok_or_else(|| SiteError::Client(format!("{} namespaces are enough for one run", u16::MAX)))?;
         Ok(format!("towtank-{}-{:04x}", self.id, self.made))
     }
+
+    /// Reads the logs of the operator; others are none of ours.
+    fn read_logs(&self) {
+        // They are for readers: no verdict waits for one that cannot be had.
+        for pod in operator_pods(&self.connection).unwrap_or_default() {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            let path = format!("/api/v1/namespaces/{}/pods/{name}/log", embedded::NAMESPACE);
+            let request = Request::get(format!("{path}?limitBytes={LOG_BYTES_MAX}")).body(Bytes::new());
+            if let Some(log) = request.ok().and_then(|request| self.connection.send(request).ok()) {
+                let file = self.directory.path().join("logs").join(format!("{name}.log"));
+                let _ = self.directory.write(&file, log.body());
+            }
+        }
+    }
 }
 
 /// The id of the run that has this directory.
@@ -145,19 +159,14 @@ impl Life for Guest {
         Ok(Some(Namespaces::new(pairs)))
     }
 
-    /// Those of the operator; others are none of ours.
     fn keep_logs(&mut self, to: PathBuf) {
-        // They are for readers: no verdict waits for one that cannot be had.
-        for pod in operator_pods(&self.connection).unwrap_or_default() {
-            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-            let path = format!("/api/v1/namespaces/{}/pods/{name}/log", embedded::NAMESPACE);
-            let request = Request::get(format!("{path}?limitBytes={LOG_BYTES_MAX}")).body(Bytes::new());
-            if let Some(log) = request.ok().and_then(|request| self.connection.send(request).ok()) {
-                let file = self.directory.path().join("logs").join(format!("{name}.log"));
-                let _ = self.directory.write(&file, log.body());
-            }
-        }
+        self.read_logs();
         self.directory.keep_logs(to);
+    }
+
+    fn keep_logs_of_failed(&mut self) -> PathBuf {
+        self.read_logs();
+        self.directory.keep_logs_of_failed()
     }
 
     fn end(&mut self) -> Result<(), SiteError> {

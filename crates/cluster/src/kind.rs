@@ -47,4 +47,8 @@ impl Life for Kind {
     fn keep_logs(&mut self, to: PathBuf) {
         Self::keep_logs(self, to);
     }
+
+    fn keep_logs_of_failed(&mut self) -> PathBuf {
+        Self::keep_logs_of_failed(self)
+    }
 }

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use kube::config::Kubeconfig;
-use serde_json::Value;
 use towtank_model::version::KubernetesVersion;
 
 use crate::connection::Connection;
 use crate::deployed::Images;
-use crate::site::SiteError;
+use crate::site::{self, SiteError};
 
 /// A cluster that other people use too, or may use.
 #[derive(Clone, Debug)]
@@ -56,35 +55,13 @@ impl ForeignConfig {
     /// It does not answer, or is of a version that the model does not know.
     pub fn version(&self) -> Result<KubernetesVersion, SiteError> {
         let place = self.place()?;
-        let answer = self.connect()?.get("/version")?.unwrap_or_default();
-        version(&answer).map_err(|why| SiteError::Client(format!("{place}: {why}")))
+        site::version(&self.connect()?).map_err(|error| SiteError::Client(format!("{place}: {error}")))
     }
-}
-
-/// The version of an answer to `/version`.
-fn version(answer: &Value) -> Result<KubernetesVersion, String> {
-    let text = |field: &str| answer[field].as_str().unwrap_or_default();
-    // Some who offer clusters write `36+`.
-    let version = format!("{}.{}", text("major"), text("minor").trim_end_matches('+'));
-    version.parse().map_err(|error: towtank_model::version::UnknownVersion| error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn a_cluster_says_its_version() {
-        let read = |major: &str, minor: &str| version(&json!({"major": major, "minor": minor}));
-        assert_eq!(read("1", "36"), Ok("1.36".parse().expect("a version")));
-        assert_eq!(read("1", "30+"), Ok("1.30".parse().expect("a version")));
-        for (major, minor) in [("1", "19"), ("2", "36"), ("", "")] {
-            let error = read(major, minor).expect_err("unknown");
-            assert!(error.contains(&format!("`{major}.{minor}`")), "{error}");
-        }
-    }
 
     #[test]
     fn a_context_has_a_place() {

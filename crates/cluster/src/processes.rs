@@ -70,7 +70,7 @@ impl Processes {
             Some(Containers::Named(template)) => Binaries::images(template, &version),
         };
         let pods_by_hand = config.pods_by_hand;
-        let plane = ControlPlane::start(Config {
+        let mut plane = ControlPlane::start(Config {
             feature_gates: config.feature_gates.clone(),
             controller_qps: config.controller_qps,
             interrupt: config.interrupt.clone(),
@@ -78,10 +78,17 @@ impl Processes {
             ..Config::new(binaries, &config.dir)
         })?;
         let connection = Connection::from_kubeconfig(plane.kubeconfig(), None).map_err(SiteError::Client)?;
-        site::deploy(&connection, |_| {})?;
-        let operator_launch = operator(&connection, &plane, local)?;
-        let operator = Some(spawn_child(&operator_launch)?);
-        Ok(Self { operator, operator_launch, plane, connection, job_controllers_run: true, pods_by_hand })
+        let begun = site::deploy(&connection, |_| {}).and_then(|()| {
+            let operator_launch = operator(&connection, &plane, local)?;
+            let operator = Some(spawn_child(&operator_launch)?);
+            Ok((operator, operator_launch))
+        });
+        match begun {
+            Ok((operator, operator_launch)) => {
+                Ok(Self { operator, operator_launch, plane, connection, job_controllers_run: true, pods_by_hand })
+            }
+            Err(error) => Err(error.logged(|| plane.keep_logs_of_failed())),
+        }
     }
 }
 
@@ -165,6 +172,10 @@ impl Provider for Processes {
 
     fn keep_logs(&mut self, to: PathBuf) {
         self.plane.keep_logs(to);
+    }
+
+    fn keep_logs_of_failed(&mut self) -> PathBuf {
+        self.plane.keep_logs_of_failed()
     }
 
     /// Children and directories go with their values.

@@ -48,6 +48,9 @@ pub(crate) trait Provider {
     /// At the end, the logs are moved there.
     fn keep_logs(&mut self, to: PathBuf);
 
+    /// It has not started as it should: at the end, the logs are moved beside the directories of runs. Returns where they will be.
+    fn keep_logs_of_failed(&mut self) -> PathBuf;
+
     /// Ends the cluster, or what was made in it; an error when something is left. Whoever is dropped does the same and tells nobody.
     fn end(&mut self) -> Result<(), SiteError>;
 }

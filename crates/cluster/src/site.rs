@@ -145,6 +145,14 @@ pub enum SiteError {
     /// A cluster of other people's that is not touched.
     #[error("{0}")]
     Occupied(String),
+    /// It did not start, and its logs are kept.
+    #[error("{error}\nlogs: {}", logs.display())]
+    Logged {
+        /// Why it did not start.
+        error: Box<SiteError>,
+        /// The directory where they will be when it has ended.
+        logs: PathBuf,
+    },
     /// It did not start, and what it had made could not be removed either.
     #[error("{error}; what it had made is still there: {left}")]
     Left {
@@ -156,6 +164,16 @@ pub enum SiteError {
     /// The scenario cannot be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
+}
+
+impl SiteError {
+    /// Why something did not start whose logs `keep` keeps. Where a user has broken it off, they tell nothing.
+    pub(crate) fn logged(self, keep: impl FnOnce() -> PathBuf) -> Self {
+        match self {
+            Self::ControlPlane(ControlPlaneError::Interrupted) | Self::Kind(KindError::Interrupted) => self,
+            error => Self::Logged { error: Box::new(error), logs: keep() },
+        }
+    }
 }
 
 /// Everything that must have happened before, or after, a scenario.
@@ -187,15 +205,14 @@ impl Site {
     ///
     /// See [`SiteError`].
     pub fn start(config: SiteConfig) -> Result<Self, SiteError> {
-        let provider: Box<dyn Provider> = match &config.provider {
+        let mut provider: Box<dyn Provider> = match &config.provider {
             ProviderConfig::Local(local) => Box::new(Processes::start(&config, local)?),
             ProviderConfig::Kind(settings) => Box::new(KindCluster::start(&config, settings)?),
             ProviderConfig::Foreign(settings) => Box::new(GuestCluster::start(&config, settings)?),
         };
         let connection = provider.connection().clone();
         let nodes = VirtualNodes::new(connection.clone());
-        // The controllers are healthy before they have begun: a Job would have to wait for them.
-        eventually(SETTLED_WITHIN, "the controllers do nothing", || has_account(&connection, "default"))?;
+        check(&connection, config.version).map_err(|error| error.logged(|| provider.keep_logs_of_failed()))?;
         let story = connection.clone();
         Ok(Self { nodes, connection, story, provider: Rc::new(RefCell::new(provider)), config })
     }
@@ -318,6 +335,32 @@ pub(crate) fn make(connection: &Connection, collection: &str, body: &Value) -> R
     }
 }
 
+/// Waits until stories can be played in this version.
+fn check(connection: &Connection, wanted: KubernetesVersion) -> Result<(), SiteError> {
+    let there = version(connection)?;
+    if there != wanted {
+        return Err(SiteError::Client(format!(
+            "the cluster has Kubernetes {there}, and {wanted} is to be played: `--kubernetes {there}` plays that"
+        )));
+    }
+    // The controllers are healthy before they have begun: a Job would have to wait for them.
+    eventually(SETTLED_WITHIN, "the controllers do nothing", || has_account(connection, "default"))
+}
+
+/// The version that the API server says it has.
+pub(crate) fn version(connection: &Connection) -> Result<KubernetesVersion, SiteError> {
+    let answer = connection.get("/version")?.unwrap_or_default();
+    version_of(&answer).map_err(SiteError::Client)
+}
+
+/// The version of an answer to `/version`.
+fn version_of(answer: &Value) -> Result<KubernetesVersion, String> {
+    let text = |field: &str| answer[field].as_str().unwrap_or_default();
+    // Some who offer clusters write `36+`.
+    let version = format!("{}.{}", text("major"), text("minor").trim_end_matches('+'));
+    version.parse().map_err(|error: towtank_model::version::UnknownVersion| error.to_string())
+}
+
 /// Waits until it is so.
 pub(crate) fn eventually(
     within: Duration,
@@ -340,6 +383,27 @@ pub(crate) fn eventually(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cluster_says_its_version() {
+        let read = |major: &str, minor: &str| version_of(&json!({"major": major, "minor": minor}));
+        assert_eq!(read("1", "36"), Ok("1.36".parse().expect("a version")));
+        assert_eq!(read("1", "30+"), Ok("1.30".parse().expect("a version")));
+        for (major, minor) in [("1", "19"), ("2", "36"), ("", "")] {
+            let error = read(major, minor).expect_err("unknown");
+            assert!(error.contains(&format!("`{major}.{minor}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn logs_are_kept_of_what_fails_and_not_of_what_is_broken_off() {
+        let late = SiteError::Late { what: "nothing happens".to_owned(), seconds: 1 };
+        let told = late.logged(|| PathBuf::from("logs-of-it")).to_string();
+        assert_eq!(told, "nothing happens within 1 s\nlogs: logs-of-it");
+        let broken_off = SiteError::ControlPlane(ControlPlaneError::Interrupted);
+        let error = broken_off.logged(|| panic!("nobody wants logs"));
+        assert!(matches!(error, SiteError::ControlPlane(ControlPlaneError::Interrupted)), "{error}");
+    }
 
     #[test]
     fn providers_are_called_as_their_option_is() {

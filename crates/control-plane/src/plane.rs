@@ -246,6 +246,11 @@ impl ControlPlane {
         self.run.keep_logs(to.into());
     }
 
+    /// At the end, the directory of logs is moved beside the directories of runs, unless somebody has said where to. Returns where it will be.
+    pub fn keep_logs_of_failed(&mut self) -> PathBuf {
+        self.run.keep_logs_of_failed()
+    }
+
     fn launch_component(&mut self, component: Component) -> Result<(), ControlPlaneError> {
         let gates = self.gates.of(component);
         let args = args(component, &self.layout, &self.ports, &gates, &self.config);

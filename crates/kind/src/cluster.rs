@@ -136,8 +136,7 @@ impl Kind {
     fn told(&mut self, error: KindError) -> KindError {
         match error {
             KindError::Failed { command, how, said } => {
-                self.failed = true;
-                let kept = self.run.keep_logs_of_failed();
+                let kept = self.keep_logs_of_failed();
                 KindError::Failed {
                     command,
                     how,
@@ -185,6 +184,12 @@ impl Kind {
     pub fn keep_logs(&mut self, to: impl Into<PathBuf>) {
         self.failed = true;
         self.run.keep_logs(to.into());
+    }
+
+    /// The same with logs that are moved beside the directories of runs. Returns where they will be.
+    pub fn keep_logs_of_failed(&mut self) -> PathBuf {
+        self.failed = true;
+        self.run.keep_logs_of_failed()
     }
 
     fn kind(&self, log: &str, args: &[&str], limit: Duration) -> Result<(), KindError> {

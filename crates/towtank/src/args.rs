@@ -289,18 +289,18 @@ pub(crate) struct ClusterArguments {
     /// With `--provider kubeconfig`: yes, make the definition of MiniClusters, an operator and namespaces in that cluster, and remove them afterwards
     #[arg(long)]
     pub(crate) change_this_cluster: bool,
-    /// With real nodes (`kind`, `kubeconfig`): the operator's image
-    #[arg(long, value_name = "IMAGE", default_value = towtank_cluster::kind::OPERATOR_IMAGE)]
-    pub(crate) operator_image: String,
-    /// With real nodes (`kind`, `kubeconfig`): the image that pods of MiniClusters run, with Flux or a stand-in for it
-    #[arg(long, value_name = "IMAGE", default_value = towtank_cluster::kind::STAND_IN_IMAGE)]
-    pub(crate) broker_image: String,
+    /// With real nodes (`kind`, `kubeconfig`): the operator's image [default: towtank-operator:latest]
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) operator_image: Option<String>,
+    /// With real nodes (`kind`, `kubeconfig`): the image that pods of MiniClusters run, with Flux or a stand-in for it [default: towtank/stand-in:local]
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) broker_image: Option<String>,
     /// With real nodes (`kind`, `kubeconfig`): the image of the view, which brings Flux into the pods of MiniClusters; none: the image they run has it [default: the image they run]
     #[arg(long, value_name = "IMAGE")]
     pub(crate) view_image: Option<String>,
-    /// The production operator, where it is a process
-    #[arg(long, value_name = "FILE", default_value = "target/release/towtank-operator")]
-    pub(crate) operator: PathBuf,
+    /// With virtual nodes (`process`, `containers`): the production operator [default: target/release/towtank-operator]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) operator: Option<PathBuf>,
     /// Where clusters have their directories while they run; the logs of those stay there that did not do what they should
     #[arg(long, value_name = "DIR", default_value = "target/clusters")]
     pub(crate) dir: PathBuf,

@@ -93,6 +93,7 @@ pub fn fit(recording: &Recording) -> Result<ProfileFile, Unseen> {
             operations.len()
         ),
         shares_starts: true,
+        probe_period_ms: 0,
         steps: fitted,
     })
 }

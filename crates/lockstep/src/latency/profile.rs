@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use towtank_model::cluster::TimingProfile;
@@ -32,6 +33,9 @@ pub struct ProfileFile {
     pub source: String,
     /// See [`TimingProfile::shares_starts`].
     pub shares_starts: bool,
+    /// See [`TimingProfile::probe_period`]; milliseconds.
+    #[serde(default)]
+    pub probe_period_ms: u64,
     /// By step, points (probability, milliseconds) of its quantile function. Steps are named as the fields of [`TimingProfile`] that they are.
     pub steps: BTreeMap<String, Vec<(f64, f64)>>,
 }
@@ -98,7 +102,7 @@ fn parse(text: &str) -> Result<ProfileFile, String> {
 
 /// Steps of a profile that a file may name.
 type Place = fn(&mut TimingProfile) -> &mut Distribution;
-const STEPS: [(&str, Place); 9] = [
+const STEPS: [(&str, Place); 11] = [
     ("api_call", |profile| &mut profile.api_call),
     ("watch_delivery", |profile| &mut profile.watch_delivery),
     ("scheduling", |profile| &mut profile.scheduling),
@@ -106,8 +110,10 @@ const STEPS: [(&str, Place); 9] = [
     ("start_slot", |profile| &mut profile.start_slot),
     ("start", |profile| &mut profile.start),
     ("status_report", |profile| &mut profile.status_report),
+    ("stop_notice", |profile| &mut profile.stop_notice),
+    ("stop_slot", |profile| &mut profile.stop_slot),
     ("cleanup", |profile| &mut profile.cleanup),
-    ("operator", |profile| profile.operator.get_or_insert(Distribution::Constant(std::time::Duration::ZERO))),
+    ("operator", |profile| profile.operator.get_or_insert(Distribution::Constant(Duration::ZERO))),
 ];
 
 impl ProfileFile {
@@ -117,6 +123,7 @@ impl ProfileFile {
         let mut profile = TimingProfile {
             name: Box::leak(self.name.clone().into_boxed_str()),
             shares_starts: self.shares_starts,
+            probe_period: Duration::from_millis(self.probe_period_ms),
             ..*built_in
         };
         for (step, points) in &self.steps {
@@ -143,10 +150,11 @@ impl ProfileFile {
 impl std::fmt::Display for ProfileFile {
     /// JSON with one step to a line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, source, shares_starts, steps } = self;
+        let Self { name, source, shares_starts, probe_period_ms, steps } = self;
         let text = |text: &str| serde_json::to_string(text).map_err(|_| std::fmt::Error);
         writeln!(f, "{{\n \"name\": {},\n \"source\": {},", text(name)?, text(source)?)?;
-        writeln!(f, " \"shares_starts\": {shares_starts},\n \"steps\": {{")?;
+        writeln!(f, " \"shares_starts\": {shares_starts},")?;
+        writeln!(f, " \"probe_period_ms\": {probe_period_ms},\n \"steps\": {{")?;
         for (number, (step, points)) in steps.iter().enumerate() {
             let points = serde_json::to_string(points).map_err(|_| std::fmt::Error)?;
             writeln!(f, "  {}: {points}{}", text(step)?, if number + 1 < steps.len() { "," } else { "" })?;
@@ -203,7 +211,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         let steps = [("api_call", vec![(0.0, 1.0), (1.0, 2.5)]), ("operator", vec![(0.5, 3.0)])];
         let steps = steps.map(|(name, points)| (name.to_owned(), points)).into();
-        let file = ProfileFile { name: "p".to_owned(), source: "s".to_owned(), shares_starts: false, steps };
+        let file = ProfileFile { name: "p".to_owned(), source: "s".to_owned(), shares_starts: false, probe_period_ms: 5_000, steps };
         assert_eq!(parse(&file.to_string()), Ok(file));
     }
 }

@@ -111,6 +111,8 @@ pub enum PodTimer {
     Ready,
     /// A status report.
     Report,
+    /// The readiness probe runs.
+    Probe,
     /// End, notice of the end, or restart of the container of this position, init containers first.
     Container(u16),
 }

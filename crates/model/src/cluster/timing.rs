@@ -50,8 +50,11 @@ pub struct TimingProfile {
     pub next_container: Distribution,
     /// From a process's end by itself to the kubelet's noticing it: it lists its containers every second.
     pub exit_notice: Distribution,
-    /// From the last container's start to Ready, beyond the status report. Probes are not modelled.
+    /// From the last container's start to Ready, beyond the status report, where no probe has a say.
     pub readiness: Distribution,
+    /// How often a readiness probe runs (`periodSeconds`), counted from the pod's coming to its node, as kubelets do; zero: at once whenever there is something to find out. One
+    /// run decides (`failureThreshold` is taken as 1).
+    pub probe_period: Duration,
     /// From a change on the node to the pod status that shows it; changes meanwhile share the report.
     pub status_report: Distribution,
     /// From the deletion timestamp to SIGTERM.
@@ -91,6 +94,7 @@ const INSTANT: TimingProfile = TimingProfile {
     next_container: ZERO,
     exit_notice: ZERO,
     readiness: ZERO,
+    probe_period: Duration::ZERO,
     status_report: ZERO,
     stop_notice: ZERO,
     stop_slot: ZERO,
@@ -176,6 +180,8 @@ const KIND: TimingProfile = TimingProfile {
         (1.0, 1942.7),
     ]),
     readiness: ZERO,
+    // The pods had no probes.
+    probe_period: Duration::ZERO,
     // From the process's own first mark to Running in the API, n = 32; early ones count as 0.
     status_report: Distribution::Quantiles(&[
         (0.1, 0.0),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use towtank_cluster::deployed::Images;
-use towtank_cluster::kind::{KindConfig, NEWEST_ON_CGROUP_V1};
+use towtank_cluster::kind::{KindConfig, NEWEST_ON_CGROUP_V1, OPERATOR_IMAGE, STAND_IN_IMAGE};
 use towtank_cluster::kubeconfig::ForeignConfig;
 use towtank_cluster::site::{Containers, Local, ProviderConfig};
 use towtank_model::version::KubernetesVersion;
@@ -12,19 +12,12 @@ use super::absolute;
 use crate::args::{ClusterArguments, Provider};
 use crate::failure::Failure;
 
+/// The production operator, as cargo builds it.
+const OPERATOR: &str = "target/release/towtank-operator";
+
 /// What the clusters are made of.
 pub(super) fn provider(arguments: &ClusterArguments) -> Result<ProviderConfig, Failure> {
-    if arguments.images.is_some() && arguments.provider != Provider::Containers {
-        return Err(is_of("--images", "containers"));
-    }
-    if arguments.node_image.is_some() && arguments.provider != Provider::Kind {
-        return Err(is_of("--node-image", "kind"));
-    }
-    let names_cluster =
-        arguments.kubeconfig.is_some() || arguments.context.is_some() || arguments.change_this_cluster;
-    if names_cluster && arguments.provider != Provider::Kubeconfig {
-        return Err(is_of("--kubeconfig`, `--context` and `--change-this-cluster", "kubeconfig"));
-    }
+    check(arguments)?;
     match arguments.provider {
         Provider::Process | Provider::Containers => {}
         Provider::Kubeconfig => return foreign(arguments, images(arguments)).map(ProviderConfig::Foreign),
@@ -37,7 +30,7 @@ pub(super) fn provider(arguments: &ClusterArguments) -> Result<ProviderConfig, F
     }
     let containers = (arguments.provider == Provider::Containers)
         .then(|| arguments.images.clone().map_or(Containers::Built, Containers::Named));
-    let (programs, operator) = (&arguments.programs, &arguments.operator);
+    let operator = arguments.operator.as_deref().unwrap_or_else(|| Path::new(OPERATOR));
     if !operator.is_file() {
         return Err(Failure::NoCluster(format!(
             "the operator `{}` is not there: `cargo build --release --package towtank-operator` builds it",
@@ -45,7 +38,7 @@ pub(super) fn provider(arguments: &ClusterArguments) -> Result<ProviderConfig, F
         )));
     }
     Ok(ProviderConfig::Local(Local {
-        programs: absolute(programs)?,
+        programs: absolute(&arguments.programs)?,
         operator: absolute(operator)?,
         containers,
     }))
@@ -68,16 +61,41 @@ fn foreign(arguments: &ClusterArguments, images: Images) -> Result<ForeignConfig
     )))
 }
 
-/// An option was given with another provider than the one that it is for.
-pub(super) fn is_of(option: &str, provider: &str) -> Failure {
-    Failure::Usage(format!("`{option}` is for `--provider {provider}`"))
+/// An error when an option is given that says nothing of this provider.
+fn check(arguments: &ClusterArguments) -> Result<(), Failure> {
+    use Provider::{Containers, Kind, Kubeconfig, Process};
+    let options: [(&str, bool, &[Provider]); 9] = [
+        ("--operator", arguments.operator.is_some(), &[Process, Containers]),
+        ("--images", arguments.images.is_some(), &[Containers]),
+        ("--node-image", arguments.node_image.is_some(), &[Kind]),
+        ("--operator-image", arguments.operator_image.is_some(), &[Kind, Kubeconfig]),
+        ("--broker-image", arguments.broker_image.is_some(), &[Kind, Kubeconfig]),
+        ("--view-image", arguments.view_image.is_some(), &[Kind, Kubeconfig]),
+        ("--kubeconfig", arguments.kubeconfig.is_some(), &[Kubeconfig]),
+        ("--context", arguments.context.is_some(), &[Kubeconfig]),
+        ("--change-this-cluster", arguments.change_this_cluster, &[Kubeconfig]),
+    ];
+    options.into_iter().try_for_each(|(option, is_given, providers)| {
+        if is_given { only_with(option, providers, arguments.provider) } else { Ok(()) }
+    })
+}
+
+/// An error when an option is for other providers than this.
+pub(super) fn only_with(option: &str, providers: &[Provider], provider: Provider) -> Result<(), Failure> {
+    if providers.contains(&provider) {
+        return Ok(());
+    }
+    let named: Vec<String> = providers.iter().map(|it| format!("`--provider {it}`")).collect();
+    Err(Failure::Usage(format!("`{option}` is for {}", named.join(" and "))))
 }
 
 /// What pods of MiniClusters run on real nodes.
 fn images(arguments: &ClusterArguments) -> Images {
-    let view = arguments.view_image.as_ref().unwrap_or(&arguments.broker_image);
-    let (operator, broker) = (arguments.operator_image.clone(), arguments.broker_image.clone());
-    Images { operator, broker, view: (view != "none").then(|| view.clone()) }
+    let named = |name: &Option<String>, usual: &str| name.clone().unwrap_or_else(|| usual.to_owned());
+    let operator = named(&arguments.operator_image, OPERATOR_IMAGE);
+    let broker = named(&arguments.broker_image, STAND_IN_IMAGE);
+    let view = named(&arguments.view_image, &broker);
+    Images { operator, broker, view: (view != "none").then_some(view) }
 }
 
 /// The version that is played when none is named: the newest, and where nodes are containers the newest whose kubelet starts on cgroup v1 as on v2.

@@ -90,10 +90,13 @@ const fn code(tally: &Tally) -> u8 {
 fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
     let interrupt =
         Interrupt::install().map_err(|error| Failure::Usage(format!("cannot hear signals: {error}")))?;
-    let changes_processes = arguments.chaos.is_some() || !arguments.alter_gate.is_empty();
-    let has_processes = matches!(arguments.cluster.provider, Provider::Process | Provider::Containers);
-    if changes_processes && !has_processes {
-        return Err(cluster::is_of("--chaos` and `--alter-gate", "process"));
+    for (option, is_given) in
+        [("--chaos", arguments.chaos.is_some()), ("--alter-gate", !arguments.alter_gate.is_empty())]
+    {
+        if is_given {
+            let providers = [Provider::Process, Provider::Containers];
+            cluster::only_with(option, &providers, arguments.cluster.provider)?;
+        }
     }
     let dir = absolute(&arguments.cluster.dir)?;
     Ok(Suite {
@@ -227,8 +230,18 @@ fn options(arguments: &E2eArguments) -> String {
     if let Some(file) = &arguments.cluster.kubeconfig {
         options.push_str(&format!(" --kubeconfig {} --change-this-cluster", file.display()));
     }
-    if let Some(context) = &arguments.cluster.context {
-        options.push_str(&format!(" --context {context}"));
+    let cluster = &arguments.cluster;
+    for (option, value) in [
+        ("context", &cluster.context),
+        ("images", &cluster.images),
+        ("node-image", &cluster.node_image),
+        ("operator-image", &cluster.operator_image),
+        ("broker-image", &cluster.broker_image),
+        ("view-image", &cluster.view_image),
+    ] {
+        if let Some(value) = value {
+            options.push_str(&format!(" --{option} {value}"));
+        }
     }
     if let Some(seed) = arguments.chaos {
         options.push_str(&format!(" --chaos {seed}"));

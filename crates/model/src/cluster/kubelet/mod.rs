@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::container::{Fate, Run};
-use self::work::{PodWork, Stage, StopReason};
+use self::work::{PodWork, Probe, Stage, StopReason};
 use super::conditions::Words;
 use super::placement::Placement;
 use super::timing::TimingProfile;
@@ -118,11 +118,32 @@ impl Kubelets {
         self.workload.hand_over(pod, has_probe);
     }
 
-    /// The readiness probe of a pod that an application drives has found this out.
+    /// The readiness probe of a pod that an application drives finds this out from now on, whenever it runs.
     pub(crate) fn probed(&mut self, pod: Uid, is_ready: bool, ctx: &mut Context<'_>) {
-        let Some(work) = self.pods.get_mut(&pod) else { return };
-        if work.probe == Some(!is_ready) {
-            work.probe = Some(is_ready);
+        let Some(probe) = self.pods.get_mut(&pod).and_then(|work| work.probe.as_mut()) else { return };
+        probe.finds_ready = is_ready;
+        self.await_probe(pod, ctx);
+    }
+
+    /// Has a probe run that finds out something new, when its time comes: they run periodically, counted from a pod's coming to its node.
+    fn await_probe(&mut self, pod: Uid, ctx: &mut Context<'_>) {
+        let Some(work) = self.pods.get(&pod) else { return };
+        if !work.probe.as_ref().is_some_and(|it| it.finds_ready != it.found_ready && !it.timer.is_armed()) {
+            return;
+        }
+        let period = self.timing.probe_period;
+        if period.is_zero() {
+            return self.probe(pod, ctx);
+        }
+        let before = (ctx.now - work.start_time).as_nanos() / period.as_nanos();
+        let number = u32::try_from(before + 1).unwrap_or(u32::MAX);
+        self.arm(pod, PodTimer::Probe, work.start_time + period.saturating_mul(number), ctx);
+    }
+
+    /// A probe runs.
+    fn probe(&mut self, pod: Uid, ctx: &mut Context<'_>) {
+        let Some(probe) = self.pods.get_mut(&pod).and_then(|work| work.probe.as_mut()) else { return };
+        if std::mem::replace(&mut probe.found_ready, probe.finds_ready) != probe.finds_ready {
             self.report(pod, ctx);
         }
     }
@@ -190,7 +211,7 @@ impl Kubelets {
             return;
         }
         let mut work = PodWork::new(pod, node, ctx.now);
-        work.probe = self.workload.has_probe(uid).then_some(false);
+        work.probe = self.workload.has_probe(uid).then(Probe::default);
         self.pods.insert(uid, Box::new(work));
         self.host(node).pods += 1;
         if is_over {
@@ -232,6 +253,7 @@ impl Kubelets {
             PodTimer::Stop => work.stop_timer.expire(stamp),
             PodTimer::Ready => work.ready_timer.expire(stamp),
             PodTimer::Report => work.report_timer.expire(stamp),
+            PodTimer::Probe => work.probe.as_mut().is_some_and(|probe| probe.timer.expire(stamp)),
             PodTimer::Container(position) => {
                 let container = work.containers.get_mut(usize::from(position));
                 container.is_some_and(|container| container.timer.expire(stamp))
@@ -250,6 +272,7 @@ impl Kubelets {
             PodTimer::Stop => self.stop_expired(uid, ctx),
             PodTimer::Ready => self.become_ready(uid, ctx),
             PodTimer::Report => self.write_report(uid, ctx),
+            PodTimer::Probe => self.probe(uid, ctx),
         }
     }
 
@@ -261,6 +284,10 @@ impl Kubelets {
             PodTimer::Stop => work.stop_timer.arm(),
             PodTimer::Ready => work.ready_timer.arm(),
             PodTimer::Report => work.report_timer.arm(),
+            PodTimer::Probe => match &mut work.probe {
+                Some(probe) => probe.timer.arm(),
+                None => return,
+            },
             PodTimer::Container(position) => match work.containers.get_mut(usize::from(position)) {
                 Some(container) => container.timer.arm(),
                 None => return,
@@ -383,6 +410,7 @@ impl Kubelets {
         if is_ready_due {
             self.await_readiness(uid, ctx);
         }
+        self.await_probe(uid, ctx);
         if is_over {
             self.arm_cleanup(uid, ctx);
         }

@@ -27,7 +27,7 @@ impl PodWork {
 
     /// All containers run and are ready.
     pub(super) fn is_ready(&self) -> bool {
-        self.has_become_ready && self.probe != Some(false) && self.stage == Stage::Running && self.mains_run()
+        self.has_become_ready && self.passes_probe() && self.stage == Stage::Running && self.mains_run()
     }
 
     /// No main container is known to have ended.
@@ -70,7 +70,7 @@ impl PodWork {
             name: Arc::clone(&spec.name),
             restart_count: run.restarts,
             ready: self.is_container_ready(run)
-                && (run.role != Role::Main || position > 0 || self.probe != Some(false)),
+                && (run.role != Role::Main || position > 0 || self.passes_probe()),
             state: self.state_of(run, words),
         };
         specs.iter().zip(runs).enumerate().map(status).collect()

@@ -146,6 +146,7 @@ impl Kubelets {
         work.stage = Stage::Ended;
         work.stop_timer.cancel();
         work.ready_timer.cancel();
+        work.probe = None;
         for container in &mut work.containers {
             container.timer.cancel();
         }

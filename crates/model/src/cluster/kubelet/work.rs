@@ -46,6 +46,16 @@ pub(super) struct Stop {
     pub(super) sidecars_told: bool,
 }
 
+/// A readiness probe.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Probe {
+    /// What it finds out when it runs.
+    pub(super) finds_ready: bool,
+    /// What it found out when it ran last.
+    pub(super) found_ready: bool,
+    pub(super) timer: Timer,
+}
+
 /// A pod on its node.
 #[derive(Clone, Debug)]
 pub(super) struct PodWork {
@@ -59,8 +69,8 @@ pub(super) struct PodWork {
     /// The main containers have passed readiness since the last of them started.
     pub(super) has_become_ready: bool,
     pub(super) ready_timer: Timer,
-    /// What the readiness probe of the first main container says, if it has one.
-    pub(super) probe: Option<bool>,
+    /// The readiness probe of the first main container, if it has one.
+    pub(super) probe: Option<Probe>,
     pub(super) stop: Option<Stop>,
     pub(super) stop_timer: Timer,
     pub(super) report_timer: Timer,
@@ -92,6 +102,11 @@ impl PodWork {
             exit_condition: None,
             is_shut_down: false,
         }
+    }
+
+    /// The probe of the first main container, if it has one, has found it ready.
+    pub(super) fn passes_probe(&self) -> bool {
+        self.probe.as_ref().is_none_or(|probe| probe.found_ready)
     }
 
     /// Position of the first main container.

@@ -112,6 +112,33 @@ fn a_failed_init_container_fails_the_pod_or_is_restarted() {
 }
 
 #[test]
+fn a_probe_finds_out_when_it_runs() {
+    for (period_s, ready_after_s) in [(0, 7), (5, 10), (7, 14)] {
+        let timing: &'static TimingProfile = Box::leak(Box::new(TimingProfile {
+            probe_period: Duration::from_secs(period_s),
+            ..*TimingProfile::instant()
+        }));
+        let mut bench = Bench::new(ClusterConfig { timing, ..config(1) });
+        let pod = bench.create("pod", spec(RestartPolicy::Never));
+        bench.act(|cluster, _| cluster.kubelets.hand_over(pod, true));
+        bench.run_for_secs(7);
+        assert_eq!(bench.when(pod, Pod::is_ready), None);
+        bench.act(|cluster, ctx| cluster.kubelets.probed(pod, true, ctx));
+        bench.run_for_secs(20);
+        assert_eq!(bench.when(pod, Pod::is_ready), Some(secs(ready_after_s)), "every {period_s} s");
+        // What comes and goes between two runs is not noticed.
+        bench.act(|cluster, ctx| cluster.kubelets.probed(pod, false, ctx));
+        bench.act(|cluster, ctx| cluster.kubelets.probed(pod, true, ctx));
+        bench.run_for_secs(20);
+        let is_unready_again = |pod: &Pod| !pod.is_ready();
+        let unready = bench.history.iter().filter(|(at, versions)| {
+            *at > secs(ready_after_s) && versions.new.as_ref().is_some_and(|pod| is_unready_again(pod))
+        });
+        assert_eq!(unready.count(), 0, "every {period_s} s");
+    }
+}
+
+#[test]
 fn signals_reach_the_first_container() {
     for (signal, on_term, exit_code) in [
         (Signal::Kill, OnTerm::Ignore, Some(137)),
