@@ -84,9 +84,14 @@ impl Processes {
             Ok((operator, operator_launch))
         });
         match begun {
-            Ok((operator, operator_launch)) => {
-                Ok(Self { operator, operator_launch, plane, connection, job_controllers_run: true, pods_by_hand })
-            }
+            Ok((operator, operator_launch)) => Ok(Self {
+                operator,
+                operator_launch,
+                plane,
+                connection,
+                job_controllers_run: true,
+                pods_by_hand,
+            }),
             Err(error) => Err(error.logged(|| plane.keep_logs_of_failed())),
         }
     }

@@ -212,7 +212,8 @@ impl Site {
         };
         let connection = provider.connection().clone();
         let nodes = VirtualNodes::new(connection.clone());
-        check(&connection, config.version).map_err(|error| error.logged(|| provider.keep_logs_of_failed()))?;
+        check(&connection, config.version)
+            .map_err(|error| error.logged(|| provider.keep_logs_of_failed()))?;
         let story = connection.clone();
         Ok(Self { nodes, connection, story, provider: Rc::new(RefCell::new(provider)), config })
     }

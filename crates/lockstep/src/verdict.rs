@@ -110,7 +110,8 @@ pub struct ByRun {
 }
 
 impl ByRun {
-    pub(crate) fn of(explanation: &Explanation) -> Self {
+    /// What is told of an explanation.
+    pub fn of(explanation: &Explanation) -> Self {
         Self {
             seed: explanation.seed,
             profile: explanation.profile.clone(),

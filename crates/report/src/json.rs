@@ -180,10 +180,16 @@ fn comparison(scenario: &str, pair: &PairVerdict) -> Value {
 }
 
 fn explained(by: &ByRun) -> Value {
+    let mut detail = by_run(by);
+    detail["writes"] = json!(by.compared.lines);
+    detail["rule"] = json!("a real cluster takes its own time");
+    detail
+}
+
+/// A run of the model that explains what a real cluster has shown.
+pub(crate) fn by_run(by: &ByRun) -> Value {
     let ByRun { seed, profile, apart, compared } = by;
     json!({
-        "writes": compared.lines,
-        "rule": "a real cluster takes its own time",
         "seed": seed,
         "timing": profile,
         "objectByObjectAfter": apart,

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
 use towtank_lockstep::run::Run;
+use towtank_lockstep::verdict::ByRun;
 use towtank_model::time::Time;
 use towtank_scenario::ast::{FluxVersion, Scenario, Stack};
 
-use crate::json::{failure, seconds, step};
+use crate::json::{by_run, failure, seconds, step};
 use crate::junit::without_colours;
 
 /// Version of the form of the JSON document.
@@ -40,7 +41,7 @@ pub struct RealReport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It did what the scenario says, and a run of the model explains it.
-    Explained(Explaining),
+    Explained(Box<ByRun>),
     /// It did what the scenario says, and no run of the model explains it.
     NotExplained(Option<Nearest>),
     /// It did not do what the scenario says.
@@ -49,17 +50,6 @@ pub enum Verdict {
     NoCluster(String),
     /// It was not played, for this reason.
     NotPlayed(String),
-}
-
-/// The run of the model that explains a real one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explaining {
-    /// Its seed.
-    pub seed: u64,
-    /// Its timing profile.
-    pub timing: String,
-    /// Names of the steps in which only each object by itself was explained.
-    pub apart: Vec<String>,
 }
 
 /// The run of the model that comes nearest.
@@ -200,9 +190,7 @@ fn entry(report: &RealReport) -> Value {
         "played": report.played.as_ref().map(|played| self::played(played, &report.scenario)),
     });
     match &report.verdict {
-        Verdict::Explained(Explaining { seed, timing, apart }) => {
-            entry["explanation"] = json!({ "seed": seed, "timing": timing, "objectByObjectAfter": apart });
-        }
+        Verdict::Explained(by) => entry["explanation"] = by_run(by),
         Verdict::NotExplained(Some(Nearest { tried, seed, timing, difference })) => {
             entry["nearest"] =
                 json!({ "runsTried": tried, "seed": seed, "timing": timing, "difference": difference });
@@ -309,6 +297,7 @@ fn case(report: &RealReport) -> TestCase {
 
 #[cfg(test)]
 mod tests {
+    use towtank_lockstep::explanation::Compared;
     use towtank_lockstep::session;
     use towtank_scenario::{NoFiles, parse};
 
@@ -356,7 +345,10 @@ spec:
     }
 
     fn reports() -> Vec<RealReport> {
-        let explaining = Explaining { seed: 3, timing: "kind".to_owned(), apart: vec!["create".to_owned()] };
+        let compared =
+            Compared { lines: 7, has_steps: true, has_order: true, steps: 2, sights: 1, has_end: false };
+        let explaining =
+            ByRun { seed: 3, profile: "kind".to_owned(), apart: vec!["create".to_owned()], compared };
         let nearest = Nearest {
             tried: 128,
             seed: 5,
@@ -364,7 +356,7 @@ spec:
             difference: "the model never shows this".to_owned(),
         };
         vec![
-            report(STORY, Verdict::Explained(explaining)),
+            report(STORY, Verdict::Explained(Box::new(explaining))),
             report(STORY, Verdict::NotExplained(Some(nearest))),
             report(&STORY.replace("active: 1", "active: 2"), Verdict::Failed),
             report(STORY, Verdict::NoCluster("etcd does not answer".to_owned())),

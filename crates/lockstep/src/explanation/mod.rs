@@ -276,8 +276,8 @@ pub fn explain(scenario: &Scenario, real: &Observed, search: &Search) -> Result<
         }
     }
     if let Some(explanation) = candidate {
-        let gap =
-            sight_gap(real, &shown, &shown_places, &explanation).or_else(|| step_gap(real, &waits, &shown_places));
+        let gap = sight_gap(real, &shown, &shown_places, &explanation)
+            .or_else(|| step_gap(real, &waits, &shown_places));
         let Some(gap) = gap else { return Ok(Ok(explanation)) };
         let Explanation { seed, profile, .. } = explanation;
         return Ok(Err(Box::new(Unexplained { tried, seed, profile, gap })));

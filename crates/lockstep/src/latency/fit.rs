@@ -8,29 +8,32 @@
 //! | `api_call` | half of the time between the first pod and the second: the Job controller waits for the answer to the one and then asks for the other |
 //! | `watch_delivery` | from the change of the Job to the first pod, less a call |
 //! | `scheduling` | between the bindings of pods that were created together: one decision after the other |
-//! | `binding` | from the creation of the first pod to its binding, less a decision |
+//! | `binding` | from the creation of the first of a few pods to its binding, less a decision |
 //! | `start_slot` | between two starts where the second pod was waiting: the nodes of this world are one thread |
 //! | `status_report` | from the last broker's coming online to its pod's being ready |
 //! | `start` | from the binding of the first pod to its running, less the two above |
+//! | `stop_slot` | from the last of a few brokers' going offline to the end of its pod, less a report |
 //! | `cleanup` | from the end of one of a few pods to its being gone |
+//! | `stop_notice` | what the model, with all of these, lacks until brokers are offline ([`refine`]) |
 
 use std::collections::BTreeMap;
 
-use super::Operation;
+use super::compare::Row;
 use super::profile::ProfileFile;
 use super::recording::Recording;
+use super::{OFFLINE, Operation};
 
 /// Probabilities of the points that are kept.
 const POINTS: [f64; 9] = [0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0];
 /// Pods that were created within so many milliseconds came together: in one batch of the controller, which waits for the answers of the one before.
 const TOGETHER_MS: f64 = 5.0;
-/// Where more pods go than these, each waits for the others to be written about.
+/// Where more pods come or go than these, each waits for the others to be written about.
 const FEW: usize = 3;
 
 /// The recording does not show a step.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the recording does not show the step `{0}`: changes of size by more than one pod are needed, up and down"
+    "the recording does not show the step `{0}`: changes of size by two or three pods are needed, up and down"
 )]
 pub struct Unseen(&'static str);
 
@@ -42,7 +45,10 @@ pub struct Unseen(&'static str);
 pub fn fit(recording: &Recording) -> Result<ProfileFile, Unseen> {
     let operations: Vec<&Operation> = recording.series.iter().flat_map(|series| &series.operations).collect();
     let grown: Vec<&Operation> = operations.iter().copied().filter(|operation| operation.grows()).collect();
-    let shrunk = operations.iter().filter(|operation| !operation.grows());
+    let is_few = |operation: &&Operation| operation.pods.len() <= FEW;
+    let few_grown: Vec<&Operation> = grown.iter().copied().filter(is_few).collect();
+    let few_shrunk: Vec<&Operation> =
+        operations.iter().copied().filter(is_few).filter(|operation| !operation.grows()).collect();
 
     let operator: Vec<f64> = operations.iter().map(|operation| operation.patched).collect();
     let api_call: Vec<f64> = grown
@@ -54,7 +60,7 @@ pub fn fit(recording: &Recording) -> Result<ProfileFile, Unseen> {
         grown.iter().filter_map(|operation| Some(operation.at(0, 0)? - operation.patched - call)).collect();
     let scheduling: Vec<f64> = grown.iter().flat_map(|operation| decisions(operation)).collect();
     let decision = median(&scheduling).ok_or(Unseen("scheduling"))?;
-    let binding = grown
+    let binding = few_grown
         .iter()
         .filter_map(|operation| Some(operation.at(0, 1)? - operation.at(0, 0)? - decision))
         .collect();
@@ -67,10 +73,12 @@ pub fn fit(recording: &Recording) -> Result<ProfileFile, Unseen> {
         .iter()
         .filter_map(|operation| Some(operation.at(0, 2)? - operation.at(0, 1)? - slot - report))
         .collect();
-    let few = shrunk.filter(|operation| operation.pods.len() <= FEW);
-    let cleanup = few.flat_map(|operation| &operation.pods).filter_map(|pod| Some(pod.get(2)? - pod.get(1)?));
+    let stop_slot =
+        few_shrunk.iter().map(|operation| operation.last(1) - operation.online - report).collect();
+    let gone = few_shrunk.iter().flat_map(|operation| &operation.pods);
+    let cleanup = gone.filter_map(|pod| Some(pod.get(2)? - pod.get(1)?)).collect();
 
-    let steps: [(&'static str, Vec<f64>); 9] = [
+    let steps: [(&'static str, Vec<f64>); 10] = [
         ("operator", operator),
         ("api_call", api_call),
         ("watch_delivery", watch_delivery),
@@ -79,7 +87,8 @@ pub fn fit(recording: &Recording) -> Result<ProfileFile, Unseen> {
         ("start_slot", start_slot),
         ("start", start),
         ("status_report", status_report),
-        ("cleanup", cleanup.collect()),
+        ("stop_slot", stop_slot),
+        ("cleanup", cleanup),
     ];
     let mut fitted = BTreeMap::new();
     for (name, samples) in steps {
@@ -96,6 +105,17 @@ pub fn fit(recording: &Recording) -> Result<ProfileFile, Unseen> {
         probe_period_ms: 0,
         steps: fitted,
     })
+}
+
+/// Adds to a profile what it lacks until brokers are offline, as `rows` tell that were made with it and with what it is fitted to.
+///
+/// From the deletion of a pod to SIGTERM nothing is to be seen, and what Flux takes then is drawn.
+pub fn refine(profile: &mut ProfileFile, rows: &[Row]) {
+    let offline = rows.iter().filter(|row| row.phase == OFFLINE);
+    let lacks: Vec<f64> = offline.map(|row| row.measured[0] - row.model[0]).collect();
+    if let Some(notice) = median(&lacks) {
+        profile.steps.insert("stop_notice".to_owned(), vec![(0.5, rounded(notice))]);
+    }
 }
 
 impl Operation {
@@ -125,8 +145,12 @@ fn starts(operation: &Operation) -> Vec<f64> {
 
 /// Points of the quantile function of samples, of which negative ones count as zero.
 fn quantiles(samples: &[f64]) -> Option<Vec<(f64, f64)>> {
-    let point = |p: f64| Some((p, (quantile(samples, p)?.max(0.0) * 100.0).round() / 100.0));
-    POINTS.into_iter().map(point).collect()
+    POINTS.into_iter().map(|p| Some((p, rounded(quantile(samples, p)?)))).collect()
+}
+
+/// To a hundredth, and not negative.
+fn rounded(ms: f64) -> f64 {
+    (ms.max(0.0) * 100.0).round() / 100.0
 }
 
 fn median(samples: &[f64]) -> Option<f64> {
@@ -193,14 +217,32 @@ mod tests {
         assert_eq!(median("start_slot"), (0.5, 6.0));
         assert_eq!(median("status_report"), (0.5, 4.0));
         assert_eq!(median("start"), (0.5, 5.0), "15 less 6 and 4");
+        assert_eq!(median("stop_slot"), (0.5, 6.0), "10 less 4");
         assert_eq!(median("cleanup"), (0.5, 8.0));
         assert_eq!(profile.name, "process-1.37.0");
     }
 
     #[test]
+    fn what_the_model_lacks_until_brokers_are_offline_is_added() {
+        let mut profile = fit(&recording(vec![grown(), shrunk()])).unwrap();
+        let row = |phase, measured, model| Row {
+            operation: "4→3".to_owned(),
+            phase,
+            count: 1,
+            measured: [measured; 3],
+            model: [model; 3],
+        };
+        let rows = [row(OFFLINE, 110.0, 90.0), row("pods gone", 50.0, 1.0), row(OFFLINE, 104.0, 90.5)];
+        refine(&mut profile, &rows);
+        assert_eq!(profile.steps["stop_notice"], [(0.5, 16.75)]);
+        refine(&mut profile, &[row(OFFLINE, 80.0, 90.0)]);
+        assert_eq!(profile.steps["stop_notice"], [(0.5, 0.0)], "nothing comes before its time");
+    }
+
+    #[test]
     fn what_was_never_seen_is_not_made_up() {
         assert_eq!(fit(&recording(vec![shrunk()])), Err(Unseen("api_call")));
-        assert_eq!(fit(&recording(vec![grown()])), Err(Unseen("cleanup")));
+        assert_eq!(fit(&recording(vec![grown()])), Err(Unseen("stop_slot")));
     }
 
     #[test]

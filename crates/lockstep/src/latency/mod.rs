@@ -119,8 +119,7 @@ impl Operation {
         let mut all = vec![("Job patched", self.patched)];
         all.extend(names.iter().enumerate().map(|(step, name)| (*name, self.last(step))));
         // A pod is ready when its broker is online, and ends when its broker has gone.
-        let (place, name) =
-            if self.grows() { (all.len() - 1, "brokers online") } else { (2, "brokers offline") };
+        let (place, name) = if self.grows() { (all.len() - 1, "brokers online") } else { (2, OFFLINE) };
         all.insert(place, (name, self.online));
         all.push(("status settled", self.settled));
         all
@@ -140,6 +139,8 @@ impl Operation {
     }
 }
 
+/// Name of the phase in which brokers leave.
+const OFFLINE: &str = "brokers offline";
 /// Name of the sum of all phases.
 pub const WHOLE: &str = "in all";
 

@@ -211,7 +211,13 @@ mod tests {
     fn what_is_written_is_read_again() {
         let steps = [("api_call", vec![(0.0, 1.0), (1.0, 2.5)]), ("operator", vec![(0.5, 3.0)])];
         let steps = steps.map(|(name, points)| (name.to_owned(), points)).into();
-        let file = ProfileFile { name: "p".to_owned(), source: "s".to_owned(), shares_starts: false, probe_period_ms: 5_000, steps };
+        let file = ProfileFile {
+            name: "p".to_owned(),
+            source: "s".to_owned(),
+            shares_starts: false,
+            probe_period_ms: 5_000,
+            steps,
+        };
         assert_eq!(parse(&file.to_string()), Ok(file));
     }
 }

@@ -14,9 +14,10 @@ use towtank_lockstep::explanation::ordering::Broken;
 use towtank_lockstep::explanation::{Explanation, Gap, Search, Unexplained};
 use towtank_lockstep::observed::Observation;
 use towtank_lockstep::sight::Sight;
+use towtank_lockstep::verdict::ByRun;
 use towtank_model::time::Time;
 use towtank_report::human;
-use towtank_report::real::{self, Explaining, Nearest, RealReport, Tally, Verdict};
+use towtank_report::real::{self, Nearest, RealReport, Tally, Verdict};
 use towtank_scenario::ast::VersionRange;
 
 use super::{absolute, cluster};
@@ -190,11 +191,7 @@ fn shown(outcome: &Outcome, arguments: &E2eArguments) -> String {
 fn verdict(played: &Played) -> Verdict {
     match &played.explained {
         _ if !played.run.passed() => Verdict::Failed,
-        Some(Ok(explanation)) => Verdict::Explained(Explaining {
-            seed: explanation.seed,
-            timing: explanation.profile.clone(),
-            apart: explanation.apart_steps().into_iter().map(str::to_owned).collect(),
-        }),
+        Some(Ok(explanation)) => Verdict::Explained(Box::new(ByRun::of(explanation))),
         Some(Err(unexplained)) => Verdict::NotExplained(Some(Nearest {
             tried: unexplained.tried,
             seed: unexplained.seed,

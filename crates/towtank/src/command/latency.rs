@@ -23,9 +23,14 @@ use crate::files;
 
 /// `towtank calibrate`.
 pub(crate) fn calibrate(arguments: &LatencyArguments) -> Result<ExitCode, Failure> {
-    let (recording, _) = changes(arguments, "calibration")?;
-    let profile = fit::fit(&recording).map_err(|error| Failure::Usage(error.to_string()))?;
+    let (recording, scenarios) = changes(arguments, "calibration")?;
+    let mut profile = fit::fit(&recording).map_err(|error| Failure::Usage(error.to_string()))?;
     let file = profile_of(&arguments.recording);
+    write(&file, &profile.to_string())?;
+    // What can only be told from what the model makes of the rest.
+    let rows = compare::judge(&recording, &scenarios, &file.to_string_lossy())
+        .map_err(|error| Failure::Usage(error.to_string()))?;
+    fit::refine(&mut profile, &rows);
     write(&file, &profile.to_string())?;
     super::print(&format!("{profile}{} holds it\n", file.display()))?;
     Ok(ExitCode::from(AGREE))
