@@ -70,7 +70,7 @@ fn play_beside(leaks: &Leaks<'_>, dir: &Path, bystander: &mut Child) -> Outcome 
     // The first tells how long a run takes, and the last cleans up.
     let killed: BTreeSet<u32> =
         numbers.into_iter().filter(|number| *number + 1 < leaks.runs).take(leaks.killed as usize).collect();
-    let before = Left::count(dir)?;
+    let before = Left::count(dir, bystander.id())?;
     println!("before: {before}");
     let mut length = Duration::from_secs(1);
     for number in 0..leaks.runs {
@@ -92,7 +92,7 @@ fn play_beside(leaks: &Leaks<'_>, dir: &Path, bystander: &mut Child) -> Outcome 
                 "run {}: killed after {:.1} s; left: {}",
                 number + 1,
                 after.as_secs_f64(),
-                Left::count(dir)?
+                Left::count(dir, bystander.id())?
             );
             continue;
         }
@@ -112,7 +112,7 @@ fn play_beside(leaks: &Leaks<'_>, dir: &Path, bystander: &mut Child) -> Outcome 
         length = start.elapsed();
         println!("run {}: {:.1} s", number + 1, length.as_secs_f64());
     }
-    let after = Left::count(dir)?;
+    let after = Left::count(dir, bystander.id())?;
     println!("after: {after}");
     if bystander.try_wait().is_ok_and(|ended| ended.is_some()) {
         return Err(Failed::new("a process of somebody else was ended"));
@@ -146,12 +146,13 @@ struct Left {
 }
 
 impl Left {
-    fn count(dir: &Path) -> Result<Self, Failed> {
+    /// But for one process, which belongs to nobody's run.
+    fn count(dir: &Path, bystander: u32) -> Result<Self, Failed> {
         let name = dir.to_string_lossy().into_owned();
         let runs = entries(dir).into_iter().filter(|path| starts_with(path, "run-"));
         let temporary = entries(&std::env::temp_dir()).into_iter();
         Ok(Self {
-            processes: processes(&name),
+            processes: processes(&name, bystander),
             containers: containers(),
             ports: ports(),
             directories: runs.chain(temporary.filter(|path| starts_with(path, "towtank"))).collect(),
@@ -190,9 +191,9 @@ fn starts_with(path: &Path, prefix: &str) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
 }
 
-/// Those that were told of the directory, as an argument or in their environment; each as its id and its program.
-fn processes(dir: &str) -> BTreeSet<String> {
-    let own = std::process::id().to_string();
+/// Those that were told of the directory, as an argument or in their environment, but for this process and the bystander; each as its id and its program.
+fn processes(dir: &str, bystander: u32) -> BTreeSet<String> {
+    let others = [std::process::id(), bystander].map(|id| id.to_string());
     let mut found = BTreeSet::new();
     for process in entries(Path::new("/proc")) {
         let id = process.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -201,7 +202,10 @@ fn processes(dir: &str) -> BTreeSet<String> {
             let text = fs::read(process.join(file)).unwrap_or_default();
             String::from_utf8_lossy(&text).contains(dir)
         };
-        if id.bytes().all(|byte| byte.is_ascii_digit()) && id != own && (says("cmdline") || says("environ")) {
+        if id.bytes().all(|byte| byte.is_ascii_digit())
+            && !others.contains(&id)
+            && (says("cmdline") || says("environ"))
+        {
             let program = fs::read_link(process.join("exe")).unwrap_or_default();
             found.insert(format!("{id} {}", program.display()));
         }

@@ -6,8 +6,9 @@ use towtank_model::version::KubernetesVersion;
 use towtank_scenario::ast::{Scenario, Stack, VersionRange};
 
 use super::Operation;
-use super::fit::quantile;
+use super::fit::{self, Unseen, quantile};
 use super::play::{self, MeasureError, Virtual};
+use super::profile::ProfileFile;
 use super::recording::{Recording, Series};
 
 /// Runs of the model, each with a seed of its own and as many rounds as were measured.
@@ -65,12 +66,30 @@ pub enum CompareError {
     /// A scenario was not measured.
     #[error("the recording has no series of the scenario `{0}`: measure it again")]
     NotMeasured(String),
+    /// The recording does not show what a profile consists of.
+    #[error(transparent)]
+    Unseen(#[from] Unseen),
+    /// What is fitted is no profile.
+    #[error("the fitted profile: {0}")]
+    Profile(String),
     /// There is nothing in the recording.
     #[error("the recording has no change of size")]
     Nothing,
     /// The model never comes to a change of size.
     #[error("the change {0} was measured, and the model never makes it")]
     NoChange(String),
+}
+
+/// Fits a profile to what was measured: what can be read off first, and then what the model lacks with that.
+///
+/// # Errors
+///
+/// See [`CompareError`].
+pub fn calibrate(recording: &Recording, scenarios: &[Arc<Scenario>]) -> Result<ProfileFile, CompareError> {
+    let mut profile = fit::fit(recording)?;
+    let name = profile.publish().map_err(CompareError::Profile)?;
+    fit::refine(&mut profile, &judge(recording, scenarios, &name)?);
+    Ok(profile)
 }
 
 /// What was measured beside what the model says with a timing profile (see [`super::profile::find`]).

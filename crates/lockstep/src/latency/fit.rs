@@ -9,14 +9,19 @@
 //! | `watch_delivery` | from the change of the Job to the first pod, less a call |
 //! | `scheduling` | between the bindings of pods that were created together: one decision after the other |
 //! | `binding` | from the creation of the first of a few pods to its binding, less a decision |
-//! | `start_slot` | between two starts where the second pod was waiting: the nodes of this world are one thread |
-//! | `status_report` | from the last broker's coming online to its pod's being ready |
-//! | `start` | from the binding of the first pod to its running, less the two above |
-//! | `stop_slot` | from the last of a few brokers' going offline to the end of its pod, less a report |
+//! | `start_slot` | between two starts where the second pod was waiting: virtual nodes are one thread |
+//! | | with kubelets, which start what they have all at once: how long some of many pods had their node and did not run, for each pod |
+//! | `start` | from the binding of the first pod to its running, less a slot and a report; with kubelets that of each of a few pods, less the slots of those before |
+//! | `status_report` | from the last broker's coming online to its pod's being ready; with kubelets that of the profile `kind` |
+//! | `probe` | with kubelets: from the binding of one of a few pods to its being ready, less whole periods of its probe |
+//! | `stop_slot` | with kubelets: how long some of many pods were told to go and had not ended after the time that one of a few takes, for each pod |
+//! | `stop` | from the last of a few brokers' going offline to the end of its pod, less a slot and a report |
 //! | `cleanup` | from the end of one of a few pods to its being gone |
 //! | `stop_notice` | what the model, with all of these, lacks until brokers are offline ([`refine`]) |
 
 use std::collections::BTreeMap;
+
+use towtank_model::cluster::TimingProfile;
 
 use super::compare::Row;
 use super::profile::ProfileFile;
@@ -29,11 +34,15 @@ const POINTS: [f64; 9] = [0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0];
 const TOGETHER_MS: f64 = 5.0;
 /// Where more pods come or go than these, each waits for the others to be written about.
 const FEW: usize = 3;
+/// Where as many come or go, nodes are busy with them all the time.
+const MANY: usize = 20;
+/// How often kubelets probe brokers: the `periodSeconds` that the operator asks for.
+const PROBE_PERIOD_MS: u64 = 5_000;
 
 /// The recording does not show a step.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the recording does not show the step `{0}`: changes of size by two or three pods are needed, up and down"
+    "the recording does not show the step `{0}`: changes of size by two or three pods are needed, up and down, and where nodes are real by twenty"
 )]
 pub struct Unseen(&'static str);
 
@@ -43,53 +52,53 @@ pub struct Unseen(&'static str);
 ///
 /// A step was never to be seen.
 pub fn fit(recording: &Recording) -> Result<ProfileFile, Unseen> {
+    let has_kubelets = matches!(&*recording.provider, "kind" | "kubeconfig");
     let operations: Vec<&Operation> = recording.series.iter().flat_map(|series| &series.operations).collect();
-    let grown: Vec<&Operation> = operations.iter().copied().filter(|operation| operation.grows()).collect();
-    let is_few = |operation: &&Operation| operation.pods.len() <= FEW;
-    let few_grown: Vec<&Operation> = grown.iter().copied().filter(is_few).collect();
-    let few_shrunk: Vec<&Operation> =
-        operations.iter().copied().filter(is_few).filter(|operation| !operation.grows()).collect();
+    let such = |grows: bool, least: usize, most: usize| -> Vec<&Operation> {
+        let is_such = |it: &&Operation| it.grows() == grows && (least..=most).contains(&it.pods.len());
+        operations.iter().copied().filter(is_such).collect()
+    };
+    let (grown, few_grown, few_shrunk) = (such(true, 1, usize::MAX), such(true, 1, FEW), such(false, 1, FEW));
 
-    let operator: Vec<f64> = operations.iter().map(|operation| operation.patched).collect();
-    let api_call: Vec<f64> = grown
-        .iter()
-        .filter_map(|operation| Some((operation.at(1, 0)? - operation.at(0, 0)?) / 2.0))
-        .collect();
-    let call = median(&api_call).ok_or(Unseen("api_call"))?;
-    let watch_delivery =
-        grown.iter().filter_map(|operation| Some(operation.at(0, 0)? - operation.patched - call)).collect();
-    let scheduling: Vec<f64> = grown.iter().flat_map(|operation| decisions(operation)).collect();
-    let decision = median(&scheduling).ok_or(Unseen("scheduling"))?;
-    let binding = few_grown
-        .iter()
-        .filter_map(|operation| Some(operation.at(0, 1)? - operation.at(0, 0)? - decision))
-        .collect();
-    let start_slot: Vec<f64> = grown.iter().flat_map(|operation| starts(operation)).collect();
-    let slot = median(&start_slot).ok_or(Unseen("start_slot"))?;
-    let status_report: Vec<f64> =
-        grown.iter().map(|operation| operation.last(3) - operation.online).collect();
-    let report = median(&status_report).ok_or(Unseen("status_report"))?;
-    let start = grown
-        .iter()
-        .filter_map(|operation| Some(operation.at(0, 2)? - operation.at(0, 1)? - slot - report))
-        .collect();
-    let stop_slot =
-        few_shrunk.iter().map(|operation| operation.last(1) - operation.online - report).collect();
-    let gone = few_shrunk.iter().flat_map(|operation| &operation.pods);
-    let cleanup = gone.filter_map(|pod| Some(pod.get(2)? - pod.get(1)?)).collect();
+    let mut steps: Vec<(&'static str, Vec<f64>)> = Vec::new();
+    steps.push(("operator", operations.iter().map(|operation| operation.patched).collect()));
+    let first_two = grown.iter().filter_map(|it| Some((it.at(1, 0)? - it.at(0, 0)?) / 2.0));
+    let call = add(&mut steps, "api_call", first_two)?;
+    let first = grown.iter().filter_map(|it| Some(it.at(0, 0)? - it.patched - call));
+    add(&mut steps, "watch_delivery", first)?;
+    let decision = add(&mut steps, "scheduling", grown.iter().flat_map(|it| decisions(it)))?;
+    let bound = few_grown.iter().filter_map(|it| Some(it.at(0, 1)? - it.at(0, 0)? - decision));
+    add(&mut steps, "binding", bound)?;
+    let (slot, report, stop_slot) = match has_kubelets {
+        true => {
+            let kind = TimingProfile::by_name("kind").unwrap_or_else(TimingProfile::instant);
+            let waits = such(true, MANY, usize::MAX).into_iter().filter_map(|it| busy(it, 1, 2, 0.0));
+            let slot = add(&mut steps, "start_slot", waits)?;
+            let period = f64::from(u32::try_from(PROBE_PERIOD_MS).unwrap_or(u32::MAX));
+            let pods = few_grown.iter().flat_map(|it| &it.pods);
+            add(&mut steps, "probe", pods.filter_map(|pod| Some((pod.get(3)? - pod.get(1)?) % period)))?;
+            let pods = few_shrunk.iter().flat_map(|it| &it.pods);
+            let ends: Vec<f64> = pods.filter_map(|pod| Some(pod.get(1)? - pod.first()?)).collect();
+            let end = median(&ends).ok_or(Unseen("stop_slot"))?;
+            let waits = such(false, MANY, usize::MAX).into_iter().filter_map(|it| busy(it, 0, 1, end));
+            let stop_slot = add(&mut steps, "stop_slot", waits)?;
+            (slot, kind.status_report.median().as_secs_f64() * 1_000.0, stop_slot)
+        }
+        false => {
+            let slot = add(&mut steps, "start_slot", grown.iter().flat_map(|it| starts(it)))?;
+            let reports = grown.iter().map(|operation| operation.last(3) - operation.online);
+            (slot, add(&mut steps, "status_report", reports)?, 0.0)
+        }
+    };
+    // Kubelets share their time among few pods: on an average, each waits as though they went one by one.
+    let all = if has_kubelets { FEW } else { 1 };
+    let started = if has_kubelets { &few_grown } else { &grown };
+    let runs = started.iter().flat_map(|it| rests(it, slot + report, slot).take(all).collect::<Vec<_>>());
+    add(&mut steps, "start", runs)?;
+    add(&mut steps, "stop", few_shrunk.iter().map(|it| it.last(1) - it.online - stop_slot - report))?;
+    let gone = few_shrunk.iter().flat_map(|it| &it.pods);
+    add(&mut steps, "cleanup", gone.filter_map(|pod| Some(pod.get(2)? - pod.get(1)?)))?;
 
-    let steps: [(&'static str, Vec<f64>); 10] = [
-        ("operator", operator),
-        ("api_call", api_call),
-        ("watch_delivery", watch_delivery),
-        ("scheduling", scheduling),
-        ("binding", binding),
-        ("start_slot", start_slot),
-        ("start", start),
-        ("status_report", status_report),
-        ("stop_slot", stop_slot),
-        ("cleanup", cleanup),
-    ];
     let mut fitted = BTreeMap::new();
     for (name, samples) in steps {
         fitted.insert(name.to_owned(), quantiles(&samples).ok_or(Unseen(name))?);
@@ -101,10 +110,46 @@ pub fn fit(recording: &Recording) -> Result<ProfileFile, Unseen> {
             "{} changes of size on {provider}, Kubernetes {kubernetes}, {date}",
             operations.len()
         ),
-        shares_starts: true,
-        probe_period_ms: 0,
+        base: if has_kubelets { "kind" } else { "virtual" }.to_owned(),
+        shares_slots: true,
+        probe_period_ms: if has_kubelets { PROBE_PERIOD_MS } else { 0 },
         steps: fitted,
     })
+}
+
+/// Notes the samples of a step; their median.
+fn add(
+    steps: &mut Vec<(&'static str, Vec<f64>)>,
+    name: &'static str,
+    samples: impl Iterator<Item = f64>,
+) -> Result<f64, Unseen> {
+    let samples: Vec<f64> = samples.collect();
+    let middle = median(&samples).ok_or(Unseen(name))?;
+    steps.push((name, samples));
+    Ok(middle)
+}
+
+/// From the binding of each pod to its running, in this order, less `first` for the first, and one `slot` more for each that runs before.
+fn rests(operation: &Operation, first: f64, slot: f64) -> impl Iterator<Item = f64> {
+    let mut pods: Vec<(f64, f64)> =
+        operation.pods.iter().filter_map(|pod| Some((*pod.get(2)?, *pod.get(1)?))).collect();
+    pods.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let waits = std::iter::successors(Some(first), move |wait| Some(wait + slot));
+    pods.into_iter().zip(waits).map(|((runs, bound), wait)| runs - bound - wait)
+}
+
+/// How long some pod had come so far, `delay` ago at least, and not yet farther; for each pod.
+fn busy(operation: &Operation, from: usize, to: usize, delay: f64) -> Option<f64> {
+    let waits = operation.pods.iter().filter_map(|pod| Some((pod.get(from)? + delay, *pod.get(to)?)));
+    let mut waits: Vec<(f64, f64)> = waits.filter(|(from, to)| from < to).collect();
+    waits.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let (mut sum, mut until) = (0.0, f64::NEG_INFINITY);
+    for (from, to) in waits {
+        sum += (to - from.max(until)).max(0.0);
+        until = until.max(to);
+    }
+    let pods = f64::from(u32::try_from(operation.pods.len()).ok()?);
+    (pods > 0.0).then_some(sum / pods)
 }
 
 /// Adds to a profile what it lacks until brokers are offline, as `rows` tell that were made with it and with what it is fitted to.
@@ -217,7 +262,7 @@ mod tests {
         assert_eq!(median("start_slot"), (0.5, 6.0));
         assert_eq!(median("status_report"), (0.5, 4.0));
         assert_eq!(median("start"), (0.5, 5.0), "15 less 6 and 4");
-        assert_eq!(median("stop_slot"), (0.5, 6.0), "10 less 4");
+        assert_eq!(median("stop"), (0.5, 6.0), "10 less 4");
         assert_eq!(median("cleanup"), (0.5, 8.0));
         assert_eq!(profile.name, "process-1.37.0");
     }
@@ -242,7 +287,7 @@ mod tests {
     #[test]
     fn what_was_never_seen_is_not_made_up() {
         assert_eq!(fit(&recording(vec![shrunk()])), Err(Unseen("api_call")));
-        assert_eq!(fit(&recording(vec![grown()])), Err(Unseen("stop_slot")));
+        assert_eq!(fit(&recording(vec![grown()])), Err(Unseen("stop")));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Timing profiles in files, which `timing: FILE` of a scenario reads: JSON that `towtank calibrate` writes, or Stages of KWOK in YAML (module `stages`).
 //!
-//! A profile in JSON is the built-in `virtual` with other durations for the steps that the file names, each as points of a quantile function.
+//! A profile in JSON is a built-in one (`virtual`, unless the file names another) with other durations for the steps that the file names, each as points of a quantile function.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -31,8 +31,11 @@ pub struct ProfileFile {
     pub name: String,
     /// What it was fitted to.
     pub source: String,
-    /// See [`TimingProfile::shares_starts`].
-    pub shares_starts: bool,
+    /// The built-in profile that says what this file does not.
+    #[serde(default = "usual_base")]
+    pub base: String,
+    /// See [`TimingProfile::shares_slots`].
+    pub shares_slots: bool,
     /// See [`TimingProfile::probe_period`]; milliseconds.
     #[serde(default)]
     pub probe_period_ms: u64,
@@ -62,7 +65,6 @@ pub enum ProfileError {
 ///
 /// See [`ProfileError`].
 pub fn find(name: &str) -> Result<&'static TimingProfile, ProfileError> {
-    static READ: Mutex<BTreeMap<String, &'static TimingProfile>> = Mutex::new(BTreeMap::new());
     if !ast::is_timing_file(name) {
         return TimingProfile::by_name(name).ok_or_else(|| ProfileError::Unknown(name.to_owned()));
     }
@@ -79,11 +81,13 @@ pub fn find(name: &str) -> Result<&'static TimingProfile, ProfileError> {
         true => parse(&text).and_then(|file| file.profile()),
         false => stages::profile(&text, name),
     };
-    let profile = profile.map_err(failed)?;
-    let profile = &*Box::leak(Box::new(profile));
+    let profile = &*Box::leak(Box::new(profile.map_err(failed)?));
     read.insert(name.to_owned(), profile);
     Ok(profile)
 }
+
+/// Those that were read, by the names of their files.
+static READ: Mutex<BTreeMap<String, &'static TimingProfile>> = Mutex::new(BTreeMap::new());
 
 /// The text of a file, as far as it may go.
 fn read_text(path: &str) -> std::io::Result<String> {
@@ -100,9 +104,14 @@ fn parse(text: &str) -> Result<ProfileFile, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
+/// What is fitted to nodes without machines says all that takes time there.
+fn usual_base() -> String {
+    "virtual".to_owned()
+}
+
 /// Steps of a profile that a file may name.
 type Place = fn(&mut TimingProfile) -> &mut Distribution;
-const STEPS: [(&str, Place); 11] = [
+const STEPS: [(&str, Place); 13] = [
     ("api_call", |profile| &mut profile.api_call),
     ("watch_delivery", |profile| &mut profile.watch_delivery),
     ("scheduling", |profile| &mut profile.scheduling),
@@ -110,19 +119,35 @@ const STEPS: [(&str, Place); 11] = [
     ("start_slot", |profile| &mut profile.start_slot),
     ("start", |profile| &mut profile.start),
     ("status_report", |profile| &mut profile.status_report),
+    ("probe", |profile| &mut profile.probe),
     ("stop_notice", |profile| &mut profile.stop_notice),
     ("stop_slot", |profile| &mut profile.stop_slot),
+    ("stop", |profile| &mut profile.stop),
     ("cleanup", |profile| &mut profile.cleanup),
     ("operator", |profile| profile.operator.get_or_insert(Distribution::Constant(Duration::ZERO))),
 ];
 
 impl ProfileFile {
+    /// Has [`find`] know it, as long as the process lives, by the name that is returned, as though it had been read from a file.
+    pub(super) fn publish(&self) -> Result<String, String> {
+        let profile = self.profile()?;
+        let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.len() == FILES_MAX {
+            return Err(format!("more than {FILES_MAX} profiles"));
+        }
+        let name = format!("fitted to {} ({}){FITTED}", self.source, read.len());
+        read.insert(name.clone(), Box::leak(Box::new(profile)));
+        Ok(name)
+    }
+
     /// The profile. What it is made of stays for good.
     fn profile(&self) -> Result<TimingProfile, String> {
-        let built_in = TimingProfile::by_name("virtual").unwrap_or_else(TimingProfile::instant);
+        let Some(built_in) = TimingProfile::by_name(&self.base) else {
+            return Err(ProfileError::Unknown(self.base.clone()).to_string());
+        };
         let mut profile = TimingProfile {
             name: Box::leak(self.name.clone().into_boxed_str()),
-            shares_starts: self.shares_starts,
+            shares_slots: self.shares_slots,
             probe_period: Duration::from_millis(self.probe_period_ms),
             ..*built_in
         };
@@ -150,10 +175,11 @@ impl ProfileFile {
 impl std::fmt::Display for ProfileFile {
     /// JSON with one step to a line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, source, shares_starts, probe_period_ms, steps } = self;
+        let Self { name, source, base, shares_slots, probe_period_ms, steps } = self;
         let text = |text: &str| serde_json::to_string(text).map_err(|_| std::fmt::Error);
         writeln!(f, "{{\n \"name\": {},\n \"source\": {},", text(name)?, text(source)?)?;
-        writeln!(f, " \"shares_starts\": {shares_starts},")?;
+        writeln!(f, " \"base\": {},", text(base)?)?;
+        writeln!(f, " \"shares_slots\": {shares_slots},")?;
         writeln!(f, " \"probe_period_ms\": {probe_period_ms},\n \"steps\": {{")?;
         for (number, (step, points)) in steps.iter().enumerate() {
             let points = serde_json::to_string(points).map_err(|_| std::fmt::Error)?;
@@ -168,7 +194,7 @@ mod tests {
     use super::*;
 
     fn file(steps: &str) -> Result<TimingProfile, String> {
-        parse(&format!(r#"{{"name": "p", "source": "s", "shares_starts": true, "steps": {steps}}}"#))
+        parse(&format!(r#"{{"name": "p", "source": "s", "shares_slots": true, "steps": {steps}}}"#))
             .and_then(|file| file.profile())
     }
 
@@ -178,7 +204,7 @@ mod tests {
         let built_in = TimingProfile::by_name("virtual").unwrap();
         assert_eq!(profile.api_call.median().as_micros(), 3_250);
         assert_eq!(profile.operator.unwrap().median().as_millis(), 8);
-        assert_eq!((profile.name, profile.shares_starts, profile.binding), ("p", true, built_in.binding));
+        assert_eq!((profile.name, profile.shares_slots, profile.binding), ("p", true, built_in.binding));
     }
 
     #[test]
@@ -187,6 +213,12 @@ mod tests {
         assert!(file(r#"{"api_call": [[0, 2], [1, 1]]}"#).unwrap_err().contains("no quantile function"));
         assert!(file(r#"{"api_call": []}"#).unwrap_err().contains("no quantile function"));
         assert!(file("[]").is_err());
+        let on_nothing =
+            parse(r#"{"name": "p", "source": "s", "base": "tin", "shares_slots": true, "steps": {}}"#);
+        assert_eq!(
+            on_nothing.and_then(|file| file.profile()),
+            Err("unknown timing profile `tin`".to_owned())
+        );
         assert_eq!(find("lunch"), Err(ProfileError::Unknown("lunch".to_owned())));
         for nowhere in ["nowhere.json", "nowhere.yaml", "nowhere.yml"] {
             assert!(matches!(find(nowhere), Err(ProfileError::File { .. })), "{nowhere}");
@@ -214,7 +246,8 @@ mod tests {
         let file = ProfileFile {
             name: "p".to_owned(),
             source: "s".to_owned(),
-            shares_starts: false,
+            base: "kind".to_owned(),
+            shares_slots: false,
             probe_period_ms: 5_000,
             steps,
         };

@@ -40,8 +40,8 @@ pub struct TimingProfile {
     pub image_pull: Distribution,
     /// Part of a pod's start that its node does for one pod at a time.
     pub start_slot: Distribution,
-    /// All nodes are one machine and start pods one after the other, not each for itself.
-    pub shares_starts: bool,
+    /// All nodes are one machine and start and stop pods one after the other, not each for itself.
+    pub shares_slots: bool,
     /// The rest of a pod's start, to the first process: sandbox, network, container.
     pub start: Distribution,
     /// How long an init container runs by itself.
@@ -55,12 +55,16 @@ pub struct TimingProfile {
     /// How often a readiness probe runs (`periodSeconds`), counted from the pod's coming to its node, as kubelets do; zero: at once whenever there is something to find out. One
     /// run decides (`failureThreshold` is taken as 1).
     pub probe_period: Duration,
+    /// From such a run to its answer.
+    pub probe: Distribution,
     /// From a change on the node to the pod status that shows it; changes meanwhile share the report.
     pub status_report: Distribution,
     /// From the deletion timestamp to SIGTERM.
     pub stop_notice: Distribution,
     /// Part of a pod's stop, after its last process, that its node does for one pod at a time.
     pub stop_slot: Distribution,
+    /// The rest of a pod's stop, to its last status report.
+    pub stop: Distribution,
     /// From the terminal phase of a deleted pod to the kubelet's deleting the object.
     pub cleanup: Distribution,
     /// How long before a kubelet's silence its last heartbeat was; detection counts from that.
@@ -88,16 +92,18 @@ const INSTANT: TimingProfile = TimingProfile {
     scheduling_backoff: (Duration::ZERO, Duration::ZERO),
     image_pull: ZERO,
     start_slot: ZERO,
-    shares_starts: false,
+    shares_slots: false,
     start: ZERO,
     init_container: ZERO,
     next_container: ZERO,
     exit_notice: ZERO,
     readiness: ZERO,
     probe_period: Duration::ZERO,
+    probe: ZERO,
     status_report: ZERO,
     stop_notice: ZERO,
     stop_slot: ZERO,
+    stop: ZERO,
     cleanup: ZERO,
     heartbeat_age: ZERO,
     detection: ZERO,
@@ -149,7 +155,7 @@ const KIND: TimingProfile = TimingProfile {
     // One pod takes 620 [537-904] from its binding to its first process, n = 27. Of 30 pods on two nodes the last one
     // took 5.7 s and 6.5 s: some 390 per pod and node that do not overlap.
     start_slot: Distribution::Constant(Duration::from_millis(390)),
-    shares_starts: false,
+    shares_slots: false,
     start: Distribution::Quantiles(&[
         (0.0, 146.7),
         (0.25, 200.0),
@@ -182,6 +188,7 @@ const KIND: TimingProfile = TimingProfile {
     readiness: ZERO,
     // The pods had no probes.
     probe_period: Duration::ZERO,
+    probe: ZERO,
     // From the process's own first mark to Running in the API, n = 32; early ones count as 0.
     status_report: Distribution::Quantiles(&[
         (0.1, 0.0),
@@ -203,6 +210,7 @@ const KIND: TimingProfile = TimingProfile {
         (1.0, 380.0),
     ]),
     stop_slot: Distribution::Uniform(Duration::from_millis(150), Duration::from_millis(210)),
+    stop: ZERO,
     // From the container's end in the API to the object's end, n = 81.
     cleanup: Distribution::Quantiles(&[
         (0.0, 62.1),
@@ -282,7 +290,7 @@ pub const DEFAULT_TOLERATION: Duration = Duration::from_secs(300);
 mod tests {
     use super::*;
 
-    fn distributions(profile: &TimingProfile) -> [Distribution; 20] {
+    fn distributions(profile: &TimingProfile) -> [Distribution; 22] {
         [
             profile.api_call,
             profile.watch_delivery,
@@ -295,9 +303,11 @@ mod tests {
             profile.next_container,
             profile.exit_notice,
             profile.readiness,
+            profile.probe,
             profile.status_report,
             profile.stop_notice,
             profile.stop_slot,
+            profile.stop,
             profile.cleanup,
             profile.heartbeat_age,
             profile.detection,

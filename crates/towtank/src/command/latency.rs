@@ -12,7 +12,7 @@ use towtank_cluster::site::SiteConfig;
 use towtank_control_plane::Interrupt;
 use towtank_lockstep::latency::large_job::{self, Completion};
 use towtank_lockstep::latency::recording::{Recording, Series};
-use towtank_lockstep::latency::{Operation, compare, fit, page};
+use towtank_lockstep::latency::{Operation, compare, page};
 use towtank_model::version::KubernetesVersion;
 use towtank_scenario::ast::Scenario;
 
@@ -24,13 +24,9 @@ use crate::files;
 /// `towtank calibrate`.
 pub(crate) fn calibrate(arguments: &LatencyArguments) -> Result<ExitCode, Failure> {
     let (recording, scenarios) = changes(arguments, "calibration")?;
-    let mut profile = fit::fit(&recording).map_err(|error| Failure::Usage(error.to_string()))?;
+    let profile =
+        compare::calibrate(&recording, &scenarios).map_err(|error| Failure::Usage(error.to_string()))?;
     let file = profile_of(&arguments.recording);
-    write(&file, &profile.to_string())?;
-    // What can only be told from what the model makes of the rest.
-    let rows = compare::judge(&recording, &scenarios, &file.to_string_lossy())
-        .map_err(|error| Failure::Usage(error.to_string()))?;
-    fit::refine(&mut profile, &rows);
     write(&file, &profile.to_string())?;
     super::print(&format!("{profile}{} holds it\n", file.display()))?;
     Ok(ExitCode::from(AGREE))

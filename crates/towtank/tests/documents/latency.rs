@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use towtank_lockstep::latency::recording::Recording;
-use towtank_lockstep::latency::{compare, fit, large_job, page, sigterm};
+use towtank_lockstep::latency::{compare, large_job, page, sigterm};
 use towtank_lockstep::observed::Observation;
 use towtank_scenario::ast::Scenario;
 
@@ -31,16 +31,9 @@ one milestone to the next, each reached by the last pod concerned, and begins wi
 first. *status settled*: the Job's status counts all pods, all of them ready and none on its way out, and the MiniCluster's status says the same. A percentage is how far the model is off, as
 a part of what was measured; differences of less than a millisecond count as none. **ok**: within 10 % at p50 and 25 % at p90.
 
-";
-
-const FITTED: &str = "
 The model's timing profile is fitted by `towtank calibrate` to other changes of size (`benches/latency/calibration`) than those that are judged (`benches/latency/judged`);
-`crates/lockstep/src/latency/fit.rs` says which step is read off what.
-";
-
-const NOT_FITTED: &str = "
-Nothing is fitted to this cluster: the model plays with its profile `kind`, which was recorded with real Flux on two idle nodes (above), and with two nodes on one machine, as the cluster has them. Kubelets ask every five
-seconds whether a pod is ready; the model does not have that.
+`crates/lockstep/src/latency/fit.rs` says which step is read off what. On kind a kubelet asks every five seconds whether a pod is ready, and 62 pods that start at once are what the machine is loaded with: the
+model has them start one after the other, while kubelets start them all at once, and each of them late.
 ";
 
 const SIGTERM: &str = "
@@ -124,12 +117,6 @@ fn head<T>(recording: &Recording<T>) -> String {
     format!("\n## {}, Kubernetes {}\n", recording.provider, recording.kubernetes)
 }
 
-/// The nodes of a cluster of kind.
-fn on_kind(scenario: &mut Scenario) {
-    scenario.cluster.nodes = 2;
-    scenario.cluster.is_one_machine = true;
-}
-
 /// What was measured on one cluster.
 fn part(directory: &Path) -> String {
     let mut part = String::new();
@@ -137,18 +124,13 @@ fn part(directory: &Path) -> String {
     let profile = timing.to_string_lossy();
     if let Some(text) = text(&directory.join("judged.json")) {
         let recording: Recording = Recording::parse(&text).expect("a recording");
-        let mut judged = scenarios("benches/latency/judged");
-        let (profile, how) = if timing.is_file() {
-            (&*profile, FITTED)
-        } else {
-            judged.iter_mut().for_each(|scenario| on_kind(Arc::make_mut(scenario)));
-            ("kind", NOT_FITTED)
-        };
-        let rows = compare::judge(&recording, &judged, profile).expect("the model plays them");
+        assert!(timing.is_file(), "{profile} is not there: run `cargo towtank calibrate`");
+        let rows = compare::judge(&recording, &scenarios("benches/latency/judged"), &profile)
+            .expect("the model plays them");
         let near = rows.iter().filter(|row| row.is_near()).count();
         let tables = page::tables(&rows).replace("### ", "#### ");
         let about = about(&recording, near, rows.len());
-        part = format!("{}{CHANGES}{how}{about}{}\n", head(&recording), tables.trim_end());
+        part = format!("{}{CHANGES}{about}{}\n", head(&recording), tables.trim_end());
     }
     if let Some(text) = text(&directory.join("large-job.json")) {
         let recording = Recording::parse(&text).expect("a recording");
@@ -181,7 +163,8 @@ fn profiles_are_what_the_recordings_give() {
         let Some(calibration) = text(&directory.join("calibration.json")) else { continue };
         let recording: Recording = Recording::parse(&calibration).expect("a recording");
         assert_eq!(recording.to_string(), calibration, "one way to write it");
-        let profile = fit::fit(&recording).expect("a profile").to_string();
+        let scenarios = scenarios("benches/latency/calibration");
+        let profile = compare::calibrate(&recording, &scenarios).expect("a profile").to_string();
         let name = directory.display();
         assert_eq!(
             Some(profile),

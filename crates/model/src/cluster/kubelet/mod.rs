@@ -137,7 +137,9 @@ impl Kubelets {
         }
         let before = (ctx.now - work.start_time).as_nanos() / period.as_nanos();
         let number = u32::try_from(before + 1).unwrap_or(u32::MAX);
-        self.arm(pod, PodTimer::Probe, work.start_time + period.saturating_mul(number), ctx);
+        let runs = work.start_time + period.saturating_mul(number);
+        let answer = self.timing.probe.draw(ctx.random, Purpose::Node);
+        self.arm(pod, PodTimer::Probe, runs + answer, ctx);
     }
 
     /// A probe runs.
@@ -230,7 +232,7 @@ impl Kubelets {
         let (node, slot, rest) = if self.is_one_machine {
             // The slots of a profile are those of two nodes that start pods beside each other.
             (NodeId(0), slot / 2, rest + slot / 2)
-        } else if timing.shares_starts {
+        } else if timing.shares_slots {
             (NodeId(0), slot, rest)
         } else {
             (node, slot, rest)

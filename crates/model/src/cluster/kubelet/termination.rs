@@ -5,11 +5,13 @@
 //! main container ended with 0, Failed otherwise, also when it never started. Only then is the object deleted.
 
 use super::Kubelets;
+use std::time::Duration;
+
 use super::container::{KILLED, Role, Run};
 use super::work::{Stage, Stop, StopReason};
 use crate::cluster::PodTimer;
 use crate::engine::Purpose;
-use crate::objects::{Pod, Uid};
+use crate::objects::{NodeId, Pod, Uid};
 use crate::server::{Actor, ApiError};
 use crate::simulation::Context;
 
@@ -111,13 +113,18 @@ impl Kubelets {
     /// No process is left.
     fn wind_up(&mut self, uid: Uid, ctx: &mut Context<'_>) {
         let slot = self.timing.stop_slot.draw(ctx.random, Purpose::Node);
+        // Nothing is drawn for what profiles do not have: others would draw something else then.
+        let rest = match self.timing.stop {
+            stop if stop.is_zero() => Duration::ZERO,
+            stop => stop.draw(ctx.random, Purpose::Node),
+        };
         let Some(work) = self.pods.get_mut(&uid) else { return };
         work.stage = Stage::Ending;
         work.stop_timer.cancel();
-        let node = work.node;
+        let node = if self.timing.shares_slots { NodeId(0) } else { work.node };
         let host = self.host(node);
         host.stops_until = host.stops_until.max(ctx.now) + slot;
-        let at = host.stops_until;
+        let at = host.stops_until + rest;
         self.arm(uid, PodTimer::Stage, at, ctx);
     }
 
