@@ -2,7 +2,7 @@
 //!
 //! A step has settled when the next one begins. What has happened until then in a real cluster must have happened in the model before its step ended, and
 //! what has not must not have happened there before its step began: so a line belongs to the step in which the model has it, or to the next one, when it was still
-//! on its way while the step settled. Steps that wait for nothing ([`Waits`]) do not end that.
+//! on its way while the step settled. Steps that wait for nothing (module `waits`) do not end that.
 
 use std::collections::BTreeMap;
 
