@@ -26,7 +26,11 @@ pub(crate) fn e2e(args: &[String]) -> Outcome {
 
 /// The same with a control plane, and with the programs that stand beside this one.
 pub(crate) fn e2e_after_build(args: &[String]) -> Outcome {
-    play(&Asked::of(args))
+    let asked = Asked::of(args);
+    if asked.builds_images {
+        return Err(Failed::new(format!("`{BUILD_NODE_IMAGE}` is for `cargo xtask e2e`")));
+    }
+    play(&asked)
 }
 
 fn play(asked: &Asked<'_>) -> Outcome {

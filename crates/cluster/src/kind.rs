@@ -27,17 +27,18 @@ pub(crate) type KindCluster = Deployed<Kind>;
 impl KindCluster {
     pub(crate) fn start(config: &SiteConfig, settings: &KindConfig) -> Result<Self, SiteError> {
         // Other runs are cleaned up after in another way.
-        let kind = Kind::create(Config {
+        let mut kind = Kind::create(Config {
             node_image: settings.node_image.clone(),
             interrupt: config.interrupt.clone(),
             ..Config::new(&settings.target_dir, config.dir.join("kind"), config.version)
         })?;
         let Images { operator, broker, view } = &settings.images;
         let images: BTreeSet<&String> = [operator, broker].into_iter().chain(view).collect();
-        for image in images {
-            kind.load_image(image)?;
-        }
-        let connection = Connection::from_kubeconfig(kind.kubeconfig(), None).map_err(SiteError::Client)?;
+        let connected = images
+            .into_iter()
+            .try_for_each(|image| Ok(kind.load_image(image)?))
+            .and_then(|()| Connection::from_kubeconfig(kind.kubeconfig(), None).map_err(SiteError::Client));
+        let connection = connected.map_err(|error| error.logged(|| kind.keep_logs_of_failed()))?;
         Self::install(kind, connection, &settings.images, config.interrupt.clone())
     }
 }

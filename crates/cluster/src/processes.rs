@@ -77,14 +77,15 @@ impl Processes {
             extra_flags: [(Component::ControllerManager, controllers(true, pods_by_hand))].into(),
             ..Config::new(binaries, &config.dir)
         })?;
-        let connection = Connection::from_kubeconfig(plane.kubeconfig(), None).map_err(SiteError::Client)?;
-        let begun = site::deploy(&connection, |_| {}).and_then(|()| {
+        let begun = Connection::from_kubeconfig(plane.kubeconfig(), None).map_err(SiteError::Client);
+        let begun = begun.and_then(|connection| {
+            site::deploy(&connection, |_| {})?;
             let operator_launch = operator(&connection, &plane, local)?;
             let operator = Some(spawn_child(&operator_launch)?);
-            Ok((operator, operator_launch))
+            Ok((connection, operator, operator_launch))
         });
         match begun {
-            Ok((operator, operator_launch)) => Ok(Self {
+            Ok((connection, operator, operator_launch)) => Ok(Self {
                 operator,
                 operator_launch,
                 plane,

@@ -142,6 +142,16 @@ pub enum SiteError {
     /// No client, no threads, no world.
     #[error("{0}")]
     Client(String),
+    /// It is of another version than it is to be played as.
+    #[error(
+        "the cluster has Kubernetes {there}, and {wanted} is to be played: name `--kubernetes {there}`, or images of {wanted}"
+    )]
+    Version {
+        /// The cluster's.
+        there: KubernetesVersion,
+        /// What is to be played.
+        wanted: KubernetesVersion,
+    },
     /// A cluster of other people's that is not touched.
     #[error("{0}")]
     Occupied(String),
@@ -167,10 +177,12 @@ pub enum SiteError {
 }
 
 impl SiteError {
-    /// Why something did not start whose logs `keep` keeps. Where a user has broken it off, they tell nothing.
+    /// Why something did not start whose logs `keep` keeps. Where a user has broken it off, or asked for something else, they tell nothing.
     pub(crate) fn logged(self, keep: impl FnOnce() -> PathBuf) -> Self {
         match self {
-            Self::ControlPlane(ControlPlaneError::Interrupted) | Self::Kind(KindError::Interrupted) => self,
+            Self::ControlPlane(ControlPlaneError::Interrupted)
+            | Self::Kind(KindError::Interrupted)
+            | Self::Version { .. } => self,
             error => Self::Logged { error: Box::new(error), logs: keep() },
         }
     }
@@ -340,9 +352,7 @@ pub(crate) fn make(connection: &Connection, collection: &str, body: &Value) -> R
 fn check(connection: &Connection, wanted: KubernetesVersion) -> Result<(), SiteError> {
     let there = version(connection)?;
     if there != wanted {
-        return Err(SiteError::Client(format!(
-            "the cluster has Kubernetes {there}, and {wanted} is to be played: `--kubernetes {there}` plays that"
-        )));
+        return Err(SiteError::Version { there, wanted });
     }
     // The controllers are healthy before they have begun: a Job would have to wait for them.
     eventually(SETTLED_WITHIN, "the controllers do nothing", || has_account(connection, "default"))

@@ -135,6 +135,13 @@ impl Kind {
     /// An error with the place where the logs will be.
     fn told(&mut self, error: KindError) -> KindError {
         match error {
+            KindError::Slow { command, limit } => {
+                let kept = self.keep_logs_of_failed();
+                KindError::Slow {
+                    command: format!("{command} (logs of the nodes: {})", kept.display()),
+                    limit,
+                }
+            }
             KindError::Failed { command, how, said } => {
                 let kept = self.keep_logs_of_failed();
                 KindError::Failed {

@@ -97,6 +97,8 @@ impl fmt::Display for Sight {
 
 /// How the line of an object ends that is told to go.
 pub(crate) const GOES: &str = ", is to go";
+/// What stands for the index of pods that have none: nobody can tell those of a Job apart.
+pub(crate) const ANY_OF_EQUALS: &str = "/#";
 
 fn job_line(job: &JobView) -> String {
     let conditions = job.conditions.iter().filter(|condition| condition.status == "True");
@@ -121,7 +123,7 @@ fn pod_line(pod: &PodView) -> String {
         Some(index) => format!("{}/{index}#{}", pod.job, pod.incarnation),
         None if pod.job.is_empty() => pod.name.clone(),
         // Which of equal pods comes first is chance.
-        None => format!("{}/#", pod.job),
+        None => format!("{}{ANY_OF_EQUALS}", pod.job),
     };
     format!("pod {place}: {}{}", pod.phase, if pod.deleting { GOES } else { "" })
 }

@@ -100,6 +100,32 @@ fn many_pods_on_their_way_are_explained_one_by_one() {
     assert_eq!(explanation.apart, [0], "which of forty pods are ready first is chance");
 }
 
+/// Pods without indexes are deleted, edited and ended in three steps that wait for nothing.
+#[test]
+fn what_goes_may_linger_while_nobody_waits() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../scenarios/jobs/pod-failure-policy-verdict-outlives-pod.yaml");
+    let story = towtank_scenario::load(&path).expect("a scenario");
+    let step = story.steps.iter().position(|step| step.name.value == "the other pods end").expect("the step");
+    let observed = Observed::of(&observed(&story, 1));
+    // When this step has settled, with these lines more.
+    let seen_with = |lines: &[&str]| {
+        let mut changed = observed.clone();
+        let settled = changed.steps[step].settled.take().expect("a sight");
+        let more = lines.iter().map(|line| (*line).to_owned());
+        changed.steps[step].settled =
+            Some(settled.lines().iter().cloned().chain(more).collect::<Vec<_>>().into());
+        explained_as(&story, &changed, 8).expect("the model can be set up")
+    };
+    let goes = "pod sample/#: Failed, is to go";
+    assert!(seen_with(&[]).expect("it is the model's own").apart.is_empty());
+    assert_eq!(seen_with(&[goes]).expect("the first lingers").apart, [step]);
+    for wrong in [&[goes, goes][..], &["pod sample/#: Running"], &["job other: 1 of 1"]] {
+        let unexplained = seen_with(wrong).expect_err("nothing shows that");
+        assert!(matches!(unexplained.gap, Gap::Sight { step_index, .. } if step_index == step), "{wrong:?}");
+    }
+}
+
 #[test]
 fn another_history_is_not_explained() {
     let (four, five) = (story(4), story(5));

@@ -322,7 +322,29 @@ fn nothing_is_changed_in_a_cluster_unless_its_user_says_so() {
     let other = ["--provider", "kubeconfig", "--kubeconfig", "kubeconfig", "--context", "play"];
     says(&e2e(&other), &["the context `play` leads to no cluster"]);
     says(&e2e(&["--provider", "kubeconfig", "--change-this-cluster"]), &["needs `--kubeconfig FILE`"]);
-    says(&e2e(&["--kubeconfig", "kubeconfig"]), &["is for `--provider kubeconfig`"]);
+}
+
+#[test]
+fn options_of_another_provider_are_refused() {
+    let project = Project::new("options").with("scenarios/three.yaml", &scenario(FINISH));
+    for (provider, option, of) in [
+        ("process", "--images x/{component}:{version}", "`--provider containers`"),
+        ("process", "--node-image x", "`--provider kind`"),
+        ("containers", "--operator-image x", "`--provider kind` and `--provider kubeconfig`"),
+        ("process", "--broker-image x", "`--provider kind` and `--provider kubeconfig`"),
+        ("process", "--view-image none", "`--provider kind` and `--provider kubeconfig`"),
+        ("kind", "--operator x", "`--provider process` and `--provider containers`"),
+        ("kind", "--kubeconfig x", "`--provider kubeconfig`"),
+        ("process", "--context x", "`--provider kubeconfig`"),
+        ("kind", "--change-this-cluster", "`--provider kubeconfig`"),
+        ("kind", "--chaos 1", "`--provider process` and `--provider containers`"),
+        ("kubeconfig", "--alter-gate A=true", "`--provider process` and `--provider containers`"),
+    ] {
+        let words: Vec<&str> = option.split(' ').collect();
+        let text = project.towtank(&[&["e2e", "scenarios", "--provider", provider], &words[..]].concat());
+        let told = format!("exit 2\n--- stderr\nerror: `{}` is for {of}", words[0]);
+        assert!(text.starts_with(&told), "{provider} {option}: {text}");
+    }
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! belong to one Job are one object, since nobody can tell them apart). What was to be seen is explained by the counts that were shown in the
 //! step, and an object that is not to be seen is a state like every other: some run must show that it is not there.
 //!
-//! Steps that wait for nothing follow each other at once, so the pods of one may linger beside those of the next: such steps count as one with the next, and the
-//! counts of a line add up.
+//! Steps that wait for nothing follow each other at once, so pods that go in one may linger beside those of the next, and so may pods that nobody can tell apart: their
+//! counts add up. What else is to be seen has to be shown in the step itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use super::placement::Places;
 use super::waits::Waits;
 use crate::history;
 use crate::run::Run;
-use crate::sight::{GOES, Sight};
+use crate::sight::{ANY_OF_EQUALS, GOES, Sight};
 
 /// All that runs have shown, step by step.
 pub(super) struct Shown {
@@ -39,9 +39,9 @@ impl Shown {
         self.steps.resize_with(self.steps.len().max(run.sights.len()), Ranges::default);
         // What a step settles with at once may be what was there before its action had any effect.
         let mut before = None;
-        for (step_index, (ranges, step)) in self.steps.iter_mut().zip(&run.sights).enumerate() {
+        for (ranges, step) in self.steps.iter_mut().zip(&run.sights) {
             step.all.iter().chain(before).for_each(|sight| ranges.add(sight));
-            before = step.settled.as_ref().filter(|_| self.waits.waits(step_index));
+            before = step.settled.as_ref();
         }
     }
 
@@ -73,20 +73,27 @@ impl Ranges {
         self.instants += 1;
     }
 
-    /// What is to be seen when nobody waits between this step and the next.
+    /// What is to be seen in the next step, when nobody waits for what goes in this one.
     fn and_then(self, mut next: Self) -> Self {
-        for (key, (least, _)) in &mut next.of {
-            if !self.of.contains_key(key) {
-                *least = 0;
+        let lingers = |line: &str| is_line(line) && (line.ends_with(GOES) || line.contains(ANY_OF_EQUALS));
+        let objects: BTreeSet<String> =
+            self.of.keys().filter(|key| lingers(key)).map(|line| object_of(line).to_owned()).collect();
+        for (key, (_, most)) in self.of {
+            if !lingers(&key) && !objects.contains(&key) {
+                continue;
             }
-        }
-        for (key, (least, most)) in self.of {
             let (next_least, next_most) = next.of.remove(&key).unwrap_or_default();
             // Equal pods that are in the same state in both steps need not be the same; but there are no more pods than there were.
             let most = if is_line(&key) { most + next_most } else { most.max(next_most) };
-            next.of.insert(key, (least.min(next_least), most));
+            // Those of which there may be more in a state may be fewer in another.
+            let least = if is_line(&key) { 0 } else { next_least };
+            next.of.insert(key, (least, most));
         }
-        next.instants += self.instants;
+        for (key, (least, _)) in &mut next.of {
+            if is_line(key) && objects.contains(object_of(key)) {
+                *least = 0;
+            }
+        }
         next
     }
 
@@ -122,12 +129,16 @@ fn is_line(key: &str) -> bool {
     key.contains(": ")
 }
 
+/// The object of a line.
+fn object_of(line: &str) -> &str {
+    line.split_once(": ").map_or(line, |(object, _)| object)
+}
+
 /// How often each line is there, and each object.
 fn counts<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, usize> {
     let mut counts = BTreeMap::new();
     for line in lines {
-        let object = line.split_once(": ").map_or(line, |(object, _)| object);
-        for key in [line, object] {
+        for key in [line, object_of(line)] {
             *counts.entry(key).or_default() += 1;
         }
     }
@@ -200,6 +211,20 @@ mod tests {
         assert!(!explains(&both, &sight(&[ends, ends, ends, ends])), "there are three");
         assert!(!explains(&both, &sight(&[ends])), "two stay");
         assert!(!explains(&both, &sight(&[ends, "pod j/#: Running"])), "none runs");
+    }
+
+    #[test]
+    fn only_what_goes_lingers() {
+        let (job, later) = ("job j: 2 of 2", "job j: 1 of 1");
+        let (runs, goes) = ("pod j/1#1: Running", "pod j/1#1: Running, is to go");
+        let before = ranges(&[&[job, "pod j/0#1: Pending", runs], &[job, "pod j/0#1: Pending", goes]]);
+        let after = ranges(&[&[later, "pod j/0#1: Running"]]);
+        let both = before.and_then(after);
+        assert!(explains(&both, &sight(&[later, "pod j/0#1: Running"])));
+        assert!(explains(&both, &sight(&[later, "pod j/0#1: Running", goes])));
+        assert!(!explains(&both, &sight(&[job, "pod j/0#1: Running"])), "the Job has changed");
+        assert!(!explains(&both, &sight(&[later, "pod j/0#1: Pending"])), "and so has the other pod");
+        assert!(!explains(&both, &sight(&[later, "pod j/0#1: Running", runs])), "it is told to go");
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub enum CompareError {
 pub fn calibrate(recording: &Recording, scenarios: &[Arc<Scenario>]) -> Result<ProfileFile, CompareError> {
     let mut profile = fit::fit(recording)?;
     let name = profile.publish().map_err(CompareError::Profile)?;
-    fit::refine(&mut profile, &judge(recording, scenarios, &name)?);
+    fit::refine(&mut profile, recording, &judge(recording, scenarios, &name)?);
     Ok(profile)
 }
 

@@ -15,11 +15,11 @@
 //! | `status_report` | from the last broker's coming online to its pod's being ready; with kubelets that of the profile `kind` |
 //! | `probe` | with kubelets: from the binding of one of a few pods to its being ready, less whole periods of its probe |
 //! | `stop_slot` | with kubelets: how long some of many pods were told to go and had not ended after the time that one of a few takes, for each pod |
-//! | `stop` | from the last of a few brokers' going offline to the end of its pod, less a slot and a report |
+//! | `stop` | from the last of a few brokers' going offline to the end of its pod, less a slot for each of them and a report |
 //! | `cleanup` | from the end of one of a few pods to its being gone |
 //! | `stop_notice` | what the model, with all of these, lacks until brokers are offline ([`refine`]) |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use towtank_model::cluster::TimingProfile;
 
@@ -36,6 +36,8 @@ const TOGETHER_MS: f64 = 5.0;
 const FEW: usize = 3;
 /// Where as many come or go, nodes are busy with them all the time.
 const MANY: usize = 20;
+/// The step that is not read off, but left.
+const STOP_NOTICE: &str = "stop_notice";
 /// How often kubelets probe brokers: the `periodSeconds` that the operator asks for.
 const PROBE_PERIOD_MS: u64 = 5_000;
 
@@ -95,11 +97,16 @@ pub fn fit(recording: &Recording) -> Result<ProfileFile, Unseen> {
     let started = if has_kubelets { &few_grown } else { &grown };
     let runs = started.iter().flat_map(|it| rests(it, slot + report, slot).take(all).collect::<Vec<_>>());
     add(&mut steps, "start", runs)?;
-    add(&mut steps, "stop", few_shrunk.iter().map(|it| it.last(1) - it.online - stop_slot - report))?;
+    add(
+        &mut steps,
+        "stop",
+        few_shrunk.iter().filter_map(|it| Some(it.last(1) - it.online - stop_slot * it.count()? - report)),
+    )?;
     let gone = few_shrunk.iter().flat_map(|it| &it.pods);
     add(&mut steps, "cleanup", gone.filter_map(|pod| Some(pod.get(2)? - pod.get(1)?)))?;
 
-    let mut fitted = BTreeMap::new();
+    // Whatever the profile has that says the rest: `refine` tells all of it.
+    let mut fitted = BTreeMap::from([(STOP_NOTICE.to_owned(), vec![(0.5, 0.0)])]);
     for (name, samples) in steps {
         fitted.insert(name.to_owned(), quantiles(&samples).ok_or(Unseen(name))?);
     }
@@ -111,7 +118,8 @@ pub fn fit(recording: &Recording) -> Result<ProfileFile, Unseen> {
             operations.len()
         ),
         base: if has_kubelets { "kind" } else { "virtual" }.to_owned(),
-        shares_slots: true,
+        // What nodes somebody's cluster has is not known.
+        shares_slots: provider != "kubeconfig",
         probe_period_ms: if has_kubelets { PROBE_PERIOD_MS } else { 0 },
         steps: fitted,
     })
@@ -148,22 +156,29 @@ fn busy(operation: &Operation, from: usize, to: usize, delay: f64) -> Option<f64
         sum += (to - from.max(until)).max(0.0);
         until = until.max(to);
     }
-    let pods = f64::from(u32::try_from(operation.pods.len()).ok()?);
+    let pods = operation.count()?;
     (pods > 0.0).then_some(sum / pods)
 }
 
-/// Adds to a profile what it lacks until brokers are offline, as `rows` tell that were made with it and with what it is fitted to.
+/// Adds to a profile what it lacks until a few brokers are offline, as `rows` tell that were made with it and with the recording that it is fitted to.
 ///
 /// From the deletion of a pod to SIGTERM nothing is to be seen, and what Flux takes then is drawn.
-pub fn refine(profile: &mut ProfileFile, rows: &[Row]) {
-    let offline = rows.iter().filter(|row| row.phase == OFFLINE);
+pub fn refine(profile: &mut ProfileFile, recording: &Recording, rows: &[Row]) {
+    let operations = recording.series.iter().flat_map(|series| &series.operations);
+    let few: BTreeSet<String> = operations.filter(|it| it.pods.len() <= FEW).map(Operation::name).collect();
+    let offline = rows.iter().filter(|row| row.phase == OFFLINE && few.contains(&row.operation));
     let lacks: Vec<f64> = offline.map(|row| row.measured[0] - row.model[0]).collect();
     if let Some(notice) = median(&lacks) {
-        profile.steps.insert("stop_notice".to_owned(), vec![(0.5, rounded(notice))]);
+        profile.steps.insert(STOP_NOTICE.to_owned(), vec![(0.5, rounded(notice))]);
     }
 }
 
 impl Operation {
+    /// How many pods come or go.
+    fn count(&self) -> Option<f64> {
+        u32::try_from(self.pods.len()).ok().map(f64::from)
+    }
+
     /// When the pod of this number, in order of creation, had come so far.
     fn at(&self, pod: usize, step: usize) -> Option<f64> {
         self.pods.get(pod)?.get(step).copied()
@@ -277,11 +292,70 @@ mod tests {
             measured: [measured; 3],
             model: [model; 3],
         };
-        let rows = [row(OFFLINE, 110.0, 90.0), row("pods gone", 50.0, 1.0), row(OFFLINE, 104.0, 90.5)];
-        refine(&mut profile, &rows);
+        let recording = recording(vec![grown(), shrunk()]);
+        assert_eq!(profile.steps["stop_notice"], [(0.5, 0.0)]);
+        let many = Row { operation: "64→2".to_owned(), ..row(OFFLINE, 900.0, 90.0) };
+        let rows = [row(OFFLINE, 110.0, 90.0), row("pods gone", 50.0, 1.0), row(OFFLINE, 104.0, 90.5), many];
+        refine(&mut profile, &recording, &rows);
         assert_eq!(profile.steps["stop_notice"], [(0.5, 16.75)]);
-        refine(&mut profile, &[row(OFFLINE, 80.0, 90.0)]);
+        refine(&mut profile, &recording, &[row(OFFLINE, 80.0, 90.0)]);
         assert_eq!(profile.steps["stop_notice"], [(0.5, 0.0)], "nothing comes before its time");
+    }
+
+    /// Of kubelets: two pods come and go, and twenty of them.
+    fn on_kind() -> Recording {
+        let two = Operation {
+            from: 1,
+            to: 3,
+            patched: 10.0,
+            pods: vec![vec![18.0, 30.0, 630.0, 6_000.0], vec![28.0, 40.0, 840.0, 1_640.0]],
+            online: 1_000.0,
+            settled: 7_000.0,
+        };
+        let gone = Operation {
+            from: 3,
+            to: 1,
+            patched: 12.0,
+            pods: vec![vec![30.0, 430.0, 900.0], vec![40.0, 540.0, 800.0]],
+            online: 140.0,
+            settled: 1_040.0,
+        };
+        let at_once = |pod: [f64; 4]| vec![pod.to_vec(); 20];
+        let twenty =
+            Operation { from: 1, to: 21, pods: at_once([20.0, 30.0, 4_030.0, 9_000.0]), ..two.clone() };
+        let twenty_gone = Operation {
+            from: 21,
+            to: 1,
+            pods: at_once([30.0, 2_480.0, 2_500.0, 0.0])
+                .into_iter()
+                .map(|mut pod| {
+                    pod.truncate(3);
+                    pod
+                })
+                .collect(),
+            ..gone.clone()
+        };
+        Recording { provider: "kind".to_owned(), ..recording(vec![two, gone, twenty, twenty_gone]) }
+    }
+
+    #[test]
+    fn kubelets_share_their_time() {
+        let profile = fit(&on_kind()).unwrap();
+        let median = |step: &str| profile.steps[step][4].1;
+        let report = TimingProfile::by_name("kind").unwrap().status_report.median().as_secs_f64() * 1_000.0;
+        let near =
+            |step: &str, ms: f64| assert!((median(step) - ms).abs() < 0.01, "{step}: {}", median(step));
+        near("start_slot", 200.0);
+        // 600 less a slot, and 800 less two of them.
+        near("start", 400.0 - report);
+        // 5,970 and 1,600 less whole periods.
+        near("probe", 1_285.0);
+        // One of a few takes 450: so 2,000 of 2,450, for twenty.
+        near("stop_slot", 100.0);
+        // From 140 to 540, less two slots.
+        near("stop", 200.0 - report);
+        assert_eq!((&*profile.base, profile.probe_period_ms, profile.shares_slots), ("kind", 5_000, true));
+        assert!(!profile.steps.contains_key("status_report"), "the profile `kind` has it");
     }
 
     #[test]

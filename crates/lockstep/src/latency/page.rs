@@ -19,7 +19,7 @@ pub fn tables(rows: &[Row]) -> String {
         for row in rows {
             let [measured, model] =
                 [row.measured, row.model].map(|[p50, p90, p99]| format!("{p50:.1} | {p90:.1} | {p99:.1}"));
-            let off = |quantile| format!("{:+.0} %", row.error(quantile) * 100.0);
+            let off = |quantile| percent(row.error(quantile));
             let verdict = if row.is_near() { "ok" } else { "**not near**" };
             let _ = writeln!(
                 out,
@@ -43,14 +43,35 @@ pub fn large_jobs(rows: &[large_job::Row]) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(
             out,
-            "| {} | {} | {} | {:.1} s | {:.1} s | {:+.0} % | {verdict} | {published} |",
+            "| {} | {} | {} | {:.1} s | {:.1} s | {} | {verdict} | {published} |",
             row.indexes,
             row.qps,
             row.count,
             row.measured_s,
             row.model_s,
-            row.error() * 100.0,
+            percent(row.error()),
         );
     }
     out
+}
+
+/// A part of something, as tables show it; a dash where there is nothing to be a part of.
+fn percent(part: f64) -> String {
+    let percent = (part * 100.0).round();
+    if !percent.is_finite() {
+        return "–".to_owned();
+    }
+    // Without a sign, where it is none.
+    if percent == 0.0 { "0 %".to_owned() } else { format!("{percent:+.0} %") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent;
+
+    #[test]
+    fn shares_are_rounded() {
+        let shown = [0.124, -0.001, 0.0, -0.5, f64::INFINITY].map(percent);
+        assert_eq!(shown, ["+12 %", "0 %", "0 %", "-50 %", "–"]);
+    }
 }

@@ -52,10 +52,10 @@ pub struct TimingProfile {
     pub exit_notice: Distribution,
     /// From the last container's start to Ready, beyond the status report, where no probe has a say.
     pub readiness: Distribution,
-    /// How often a readiness probe runs (`periodSeconds`), counted from the pod's coming to its node, as kubelets do; zero: at once whenever there is something to find out. One
-    /// run decides (`failureThreshold` is taken as 1).
+    /// How often a readiness probe runs (`periodSeconds`), counted from the pod's coming to its node; zero: at once whenever there is something to find out. One run decides
+    /// (`failureThreshold` is taken as 1), and what makes a kubelet probe between two of them (a change of the pod's status, for one) does not happen.
     pub probe_period: Duration,
-    /// From such a run to its answer.
+    /// From such a run to the report of what it found out.
     pub probe: Distribution,
     /// From a change on the node to the pod status that shows it; changes meanwhile share the report.
     pub status_report: Distribution,

@@ -228,6 +228,9 @@ fn options(arguments: &E2eArguments) -> String {
         options.push_str(&format!(" --kubeconfig {} --change-this-cluster", file.display()));
     }
     let cluster = &arguments.cluster;
+    if let Some(operator) = &cluster.operator {
+        options.push_str(&format!(" --operator {}", operator.display()));
+    }
     for (option, value) in [
         ("context", &cluster.context),
         ("images", &cluster.images),

@@ -125,7 +125,7 @@ impl Kubelets {
         self.await_probe(pod, ctx);
     }
 
-    /// Has a probe run that finds out something new, when its time comes: they run periodically, counted from a pod's coming to its node.
+    /// Has a probe run that finds out something new, when its time comes.
     fn await_probe(&mut self, pod: Uid, ctx: &mut Context<'_>) {
         let Some(work) = self.pods.get(&pod) else { return };
         if !work.probe.as_ref().is_some_and(|it| it.finds_ready != it.found_ready && !it.timer.is_armed()) {
@@ -135,7 +135,7 @@ impl Kubelets {
         if period.is_zero() {
             return self.probe(pod, ctx);
         }
-        let before = (ctx.now - work.start_time).as_nanos() / period.as_nanos();
+        let before = ctx.now.since(work.start_time).as_nanos() / period.as_nanos();
         let number = u32::try_from(before + 1).unwrap_or(u32::MAX);
         let runs = work.start_time + period.saturating_mul(number);
         let answer = self.timing.probe.draw(ctx.random, Purpose::Node);

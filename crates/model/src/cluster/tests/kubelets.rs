@@ -113,9 +113,10 @@ fn a_failed_init_container_fails_the_pod_or_is_restarted() {
 
 #[test]
 fn a_probe_finds_out_when_it_runs() {
-    for (period_s, ready_after_s) in [(0, 7), (5, 10), (7, 14)] {
+    for (period_s, answer_s, ready_after_s) in [(0, 0, 7), (5, 0, 10), (7, 0, 14), (5, 1, 11)] {
         let timing: &'static TimingProfile = Box::leak(Box::new(TimingProfile {
             probe_period: Duration::from_secs(period_s),
+            probe: crate::engine::Distribution::constant_ms(answer_s * 1_000),
             ..*TimingProfile::instant()
         }));
         let mut bench = Bench::new(ClusterConfig { timing, ..config(1) });
