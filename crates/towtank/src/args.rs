@@ -158,9 +158,9 @@ pub(crate) struct E2eArguments {
     /// Versions of Flux to play MiniClusters with, of those that a scenario is true of: 0.61.2, 0.50.0..0.61.2 or all
     #[arg(long, value_name = "VERSIONS", default_value = "0.61.2", value_parser = parse_versions::<FluxVersion>)]
     pub(crate) flux: VersionRange<FluxVersion>,
-    /// Clusters at the same time; with `--provider kubeconfig` there is one
-    #[arg(long, short, value_name = "N", default_value = "6")]
-    pub(crate) jobs: NonZeroUsize,
+    /// Clusters at the same time; 6 when absent, and 1 for kind, whose nodes keep a machine busy; with `--provider kubeconfig` there is one
+    #[arg(long, short, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// Scenarios that take longer are not played
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     pub(crate) length_max_s: u64,

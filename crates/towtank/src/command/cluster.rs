@@ -1,5 +1,6 @@
 //! What real clusters are made of, as options say.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use towtank_cluster::deployed::Images;
@@ -96,6 +97,15 @@ fn images(arguments: &ClusterArguments) -> Images {
     let broker = named(&arguments.broker_image, STAND_IN_IMAGE);
     let view = named(&arguments.view_image, &broker);
     Images { operator, broker, view: (view != "none").then_some(view) }
+}
+
+/// How many clusters there are at the same time when nobody says it.
+pub(super) const fn at_once(provider: Provider) -> NonZeroUsize {
+    match provider {
+        Provider::Kind | Provider::Kubeconfig => NonZeroUsize::MIN,
+        // Most of the time they wait.
+        Provider::Process | Provider::Containers => NonZeroUsize::MIN.saturating_add(5),
+    }
 }
 
 /// The version that is played when none is named: the newest, and where nodes are containers the newest whose kubelet starts on cgroup v1 as on v2.

@@ -104,7 +104,7 @@ fn suite(arguments: &E2eArguments) -> Result<Suite, Failure> {
         provider: cluster::provider(&arguments.cluster)?,
         logs: dir.join("logs"),
         dir,
-        sites: arguments.jobs,
+        sites: arguments.jobs.unwrap_or(cluster::at_once(arguments.cluster.provider)),
         length_max: Duration::from_secs(arguments.length_max_s),
         search: Search { seeds: arguments.seeds, ..Search::default() },
         retries: arguments.retries,
