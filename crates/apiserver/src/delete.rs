@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use towtank_model::server::Propagation;
 use towtank_wire as wire;
 
+use crate::call::{Call, Reply};
 use crate::error::{ApiError, Result};
 use crate::kinds::Class;
 use crate::present;
-use crate::server::{ApiServer, Call, Reply};
+use crate::server::ApiServer;
 use crate::store::{At as _, Content, Version, text};
 use crate::write::metadata;
 use crate::write_rows::refused;

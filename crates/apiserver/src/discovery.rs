@@ -6,10 +6,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::auth;
+use crate::call::{Outcome, Reply};
 use crate::error::{ApiError, Result};
 use crate::kinds::{Class, Resource, group_version};
 use crate::request::Parsed;
-use crate::server::{ApiServer, Caller, Outcome, Reply};
+use crate::server::{ApiServer, Caller};
 use crate::store::to_bytes;
 
 /// What has been made of all resources, until they change.

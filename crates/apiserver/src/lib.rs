@@ -28,6 +28,7 @@
 pub mod adapter;
 pub mod apply;
 mod auth;
+mod call;
 mod crd;
 pub mod defaults;
 mod delete;
@@ -54,6 +55,7 @@ pub mod selector;
 mod server;
 mod shape;
 mod store;
+mod storing;
 mod strategy;
 mod subresources;
 mod table;

@@ -11,10 +11,11 @@ use towtank_model::server::{Actor, Propagation, Server};
 use towtank_model::time::Time;
 use towtank_wire::Kind;
 
+use crate::call::Call;
 use crate::delete::{DeleteOptions, FOREGROUND, ORPHAN};
 use crate::kinds::{Class, Resource};
 use crate::request::{Parsed, Path, Query, Target, View};
-use crate::server::{ApiServer, Call, Caller};
+use crate::server::{ApiServer, Caller};
 use crate::store::{At as _, Version, text};
 use crate::watch::WatchId;
 use crate::write::metadata;

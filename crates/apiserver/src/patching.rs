@@ -3,10 +3,11 @@
 
 use serde_json::Value;
 
+use crate::call::{Call, Reply};
 use crate::error::{ApiError, Result};
 use crate::kinds;
 use crate::patch;
-use crate::server::{ApiServer, Call, Reply};
+use crate::server::ApiServer;
 use crate::shape;
 use crate::write::{check_kind, reply};
 

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::call::{Call, Reply};
 use crate::error::{ApiError, FieldError, Result};
 use crate::present::{self, Filter, Include};
 use crate::request::View;
 use crate::selector::{FieldSelector, LabelSelector};
-use crate::server::{ApiServer, Call, Reply};
+use crate::server::ApiServer;
 use crate::store::{Compacted, Version};
 use crate::table;
 use crate::watch::{Watch, WatchId, error_line};

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::call::Outcome;
 use crate::error::{ApiError, Result};
 use crate::kinds::{Class, Resource};
 use crate::openapi;
 use crate::request::Parsed;
 use crate::schema::{GroupVersionKind, Schema};
-use crate::server::{ApiServer, Outcome};
+use crate::server::ApiServer;
 use crate::{discovery, shape};
 
 /// Answers a path below `/openapi`.

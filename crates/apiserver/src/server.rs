@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use towtank_model::objects::Uid;
 use towtank_model::server::{Actor, Server};
 use towtank_model::time::Time;
 use towtank_model::version::KubernetesVersion;
 
+use crate::call::{Call, Outcome, Reply, response};
 use crate::crd::Custom;
 use crate::error::{ApiError, Result};
 use crate::kinds::{Registry, Resource};
 use crate::lifecycle::Lifecycle;
-use crate::request::{Parsed, Path, Target, Verb, View};
+use crate::request::{Parsed, Path, Target, Verb};
 use crate::rows::Rows;
-use crate::store::{self, Content, Table, Version, to_bytes};
+use crate::store::{self, Table};
 use crate::watch::{Watch, WatchId, WatchPoll};
 use crate::{auth, discovery};
 
@@ -110,46 +110,6 @@ pub struct ApiServer {
     pub(crate) names: u64,
     pub(crate) now: Time,
     pub(crate) discovery: discovery::Cache,
-}
-
-/// A request on its way through the server.
-pub(crate) struct Call<'a> {
-    pub(crate) rows: &'a mut Server,
-    pub(crate) now: Time,
-    pub(crate) caller: &'a Caller,
-    pub(crate) parsed: &'a Parsed,
-    pub(crate) target: &'a Target,
-    pub(crate) resource: Arc<Resource>,
-    pub(crate) view: View,
-    pub(crate) is_dry_run: bool,
-    pub(crate) warnings: Vec<String>,
-}
-
-impl Call<'_> {
-    pub(crate) fn not_found(&self) -> ApiError {
-        ApiError::not_found(&self.resource.group, &self.resource.plural, &self.target.name)
-    }
-
-    pub(crate) fn key(&self) -> Arc<str> {
-        crate::store::key(&self.target.namespace, &self.target.name)
-    }
-
-    /// The prefix of keys of the namespace asked for.
-    pub(crate) fn prefix(&self) -> String {
-        if self.target.namespace.is_empty() { String::new() } else { format!("{}/", self.target.namespace) }
-    }
-}
-
-/// A response on its way out.
-pub(crate) struct Reply {
-    pub(crate) code: u16,
-    pub(crate) body: Bytes,
-}
-
-impl Reply {
-    pub(crate) fn json(code: u16, value: &Value) -> Self {
-        Self { code, body: to_bytes(value) }
-    }
 }
 
 impl ApiServer {
@@ -372,119 +332,6 @@ impl ApiServer {
             table.compact(rv);
         }
     }
-
-    // ---- storing ----
-
-    /// Stores a document under its resource; it gets the next version.
-    pub(crate) fn store(
-        &mut self,
-        rows: &mut Server,
-        table: usize,
-        key: Arc<str>,
-        mut value: Value,
-    ) -> Arc<Version> {
-        let rv = rows.claim_resource_version();
-        if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.insert("resourceVersion".to_owned(), rv.to_string().into());
-        }
-        let version = Arc::new(Version::new(key, rv, Content::Document(Arc::new(value))));
-        self.put(table, Arc::clone(&version));
-        version
-    }
-
-    /// Lets a document go; returns its last content.
-    pub(crate) fn drop_document(&mut self, rows: &mut Server, table: usize, last: &Version) -> Arc<Version> {
-        let rv = rows.claim_resource_version();
-        let gone = Arc::new(Version::new(Arc::clone(&last.key), rv, crate::present::at_version(last, rv)));
-        self.take(table, Arc::clone(&gone));
-        gone
-    }
-
-    pub(crate) fn put(&mut self, table: usize, version: Arc<Version>) {
-        let Some(rows) = self.tables.get_mut(table) else { return };
-        let old = rows.get(&version.key).cloned();
-        rows.put(Arc::clone(&version), self.config.history_max);
-        self.owners_changed(table, old.as_deref(), Some(&version));
-        self.after_change(table, &version, false);
-        self.wake(table);
-    }
-
-    pub(crate) fn take(&mut self, table: usize, last: Arc<Version>) {
-        let Some(rows) = self.tables.get_mut(table) else { return };
-        let old = rows.get(&last.key).cloned();
-        rows.remove(Arc::clone(&last), self.config.history_max);
-        self.owners_changed(table, old.as_deref(), None);
-        self.after_change(table, &last, true);
-        self.wake(table);
-    }
-
-    /// The object under a key of a resource.
-    pub(crate) fn stored(&self, resource: &Resource, key: &str) -> Option<&Arc<Version>> {
-        self.tables.get(resource.table)?.get(key)
-    }
-
-    /// The next uid of an object that is no row.
-    pub(crate) fn new_uid(&mut self) -> String {
-        self.created += 1;
-        format!("00000000-0000-4000-8000-1{:011x}", self.created & 0xfff_ffff_ffff)
-    }
-
-    /// A name with five random characters behind it (`names.SimpleNameGenerator`).
-    pub(crate) fn generated_name(&mut self, base: &str) -> String {
-        const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
-        const BASE_LEN_MAX: usize = 58;
-        self.names += 1;
-        // SplitMix64: every number of the sequence of names is spread over all bits.
-        let mut bits = self.config.seed.wrapping_add(self.names.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^= bits >> 31;
-        let mut name = base[..base.floor_char_boundary(BASE_LEN_MAX)].to_owned();
-        for _ in 0..5 {
-            let place = usize::try_from(bits % 27).unwrap_or(0);
-            name.push(char::from(ALPHABET[place]));
-            bits /= 27;
-        }
-        name
-    }
-
-    /// The version that a model's row has.
-    pub fn job_uid(text: &str) -> Option<Uid> {
-        towtank_wire::Kind::Job.uid(text)
-    }
-}
-
-/// What an answer is made of.
-pub(crate) enum Outcome {
-    Reply(Reply),
-    Watch(WatchId),
-    Text(Bytes),
-    Typed(Bytes, String),
-}
-
-fn response(reply: Reply, warnings: &[String], retry_after: Option<u32>) -> http::Response<Bytes> {
-    let mut response = http::Response::new(reply.body);
-    *response.status_mut() =
-        http::StatusCode::from_u16(reply.code).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    headers.insert("content-type", http::HeaderValue::from_static("application/json"));
-    if let Some(seconds) = retry_after
-        && let Ok(value) = seconds.to_string().parse()
-    {
-        headers.insert("retry-after", value);
-    }
-    for warning in warnings {
-        let text: String = warning
-            .chars()
-            .filter(|c| !c.is_control())
-            .collect::<String>()
-            .replace('\\', "\\\\")
-            .replace('"', "\\\"");
-        if let Ok(value) = http::HeaderValue::from_str(&format!("299 - \"{text}\"")) {
-            headers.append("warning", value);
-        }
-    }
-    response
 }
 
 /// What is asked of the target.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::call::Call;
 use crate::defaults;
 use crate::error::{ApiError, FieldError, FieldErrorType, Result};
 use crate::kinds::{Class, Resource, group_version};
@@ -12,7 +13,7 @@ use crate::managed_fields::{self, Writer};
 use crate::protobuf;
 use crate::request::Parsed;
 use crate::schema::{Schema, builtin};
-use crate::server::{ApiServer, Call};
+use crate::server::ApiServer;
 use crate::store::{At as _, text};
 
 /// The object in the body of a request.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use towtank_model::version::{Features, KubernetesVersion};
 
+use crate::call::Call;
 use crate::error::{ApiError, FieldError, Result};
 use crate::kinds::{Class, Resource};
 use crate::metadata::{self, NameRule};
-use crate::server::{ApiServer, Call};
+use crate::server::ApiServer;
 use crate::store::{At as _, Version, text};
 use crate::write::metadata as metadata_of;
 

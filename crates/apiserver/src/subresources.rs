@@ -5,12 +5,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use towtank_model::server::Verb as Write;
 
+use crate::call::{Call, Reply};
 use crate::error::{ApiError, FieldError, Result};
 use crate::kinds::{Class, ScalePaths};
 use crate::patch;
 use crate::request::Verb;
 use crate::selector::LabelSelector;
-use crate::server::{ApiServer, Call, Reply};
+use crate::server::ApiServer;
 use crate::store::{At as _, Content, Version, text};
 use crate::write_rows::refused;
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use towtank_wire as wire;
 
+use crate::call::{Call, Reply};
 use crate::error::{ApiError, FieldError, OBJECT_MODIFIED, Result};
 use crate::kinds::{self, Class, Resource};
 use crate::present;
-use crate::server::{ApiServer, Call, Reply};
+use crate::server::ApiServer;
 use crate::shape;
 use crate::store::{At as _, Version, text};
 use crate::strategy;

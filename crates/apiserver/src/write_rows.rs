@@ -8,10 +8,11 @@ use towtank_model::objects::{Node, ObjectKey};
 use towtank_model::server::{ApiError as ModelError, PodContent, PodManifest, Server, Verb};
 use towtank_wire as wire;
 
+use crate::call::Call;
 use crate::error::{ApiError, FieldError, FieldErrorType, OBJECT_MODIFIED, Result};
 use crate::kinds::Resource;
 use crate::overlay;
-use crate::server::{ApiServer, Call};
+use crate::server::ApiServer;
 use crate::store::{Content, Version, text};
 use crate::write::{Written, namespace_terminates};
 

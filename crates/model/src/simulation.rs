@@ -3,22 +3,20 @@
 //! Time passes only in [`Simulation::step_instant`] and [`Simulation::run_until`]. Between two calls the simulation is
 //! quiet: a user's action takes effect in the store at once, and whatever follows from it happens in the next step.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+mod actions;
+mod parts;
 
-use crate::cluster::{
-    ActionError, Cluster, ClusterConfig, ClusterEvent, ContainerChoice, ManualStatus, NodeChange,
-    ProcessFact, Signal,
-};
+use std::collections::BTreeSet;
+
+use crate::cluster::{ActionError, Cluster, ClusterConfig, ClusterEvent, ContainerChoice};
 use crate::engine::{EventQueue, RandomStreams};
-use crate::job::{ControllerConfig, ControllerEvent, JobController, WatchKind};
-use crate::objects::{ConditionStatus, Job, NodeId, ObjectKey, Pod, PodStatus, Uid};
-use crate::server::{
-    Actor, ApiError, Change, JobManifest, PodManifest, PodPatch, Propagation, Registry, Server, TraceEntry,
-    Versions,
-};
+use crate::job::{ControllerConfig, ControllerEvent, JobController};
+use crate::objects::Uid;
+use crate::server::{ApiError, Change, Registry, Server, TraceEntry, Versions};
 use crate::time::Time;
 use crate::version::Features;
+
+pub use parts::{Application, Controller, NoApplication};
 
 /// What can be pending. Each component has events of its own and sees no other's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,90 +38,6 @@ pub struct Context<'a> {
     /// Where its random numbers come from.
     pub random: &'a mut RandomStreams,
 }
-
-/// What reconciles Jobs: the model's own controller, or a real one that lives outside and keeps its own time.
-pub trait Controller {
-    /// Starts the process; does nothing when it runs.
-    fn start(&mut self, ctx: &mut Context<'_>);
-    /// Ends the process. What it remembered is gone; calls that it has sent have their effect.
-    fn stop(&mut self, ctx: &mut Context<'_>);
-    /// A change of the store sets out for the caches.
-    fn observe(&mut self, change: &Change, ctx: &mut Context<'_>);
-    /// Answers an event that it has scheduled.
-    fn handle(&mut self, event: ControllerEvent, ctx: &mut Context<'_>);
-    /// Stops the deliveries of a watch; changes queue up, for the next process too.
-    fn hold(&mut self, kind: WatchKind);
-    /// Resumes the deliveries of a watch: what has queued up arrives now, in order.
-    fn release(&mut self, kind: WatchKind, ctx: &mut Context<'_>);
-
-    /// When the next of its own timers is due.
-    fn next_time(&self) -> Option<Time> {
-        None
-    }
-
-    /// Its timers that are due now come before everything else of this instant.
-    fn fire(&mut self, _ctx: &mut Context<'_>) {}
-
-    /// Lets the controller's own clock run up to `until`, or up to the first earlier instant at which it does anything,
-    /// which is then its [`Controller::next_time`]. The model's controller has no clock but the simulation's.
-    fn advance(&mut self, _until: Time) {}
-
-    /// Whether all that it is going to do by itself is scheduled.
-    fn is_transparent(&self) -> bool {
-        true
-    }
-
-    /// Why it cannot go on, when it cannot.
-    fn failure(&self) -> Option<String> {
-        None
-    }
-}
-
-/// What runs above the Job controller, and inside of pods: an operator and the processes that it is about. It is a component
-/// like the others, but that it also ends processes.
-pub trait Application {
-    /// A change of the store.
-    fn observe(&mut self, _change: &Change, _ctx: &mut Context<'_>) {}
-
-    /// Whether the main process of this new pod is the application's.
-    fn drives(&self, _pod: &Pod) -> bool {
-        false
-    }
-
-    /// Whether the first main container of this new pod, which the application drives, has a readiness probe: it is ready when the
-    /// application says so ([`Application::take_readiness`]), and not before.
-    fn probes(&self, _pod: &Pod) -> bool {
-        false
-    }
-
-    /// Something has happened to a main process of the application's.
-    fn process(&mut self, _fact: ProcessFact, _ctx: &mut Context<'_>) {}
-
-    /// When the next of its own timers is due.
-    fn next_time(&self) -> Option<Time> {
-        None
-    }
-
-    /// Its timers that are due now come before the events of this instant.
-    fn fire(&mut self, _ctx: &mut Context<'_>) {}
-
-    /// Main processes that have ended since it was last asked: pods, and exit codes.
-    fn take_exits(&mut self) -> Vec<(Uid, i32)> {
-        Vec::new()
-    }
-
-    /// What readiness probes have found out since it was last asked: pods, and whether they are ready. A container that starts again
-    /// is not ready, whatever was said of the one before. Time between two probes does not count.
-    fn take_readiness(&mut self) -> Vec<(Uid, bool)> {
-        Vec::new()
-    }
-}
-
-/// There is nothing above the Job controller.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoApplication;
-
-impl Application for NoApplication {}
 
 /// Events of one instant after which something must be going round in circles.
 const EVENTS_PER_INSTANT_MAX: u64 = 10_000_000;
@@ -505,121 +419,5 @@ impl<C: Controller, A: Application> Simulation<C, A> {
         let result = action(cluster, &mut ctx);
         self.spread();
         result
-    }
-}
-
-/// What a user does. Every action takes effect at the present instant and returns the API server's answer; an object
-/// that is not stored is [`ApiError::NotFound`].
-impl<C: Controller, A: Application> Simulation<C, A> {
-    /// Creates a Job.
-    pub fn create_job(&mut self, key: ObjectKey, manifest: &JobManifest) -> Result<Arc<Job>, ApiError> {
-        self.act(|ctx| ctx.server.create_job(ctx.now, Actor::User, key, manifest))
-    }
-
-    /// Changes the fields of a Job that the manifest gives.
-    pub fn update_job(&mut self, key: &ObjectKey, manifest: &JobManifest) -> Result<Arc<Job>, ApiError> {
-        self.act(|ctx| ctx.server.update_job(ctx.now, Actor::User, key, manifest))
-    }
-
-    /// Deletes a Job.
-    pub fn delete_job(&mut self, key: &ObjectKey, propagation: Propagation) -> Result<(), ApiError> {
-        self.act(|ctx| ctx.server.delete_job(ctx.now, Actor::User, key, propagation))
-    }
-
-    /// Creates a bare pod.
-    pub fn create_pod(&mut self, key: ObjectKey, manifest: &PodManifest) -> Result<Arc<Pod>, ApiError> {
-        self.act(|ctx| ctx.server.create_pod(ctx.now, Actor::User, key, manifest))
-    }
-
-    /// Deletes a pod; 0 seconds of grace is `kubectl delete --force`.
-    pub fn delete_pod(&mut self, uid: Uid, grace_period_s: Option<u32>) -> Result<(), ApiError> {
-        self.act(|ctx| ctx.server.delete_pod(ctx.now, Actor::User, uid, grace_period_s))
-    }
-
-    /// Evicts a pod through the eviction API.
-    pub fn evict_pod(&mut self, uid: Uid) -> Result<(), ApiError> {
-        self.act(|ctx| ctx.server.evict_pod(ctx.now, Actor::User, uid))
-    }
-
-    /// Edits a pod's labels or finalizers.
-    pub fn patch_pod(&mut self, uid: Uid, patch: &PodPatch) -> Result<Arc<Pod>, ApiError> {
-        self.act(|ctx| ctx.server.patch_pod(ctx.now, Actor::User, uid, patch))
-    }
-
-    /// Binds a pod to a node by hand, where no scheduler does it.
-    pub fn bind_pod(&mut self, uid: Uid, node: NodeId) -> Result<(), ApiError> {
-        self.act(|ctx| ctx.server.bind_pod(ctx.now, Actor::Scheduler, uid, node))
-    }
-
-    /// Reports a pod's status by hand, where no kubelet does it.
-    pub fn update_pod_status(
-        &mut self,
-        uid: Uid,
-        change: impl FnOnce(&mut PodStatus),
-    ) -> Result<Arc<Pod>, ApiError> {
-        self.act(|ctx| ctx.server.update_pod_status(ctx.now, Actor::Kubelet, uid, change))
-    }
-
-    /// From now on nothing can be created in this namespace.
-    pub fn terminate_namespace(&mut self, namespace: &str) {
-        self.server.terminate_namespace(namespace);
-        self.spread();
-    }
-
-    /// Sends a signal to the main process of a pod's first container.
-    pub fn signal(&mut self, pod: Uid, signal: Signal) -> Result<(), ActionError> {
-        self.act_on(|cluster, ctx| cluster.signal(pod, signal, ctx))
-    }
-
-    /// Containers of a pod end with a code; the kubelet sets `condition` (type and status) with its next report.
-    pub fn exit(
-        &mut self,
-        pod: Uid,
-        containers: ContainerChoice<'_>,
-        exit_code: i32,
-        condition: Option<(Arc<str>, ConditionStatus)>,
-    ) -> Result<(), ActionError> {
-        self.act_on(|cluster, ctx| cluster.exit(pod, containers, exit_code, condition, ctx))
-    }
-
-    /// Writes a pod's status by hand; meant for clusters with [`ClusterConfig::manual_pods`].
-    pub fn set_phase(&mut self, pod: Uid, wanted: &ManualStatus) -> Result<(), ActionError> {
-        self.act_on(|cluster, ctx| cluster.set_phase(pod, wanted, ctx))
-    }
-
-    /// Does something to the node of this name.
-    pub fn set_node(&mut self, name: &str, change: NodeChange) -> Result<(), ActionError> {
-        self.act_on(|cluster, ctx| cluster.set_node(name, change, ctx))
-    }
-
-    /// Ends the Job controller's process.
-    pub fn stop_controller(&mut self) {
-        let (mut ctx, controller, _) = self.parts();
-        controller.stop(&mut ctx);
-    }
-
-    /// Starts the Job controller's process; does nothing when it runs.
-    pub fn start_controller(&mut self) {
-        let (mut ctx, controller, _) = self.parts();
-        controller.start(&mut ctx);
-        self.spread();
-    }
-
-    /// Ends the Job controller's process and starts it again at once.
-    pub fn restart_controller(&mut self) {
-        self.stop_controller();
-        self.start_controller();
-    }
-
-    /// Holds a watch of the Job controller: its cache stands still.
-    pub fn hold_cache(&mut self, kind: WatchKind) {
-        self.controller.hold(kind);
-    }
-
-    /// Releases a watch of the Job controller: its cache catches up at this instant.
-    pub fn release_cache(&mut self, kind: WatchKind) {
-        let (mut ctx, controller, _) = self.parts();
-        controller.release(kind, &mut ctx);
-        self.spread();
     }
 }

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{Attributes, any_rule, is_allowed, is_master, is_path_allowed};
+use crate::call::{Call, Reply};
 use crate::error::Result;
-use crate::server::{ApiServer, Call, Caller, Reply};
+use crate::server::{ApiServer, Caller};
 use crate::store::{At as _, text};
 
 /// Answers a review.

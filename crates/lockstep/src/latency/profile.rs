@@ -35,7 +35,11 @@ pub struct ProfileFile {
     #[serde(default = "usual_base")]
     pub base: String,
     /// See [`TimingProfile::shares_slots`].
+    #[serde(default)]
     pub shares_slots: bool,
+    /// See [`TimingProfile::cores_milli`].
+    #[serde(default)]
+    pub cores_milli: u32,
     /// See [`TimingProfile::probe_period`]; milliseconds.
     #[serde(default)]
     pub probe_period_ms: u64,
@@ -111,7 +115,7 @@ fn usual_base() -> String {
 
 /// Steps of a profile that a file may name.
 type Place = fn(&mut TimingProfile) -> &mut Distribution;
-const STEPS: [(&str, Place); 13] = [
+const STEPS: [(&str, Place); 14] = [
     ("api_call", |profile| &mut profile.api_call),
     ("watch_delivery", |profile| &mut profile.watch_delivery),
     ("scheduling", |profile| &mut profile.scheduling),
@@ -119,6 +123,7 @@ const STEPS: [(&str, Place); 13] = [
     ("start_slot", |profile| &mut profile.start_slot),
     ("start", |profile| &mut profile.start),
     ("status_report", |profile| &mut profile.status_report),
+    ("first_probe", |profile| &mut profile.first_probe),
     ("probe", |profile| &mut profile.probe),
     ("stop_notice", |profile| &mut profile.stop_notice),
     ("stop_slot", |profile| &mut profile.stop_slot),
@@ -148,6 +153,7 @@ impl ProfileFile {
         let mut profile = TimingProfile {
             name: Box::leak(self.name.clone().into_boxed_str()),
             shares_slots: self.shares_slots,
+            cores_milli: self.cores_milli,
             probe_period: Duration::from_millis(self.probe_period_ms),
             ..*built_in
         };
@@ -175,11 +181,11 @@ impl ProfileFile {
 impl std::fmt::Display for ProfileFile {
     /// JSON with one step to a line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, source, base, shares_slots, probe_period_ms, steps } = self;
+        let Self { name, source, base, shares_slots, cores_milli, probe_period_ms, steps } = self;
         let text = |text: &str| serde_json::to_string(text).map_err(|_| std::fmt::Error);
         writeln!(f, "{{\n \"name\": {},\n \"source\": {},", text(name)?, text(source)?)?;
         writeln!(f, " \"base\": {},", text(base)?)?;
-        writeln!(f, " \"shares_slots\": {shares_slots},")?;
+        writeln!(f, " \"shares_slots\": {shares_slots},\n \"cores_milli\": {cores_milli},")?;
         writeln!(f, " \"probe_period_ms\": {probe_period_ms},\n \"steps\": {{")?;
         for (number, (step, points)) in steps.iter().enumerate() {
             let points = serde_json::to_string(points).map_err(|_| std::fmt::Error)?;
@@ -194,7 +200,7 @@ mod tests {
     use super::*;
 
     fn file(steps: &str) -> Result<TimingProfile, String> {
-        parse(&format!(r#"{{"name": "p", "source": "s", "shares_slots": true, "steps": {steps}}}"#))
+        parse(&format!(r#"{{"name": "p", "source": "s", "cores_milli": 1500, "steps": {steps}}}"#))
             .and_then(|file| file.profile())
     }
 
@@ -204,7 +210,7 @@ mod tests {
         let built_in = TimingProfile::by_name("virtual").unwrap();
         assert_eq!(profile.api_call.median().as_micros(), 3_250);
         assert_eq!(profile.operator.unwrap().median().as_millis(), 8);
-        assert_eq!((profile.name, profile.shares_slots, profile.binding), ("p", true, built_in.binding));
+        assert_eq!((profile.name, profile.cores_milli, profile.binding), ("p", 1_500, built_in.binding));
     }
 
     #[test]
@@ -213,8 +219,7 @@ mod tests {
         assert!(file(r#"{"api_call": [[0, 2], [1, 1]]}"#).unwrap_err().contains("no quantile function"));
         assert!(file(r#"{"api_call": []}"#).unwrap_err().contains("no quantile function"));
         assert!(file("[]").is_err());
-        let on_nothing =
-            parse(r#"{"name": "p", "source": "s", "base": "tin", "shares_slots": true, "steps": {}}"#);
+        let on_nothing = parse(r#"{"name": "p", "source": "s", "base": "tin", "steps": {}}"#);
         assert_eq!(
             on_nothing.and_then(|file| file.profile()),
             Err("unknown timing profile `tin`".to_owned())
@@ -247,7 +252,8 @@ mod tests {
             name: "p".to_owned(),
             source: "s".to_owned(),
             base: "kind".to_owned(),
-            shares_slots: false,
+            shares_slots: true,
+            cores_milli: 1_500,
             probe_period_ms: 5_000,
             steps,
         };

@@ -6,7 +6,10 @@
 //! `wait` ends when the wait is over. After the last step the world runs on until it comes to rest, at most for
 //! [`Limits::tail`], so that a late write cannot escape a monitor.
 
+mod limits;
 mod monitor;
+mod settle;
+mod summary;
 
 use std::time::Duration;
 
@@ -16,68 +19,13 @@ use towtank_scenario::ast::{
     Action, Claim, Clause, Expectation, FluxVersion, Scenario, Stack, Step, VersionRange, When,
 };
 
-use crate::claim::{self, Memo, Mismatch, Subject};
-use crate::kubectl;
+use crate::claim::Subject;
 use crate::observation_trace::Recorder;
-use crate::run::{ExpectationResult, Failure, FailureCause, Outcome, Run, SeenTable, StepResult};
+use crate::run::{ExpectationResult, FailureCause, Outcome, Run, StepResult};
 use crate::sight::{Sight, StepSights};
-use crate::trace_text;
 use crate::world::{Refusal, World};
+pub use limits::{Limits, Reality};
 use monitor::Monitor;
-
-/// Bounds of a run.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// How long the world runs on after the last step, when it does not come to rest before.
-    pub tail: Duration,
-    /// Instants at which something happens.
-    pub instants_max: u64,
-    /// Writes that a failure shows.
-    pub failure_writes: usize,
-    /// How much later than the scenario says something that it waits for (`within`) may come: for runs in which things go wrong that the
-    /// scenario knows nothing of.
-    pub patience: Duration,
-    /// What a scenario waits for may pass unseen, or not last: for runs in which whoever should show it is killed again and again. What must never be is judged all the same.
-    pub may_miss: bool,
-    /// Played in real time; `None`: time stands still while somebody looks.
-    pub reality: Option<Reality>,
-    /// What is to be seen in each step is kept in [`Run::sights`].
-    pub keeps_sights: bool,
-}
-
-/// How exactly a scenario is meant where it is played in real time.
-#[derive(Clone, Copy, Debug)]
-pub struct Reality {
-    /// How much later than `at` says, or than right after the action, something may come true, and how long something may take to settle
-    /// that then has to hold. Nothing in a real cluster takes no time.
-    pub slack: Duration,
-    /// How long something has to hold at most.
-    pub holds_max: Duration,
-    /// How long nothing is done after a step that has settled. Where containers are real, not everything that a document's author has seen between two commands is worth
-    /// an expectation: kubelets ask every few seconds whether a pod is ready.
-    pub pause: Duration,
-}
-
-impl Default for Reality {
-    /// Five seconds for what virtual worlds do at once; ten for what has to last; no pauses.
-    fn default() -> Self {
-        Self { slack: Duration::from_secs(5), holds_max: Duration::from_secs(10), pause: Duration::ZERO }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            tail: Duration::from_mins(10),
-            instants_max: 2_000_000,
-            failure_writes: 8,
-            patience: Duration::ZERO,
-            may_miss: false,
-            reality: None,
-            keeps_sights: false,
-        }
-    }
-}
 
 /// How a scenario is played, besides where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,161 +251,6 @@ impl<'a> Player<'a> {
         self.world.show(commands);
     }
 
-    /// Waits until an expectation is settled.
-    fn settle(&mut self, step_index: usize, position: usize, expectation: &Expectation) -> Played<Outcome> {
-        let stop = |cause| {
-            let span = expectation.span.clone();
-            Box::new(Stop { step_index, expectation_index: Some(position), span, cause })
-        };
-        self.show_tables(Some(expectation));
-        let mut memo = Memo::new(&expectation.clauses);
-        let result = match expectation.when {
-            When::Now => match self.limits.reality {
-                None => self.settle_now(expectation, &mut memo, "right after the action"),
-                Some(reality) => self.settle_within(expectation, &mut memo, self.turn() + reality.slack)?,
-            },
-            When::Within(bound) => {
-                let slack = self.limits.reality.map_or(Duration::ZERO, |reality| reality.slack);
-                self.settle_within(expectation, &mut memo, bound + self.limits.patience + slack)?
-            }
-            When::At(offset) => self.settle_at(expectation, &mut memo, offset)?,
-            When::Holds(length) => self.settle_holds(expectation, &mut memo, length)?,
-            // Monitors see to these.
-            When::Never | When::Before => Ok(Outcome::Unsettled),
-        };
-        self.steps[step_index].expectations[position].evaluations += memo.evaluations();
-        if matches!(result, Ok(Outcome::Held { .. })) {
-            self.steps[step_index].expectations[position].tables = self.tables(expectation);
-        }
-        if result.is_err() && self.limits.may_miss {
-            return Ok(Outcome::Missed);
-        }
-        result.map_err(|cause| {
-            self.steps[step_index].expectations[position].outcome = Outcome::Failed;
-            stop(cause)
-        })
-    }
-
-    /// The tables that an expectation is about, as they are now.
-    fn tables(&mut self, expectation: &Expectation) -> Vec<SeenTable> {
-        let (version, observation) = (self.stack.kubernetes, self.world.observe());
-        let seen = |clause: &Clause| match &clause.claim {
-            Claim::Table(table) => {
-                let grid = kubectl::grid_of(table, observation, version);
-                Some(SeenTable { command: table.command.as_str(), grid })
-            }
-            _ => None,
-        };
-        expectation.clauses.iter().filter_map(seen).collect()
-    }
-
-    fn settle_now(
-        &mut self,
-        expectation: &Expectation,
-        memo: &mut Memo,
-        demand: &str,
-    ) -> Result<Outcome, FailureCause> {
-        if self.holds(expectation, memo) {
-            Ok(Outcome::Held { at: self.world.now(), latency: None })
-        } else {
-            let mismatches = self.mismatches(expectation);
-            Err(FailureCause::NotHeld { demand: demand.to_owned(), mismatches })
-        }
-    }
-
-    fn settle_within(
-        &mut self,
-        expectation: &Expectation,
-        memo: &mut Memo,
-        bound: Duration,
-    ) -> Played<Result<Outcome, FailureCause>> {
-        let deadline = self.since + bound;
-        loop {
-            let now = self.world.now();
-            if now <= deadline && self.holds(expectation, memo) {
-                return Ok(Ok(Outcome::Held { at: now, latency: Some(now - self.since) }));
-            }
-            if now >= deadline {
-                let demand = format!("at any instant within {bound:?} of the action");
-                let mismatches = self.mismatches(expectation);
-                return Ok(Err(FailureCause::NotHeld { demand, mismatches }));
-            }
-            self.advance(deadline)?;
-        }
-    }
-
-    fn settle_at(
-        &mut self,
-        expectation: &Expectation,
-        memo: &mut Memo,
-        offset: Duration,
-    ) -> Played<Result<Outcome, FailureCause>> {
-        let target = self.since + offset;
-        if let Some(reality) = self.limits.reality {
-            let latest = offset + reality.slack + self.limits.patience;
-            if self.turn() > latest {
-                return Ok(Err(FailureCause::AlreadyPast { target: offset, turn: self.turn() }));
-            }
-            self.run_until(target)?;
-            return self.settle_within(expectation, memo, latest);
-        }
-        if self.world.now() > target {
-            return Ok(Err(FailureCause::AlreadyPast { target: offset, turn: self.turn() }));
-        }
-        self.run_until(target)?;
-        Ok(self.settle_now(expectation, memo, &format!("exactly {offset:?} after the action")))
-    }
-
-    fn settle_holds(
-        &mut self,
-        expectation: &Expectation,
-        memo: &mut Memo,
-        length: Duration,
-    ) -> Played<Result<Outcome, FailureCause>> {
-        let length = match self.limits.reality {
-            None => length,
-            Some(reality) => {
-                if let Err(cause) = self.settle_within(expectation, memo, self.turn() + reality.slack)? {
-                    return Ok(Err(cause));
-                }
-                length.min(reality.holds_max)
-            }
-        };
-        let start = self.world.now();
-        let end = start + length;
-        loop {
-            let now = self.world.now();
-            if !self.holds(expectation, memo) {
-                let mismatches = self.mismatches(expectation);
-                return Ok(Err(FailureCause::StoppedHolding { length, held: now - start, mismatches }));
-            }
-            if now >= end {
-                return Ok(Ok(Outcome::Held { at: now, latency: None }));
-            }
-            self.advance(end)?;
-        }
-    }
-
-    /// How long ago the step's action was.
-    fn turn(&self) -> Duration {
-        self.world.now() - self.since
-    }
-
-    /// Whether all clauses hold now.
-    fn holds(&mut self, expectation: &Expectation, memo: &mut Memo) -> bool {
-        let generation = self.world.generation();
-        let refusal = self.refusal.as_ref();
-        let subject = Subject { observation: self.world.observe(), refusal, version: self.stack.kubernetes };
-        memo.holds(&expectation.clauses, generation, &subject)
-    }
-
-    /// What is different now, clause by clause.
-    fn mismatches(&mut self, expectation: &Expectation) -> Vec<Mismatch> {
-        let refusal = self.refusal.as_ref();
-        let subject = Subject { observation: self.world.observe(), refusal, version: self.stack.kubernetes };
-        expectation.clauses.iter().filter_map(|clause| claim::mismatch(clause, &subject)).collect()
-    }
-
     /// Lets the next instant pass, or time up to `limit`, and looks.
     fn advance(&mut self, limit: Time) -> Played<Option<Time>> {
         let instant =
@@ -533,56 +326,6 @@ impl<'a> Player<'a> {
         }
         Ok(())
     }
-
-    fn finish(mut self, stop: Option<Box<Stop>>, setting: Setting) -> Run {
-        self.take_trace();
-        let trace = std::mem::take(&mut self.trace);
-        let now = self.world.now();
-        let is_at_rest = self.world.is_quiescent();
-        if let Some(sights) = self.sights.last_mut() {
-            sights.finish(now, is_at_rest);
-        }
-        let rest = self.limits.keeps_sights.then(|| Sight::whole(self.world.observe()));
-        let stop = match stop {
-            None if trace.is_empty() => Some(self.stop_at_start(FailureCause::EmptyTrace)),
-            stop => stop,
-        };
-        let failure = stop.map(|stop| {
-            if let Some(position) = stop.expectation_index {
-                self.steps[stop.step_index].expectations[position].outcome = Outcome::Failed;
-            }
-            let concerned = concerned_jobs(self.scenario, &stop);
-            Failure {
-                step: self
-                    .scenario
-                    .steps
-                    .get(stop.step_index)
-                    .map_or_else(String::new, |s| s.name.value.clone()),
-                step_index: stop.step_index,
-                expectation_index: stop.expectation_index,
-                span: stop.span,
-                at: self.world.now(),
-                since: self.since,
-                cause: stop.cause,
-                writes: trace_text::last_writes(&trace, &concerned, self.limits.failure_writes),
-            }
-        });
-        Run {
-            scenario: self.scenario.name.clone(),
-            path: self.scenario.source.path.clone(),
-            world: self.world.kind(),
-            stack: setting.stack,
-            seed: setting.seed,
-            steps: self.steps,
-            ended: self.world.now(),
-            instants: self.instants,
-            failure,
-            trace,
-            observations: self.recorder.finish(),
-            sights: self.sights,
-            rest,
-        }
-    }
 }
 
 /// Whether `expectation` speaks of these versions.
@@ -608,18 +351,4 @@ fn unplayed(step: &Step, stack: Stack) -> StepResult {
         settled: None,
         expectations: step.expect.iter().map(result).collect(),
     }
-}
-
-/// The Jobs that a failed expectation names; none when it speaks of all.
-fn concerned_jobs(scenario: &Scenario, stop: &Stop) -> Vec<String> {
-    let expectation =
-        stop.expectation_index.and_then(|position| scenario.steps.get(stop.step_index)?.expect.get(position));
-    expectation
-        .into_iter()
-        .flat_map(|expectation| &expectation.clauses)
-        .filter_map(|clause| match &clause.claim {
-            Claim::Job { name, .. } => name.clone(),
-            _ => None,
-        })
-        .collect()
 }

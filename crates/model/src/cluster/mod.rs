@@ -66,6 +66,11 @@ pub enum ClusterEvent {
         /// Of that timer.
         stamp: Stamp,
     },
+    /// The machine that all nodes share has done something.
+    Machine {
+        /// Of its timer.
+        stamp: Stamp,
+    },
     /// A node's silence has lasted too long, or its kubelet is back.
     NodeHealth {
         /// The node.
@@ -295,6 +300,7 @@ impl Cluster {
             ClusterEvent::Schedule { stamp } => self.scheduler.decide(stamp, ctx),
             ClusterEvent::Bind { pod, node } => self.scheduler.bind(pod, node, ctx),
             ClusterEvent::Pod { pod, timer, stamp } => self.kubelets.expire(pod, timer, stamp, ctx),
+            ClusterEvent::Machine { stamp } => self.kubelets.advance_machine(stamp, ctx),
             ClusterEvent::NodeHealth { node, stamp } => {
                 self.node_lifecycle.judge(node, stamp, &self.placement, ctx);
             }

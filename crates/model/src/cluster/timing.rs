@@ -7,7 +7,8 @@
 //!
 //! Starting containers is the bottleneck of a node: pods that arrive together start one after the other. Each profile
 //! therefore splits a start into a part that the node does for one pod at a time ([`TimingProfile::start_slot`]) and a
-//! rest that overlaps ([`TimingProfile::start`]), and likewise for stops.
+//! rest that overlaps ([`TimingProfile::start`]), and likewise for stops. Where all nodes are one machine that was measured ([`TimingProfile::cores_milli`]),
+//! the first part is work instead, for which pods share the machine's cores.
 //!
 //! Not modelled: that a node short of CPU reports late (30 pods that started at once on two nodes of two shared cores
 //! were reported Running up to 2.8 s after their processes ran), the kubelets' own request limit, the size of images,
@@ -40,8 +41,10 @@ pub struct TimingProfile {
     pub image_pull: Distribution,
     /// Part of a pod's start that its node does for one pod at a time.
     pub start_slot: Distribution,
-    /// All nodes are one machine and start and stop pods one after the other, not each for itself.
+    /// All nodes are one thread, and start and stop pods one after the other, not each for itself.
     pub shares_slots: bool,
+    /// Thousandths of a core of the machine that all nodes are: slots are work then that shares the cores, and nothing waits for its turn. 0: slots are taken one after the other.
+    pub cores_milli: u32,
     /// The rest of a pod's start, to the first process: sandbox, network, container.
     pub start: Distribution,
     /// How long an init container runs by itself.
@@ -52,10 +55,13 @@ pub struct TimingProfile {
     pub exit_notice: Distribution,
     /// From the last container's start to Ready, beyond the status report, where no probe has a say.
     pub readiness: Distribution,
-    /// How often a readiness probe runs (`periodSeconds`), counted from the pod's coming to its node; zero: at once whenever there is something to find out. One run decides
-    /// (`failureThreshold` is taken as 1), and what makes a kubelet probe between two of them (a change of the pod's status, for one) does not happen.
+    /// How often a readiness probe runs (`periodSeconds`), counted from its first run; zero: at once whenever there is something to find out. One run decides
+    /// (`failureThreshold` is taken as 1).
     pub probe_period: Duration,
-    /// From such a run to the report of what it found out.
+    /// From the start of the process to the first run of its probe: a kubelet lists its containers once a second, and one that it finds running is probed at once
+    /// (kubernetes/kubernetes, `pkg/kubelet/prober`, `UpdatePodStatus`).
+    pub first_probe: Distribution,
+    /// How long a run takes. It finds out what is so when it begins.
     pub probe: Distribution,
     /// From a change on the node to the pod status that shows it; changes meanwhile share the report.
     pub status_report: Distribution,
@@ -65,7 +71,7 @@ pub struct TimingProfile {
     pub stop_slot: Distribution,
     /// The rest of a pod's stop, to its last status report.
     pub stop: Distribution,
-    /// From the terminal phase of a deleted pod to the kubelet's deleting the object.
+    /// From the terminal phase of a deleted pod to the kubelet's deleting the object; with [`Self::cores_milli`] pods go together that wait at the same time.
     pub cleanup: Distribution,
     /// How long before a kubelet's silence its last heartbeat was; detection counts from that.
     pub heartbeat_age: Distribution,
@@ -93,12 +99,14 @@ const INSTANT: TimingProfile = TimingProfile {
     image_pull: ZERO,
     start_slot: ZERO,
     shares_slots: false,
+    cores_milli: 0,
     start: ZERO,
     init_container: ZERO,
     next_container: ZERO,
     exit_notice: ZERO,
     readiness: ZERO,
     probe_period: Duration::ZERO,
+    first_probe: ZERO,
     probe: ZERO,
     status_report: ZERO,
     stop_notice: ZERO,
@@ -156,6 +164,7 @@ const KIND: TimingProfile = TimingProfile {
     // took 5.7 s and 6.5 s: some 390 per pod and node that do not overlap.
     start_slot: Distribution::Constant(Duration::from_millis(390)),
     shares_slots: false,
+    cores_milli: 0,
     start: Distribution::Quantiles(&[
         (0.0, 146.7),
         (0.25, 200.0),
@@ -188,6 +197,7 @@ const KIND: TimingProfile = TimingProfile {
     readiness: ZERO,
     // The pods had no probes.
     probe_period: Duration::ZERO,
+    first_probe: ZERO,
     probe: ZERO,
     // From the process's own first mark to Running in the API, n = 32; early ones count as 0.
     status_report: Distribution::Quantiles(&[
@@ -290,7 +300,7 @@ pub const DEFAULT_TOLERATION: Duration = Duration::from_secs(300);
 mod tests {
     use super::*;
 
-    fn distributions(profile: &TimingProfile) -> [Distribution; 22] {
+    fn distributions(profile: &TimingProfile) -> [Distribution; 23] {
         [
             profile.api_call,
             profile.watch_delivery,
@@ -303,6 +313,7 @@ mod tests {
             profile.next_container,
             profile.exit_notice,
             profile.readiness,
+            profile.first_probe,
             profile.probe,
             profile.status_report,
             profile.stop_notice,

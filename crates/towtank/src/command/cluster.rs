@@ -102,9 +102,11 @@ fn images(arguments: &ClusterArguments) -> Images {
 /// How many clusters there are at the same time when nobody says it.
 pub(super) const fn at_once(provider: Provider) -> NonZeroUsize {
     match provider {
-        Provider::Kind | Provider::Kubeconfig => NonZeroUsize::MIN,
-        // Most of the time they wait.
-        Provider::Process | Provider::Containers => NonZeroUsize::MIN.saturating_add(5),
+        Provider::Kind => NonZeroUsize::MIN,
+        // Most of the time they wait. Of somebody's cluster there is one in any case.
+        Provider::Process | Provider::Containers | Provider::Kubeconfig => {
+            NonZeroUsize::MIN.saturating_add(5)
+        }
     }
 }
 
@@ -113,5 +115,38 @@ pub(super) const fn newest(provider: Provider) -> KubernetesVersion {
     match provider {
         Provider::Kind => NEWEST_ON_CGROUP_V1,
         Provider::Process | Provider::Containers | Provider::Kubeconfig => KubernetesVersion::NEWEST,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::args::Arguments;
+
+    /// These options are `Option`s, so that those that are given can be told from those that are not; so clap does not know their defaults.
+    #[test]
+    fn the_help_names_the_defaults_that_are_used() {
+        let command = Arguments::command();
+        let e2e = command.find_subcommand("e2e").expect("e2e");
+        let calibrate = command.find_subcommand("calibrate").expect("calibrate");
+        let (process, kind) = (Provider::Process, Provider::Kind);
+        let options = [
+            (e2e, "operator_image", format!("[default: {OPERATOR_IMAGE}]")),
+            (e2e, "broker_image", format!("[default: {STAND_IN_IMAGE}]")),
+            (e2e, "operator", format!("[default: {OPERATOR}]")),
+            (e2e, "jobs", format!("{} when absent, and {} for kind", at_once(process), at_once(kind))),
+            (
+                calibrate,
+                "kubernetes",
+                format!("[default: {}, and {} for kind]", newest(process), newest(kind)),
+            ),
+        ];
+        for (command, option, default) in options {
+            let help = command.get_arguments().find(|it| it.get_id() == option).and_then(clap::Arg::get_help);
+            let help = help.unwrap_or_else(|| panic!("{option} has no help")).to_string();
+            assert!(help.contains(&default), "{option}: {help}");
+        }
     }
 }

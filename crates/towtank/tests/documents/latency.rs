@@ -36,9 +36,8 @@ The model's timing profile is fitted by `towtank calibrate` to other changes of 
 ";
 
 const KUBELETS: &str = "
-A kubelet asks every five seconds whether a pod is ready. It also asks when something of the pod changes, which the model does not know: of the pods of 3→4 and 4→6 some are ready after 1.5 s, the others after 5.7 s or
-more as all are in the model. What loads the machine are the 62 pods that start or end at once: the model has them start one after the other, and kubelets start them all at once, and each of them late; then their first probe, too, comes
-late enough to find more of them ready.
+A kubelet lists its containers once a second, and probes one that it finds running; what that run misses, the next one finds five seconds later. So some pods are ready after less than two seconds, and others after six. Starts and ends of pods share the
+cores of the machine, in the model too (`cores_milli` of the profile).
 ";
 
 const SIGTERM: &str = "

@@ -59,6 +59,9 @@ impl Kubelets {
         let Some(work) = self.pods.get_mut(&uid) else { return };
         let Some(container) = work.containers.get_mut(position) else { return };
         let fate = container.start(behaviour, init_runs_for, ctx.now);
+        if position == work.first_main() {
+            self.begin_probe(uid, ctx);
+        }
         self.note(uid, position, ProcessStep::Started);
         self.follow(uid, position, fate, ctx);
     }

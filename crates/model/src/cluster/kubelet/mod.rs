@@ -13,6 +13,8 @@
 
 mod container;
 mod lifecycle;
+mod machine;
+mod probe;
 mod report;
 mod restarts;
 mod termination;
@@ -23,13 +25,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::container::{Fate, Run};
+use self::machine::{Job, Machine};
 use self::work::{PodWork, Probe, Stage, StopReason};
 use super::conditions::Words;
 use super::placement::Placement;
 use super::timing::TimingProfile;
 use super::workload::Workload;
 use super::{ActionError, ClusterEvent, ContainerChoice, PodTimer, Signal};
-use crate::engine::{Distribution, Purpose, Stamp};
+use crate::engine::{Distribution, Purpose, Stamp, Timer};
 use crate::objects::{ConditionStatus, NodeId, Pod, Uid};
 use crate::server::{Actor, ApiError, Change, Versions};
 use crate::simulation::{Context, Event};
@@ -96,6 +99,10 @@ pub struct Kubelets {
     workload: Workload,
     words: Words,
     hosts: Vec<Host>,
+    /// What all nodes share, if the profile says so.
+    machine: Option<Machine>,
+    /// When the next job of the machine is done.
+    machine_timer: Timer,
     /// Pods until their end has been reported and, when they are being deleted, their object is deleted.
     pods: BTreeMap<Uid, Box<PodWork>>,
     /// What an application has not been told yet.
@@ -109,45 +116,22 @@ impl Kubelets {
         workload: Workload,
         words: Words,
     ) -> Self {
-        let (hosts, pods, facts) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Self { timing, is_one_machine, workload, words, hosts, pods, facts }
+        Self {
+            timing,
+            is_one_machine,
+            workload,
+            words,
+            hosts: Vec::new(),
+            machine: (timing.cores_milli > 0).then(|| Machine::new(timing.cores_milli)),
+            machine_timer: Timer::default(),
+            pods: BTreeMap::new(),
+            facts: Vec::new(),
+        }
     }
 
     /// An application drives the first main process of this pod, which has just been created.
     pub(crate) fn hand_over(&mut self, pod: Uid, has_probe: bool) {
         self.workload.hand_over(pod, has_probe);
-    }
-
-    /// The readiness probe of a pod that an application drives finds this out from now on, whenever it runs.
-    pub(crate) fn probed(&mut self, pod: Uid, is_ready: bool, ctx: &mut Context<'_>) {
-        let Some(probe) = self.pods.get_mut(&pod).and_then(|work| work.probe.as_mut()) else { return };
-        probe.finds_ready = is_ready;
-        self.await_probe(pod, ctx);
-    }
-
-    /// Has a probe run that finds out something new, when its time comes.
-    fn await_probe(&mut self, pod: Uid, ctx: &mut Context<'_>) {
-        let Some(work) = self.pods.get(&pod) else { return };
-        if !work.probe.as_ref().is_some_and(|it| it.finds_ready != it.found_ready && !it.timer.is_armed()) {
-            return;
-        }
-        let period = self.timing.probe_period;
-        if period.is_zero() {
-            return self.probe(pod, ctx);
-        }
-        let before = ctx.now.since(work.start_time).as_nanos() / period.as_nanos();
-        let number = u32::try_from(before + 1).unwrap_or(u32::MAX);
-        let runs = work.start_time + period.saturating_mul(number);
-        let answer = self.timing.probe.draw(ctx.random, Purpose::Node);
-        self.arm(pod, PodTimer::Probe, runs + answer, ctx);
-    }
-
-    /// A probe runs.
-    fn probe(&mut self, pod: Uid, ctx: &mut Context<'_>) {
-        let Some(probe) = self.pods.get_mut(&pod).and_then(|work| work.probe.as_mut()) else { return };
-        if std::mem::replace(&mut probe.found_ready, probe.finds_ready) != probe.finds_ready {
-            self.report(pod, ctx);
-        }
     }
 
     /// What has happened to the processes that an application drives, since it was last asked.
@@ -229,7 +213,7 @@ impl Kubelets {
         let timing = self.timing;
         let slot = timing.start_slot.draw(ctx.random, Purpose::Node);
         let rest = timing.start.draw(ctx.random, Purpose::Node);
-        let (node, slot, rest) = if self.is_one_machine {
+        let (node, slot, rest) = if self.is_one_machine && self.machine.is_none() {
             // The slots of a profile are those of two nodes that start pods beside each other.
             (NodeId(0), slot / 2, rest + slot / 2)
         } else if timing.shares_slots {
@@ -238,12 +222,59 @@ impl Kubelets {
             (node, slot, rest)
         };
         let host = self.host(node);
-        let pull =
-            if host.has_image { Duration::ZERO } else { timing.image_pull.draw(ctx.random, Purpose::Node) };
-        host.has_image = true;
+        let pull = match std::mem::replace(&mut host.has_image, true) {
+            true => Duration::ZERO,
+            false => timing.image_pull.draw(ctx.random, Purpose::Node),
+        };
+        if self.machine.is_some() {
+            return self.work(uid, slot, pull + rest, ctx);
+        }
+        let host = self.host(node);
         host.starts_until = host.starts_until.max(ctx.now) + pull + slot;
         let at = host.starts_until + rest;
         self.arm(uid, PodTimer::Stage, at, ctx);
+    }
+
+    /// Has the machine work for a pod, which goes on to its next stage a while after that.
+    fn work(&mut self, pod: Uid, work: Duration, rest: Duration, ctx: &mut Context<'_>) {
+        let Some(machine) = &mut self.machine else { return };
+        machine.add(Job { pod, rest }, work, ctx.now);
+        self.arm_machine(ctx);
+    }
+
+    /// Whether the machine works for a pod.
+    fn works_for(&self, pod: Uid) -> bool {
+        self.machine.as_ref().is_some_and(|machine| machine.works_for(pod))
+    }
+
+    /// The machine does nothing more for a pod.
+    fn drop_work(&mut self, pod: Uid, ctx: &mut Context<'_>) {
+        if let Some(machine) = &mut self.machine
+            && machine.works_for(pod)
+        {
+            machine.drop_jobs(pod, ctx.now);
+            self.arm_machine(ctx);
+        }
+    }
+
+    /// The machine has done something.
+    pub(super) fn advance_machine(&mut self, stamp: Stamp, ctx: &mut Context<'_>) {
+        if !self.machine_timer.expire(stamp) {
+            return;
+        }
+        while let Some(Job { pod, rest }) =
+            self.machine.as_mut().and_then(|machine| machine.take_done(ctx.now))
+        {
+            self.arm(pod, PodTimer::Stage, ctx.now + rest, ctx);
+        }
+        self.arm_machine(ctx);
+    }
+
+    fn arm_machine(&mut self, ctx: &mut Context<'_>) {
+        if let Some(at) = self.machine.as_ref().and_then(Machine::next_time) {
+            let stamp = self.machine_timer.arm();
+            ctx.events.schedule(at, Event::Cluster(ClusterEvent::Machine { stamp }));
+        }
     }
 
     /// A timer of a pod has expired.
@@ -274,7 +305,7 @@ impl Kubelets {
             PodTimer::Stop => self.stop_expired(uid, ctx),
             PodTimer::Ready => self.become_ready(uid, ctx),
             PodTimer::Report => self.write_report(uid, ctx),
-            PodTimer::Probe => self.probe(uid, ctx),
+            PodTimer::Probe => self.probe_expired(uid, ctx),
         }
     }
 
@@ -385,7 +416,7 @@ impl Kubelets {
         let stop = work.stop.map(|stop| stop.kill_at.unwrap_or(now)).filter(|_| !work.stop_timer.is_armed());
         let waits_for_stage = matches!(work.stage, Stage::Starting(_) | Stage::Ending);
         let is_stage_due = waits_for_stage && work.stop.is_none_or(|_| work.stage == Stage::Ending);
-        let stage = is_stage_due && !work.stage_timer.is_armed();
+        let stage = is_stage_due && !work.stage_timer.is_armed() && !self.works_for(uid);
         let is_ready_due =
             work.stage == Stage::Running && !work.has_become_ready && !work.ready_timer.is_armed();
         let is_over = work.stage == Stage::Ended && !work.stage_timer.is_armed();
@@ -412,7 +443,7 @@ impl Kubelets {
         if is_ready_due {
             self.await_readiness(uid, ctx);
         }
-        self.await_probe(uid, ctx);
+        self.take_up_probe(uid, ctx);
         if is_over {
             self.arm_cleanup(uid, ctx);
         }

@@ -15,6 +15,9 @@ use crate::objects::{NodeId, Pod, Uid};
 use crate::server::{Actor, ApiError};
 use crate::simulation::Context;
 
+/// What takes less than this share of its samples counts as taking as long as that.
+const LEAST: f64 = 0.05;
+
 impl Kubelets {
     /// The pod is to be stopped. Asking again can only shorten the grace period.
     pub(super) fn stop(&mut self, uid: Uid, reason: StopReason, grace_period_s: u32, ctx: &mut Context<'_>) {
@@ -30,6 +33,7 @@ impl Kubelets {
             // The start is called off.
             if matches!(work.stage, Stage::Starting(_)) {
                 work.stage_timer.cancel();
+                self.drop_work(uid, ctx);
             }
             return match reason {
                 StopReason::Finished => self.send_term(uid, ctx),
@@ -121,6 +125,9 @@ impl Kubelets {
         let Some(work) = self.pods.get_mut(&uid) else { return };
         work.stage = Stage::Ending;
         work.stop_timer.cancel();
+        if self.machine.is_some() {
+            return self.work(uid, slot, rest, ctx);
+        }
         let node = if self.timing.shares_slots { NodeId(0) } else { work.node };
         let host = self.host(node);
         host.stops_until = host.stops_until.max(ctx.now) + slot;
@@ -169,8 +176,17 @@ impl Kubelets {
         }
     }
 
+    /// A kubelet looks once a second which pods it is done with. Nodes that are one machine were started together, and look at the same moments.
     pub(super) fn arm_cleanup(&mut self, uid: Uid, ctx: &mut Context<'_>) {
-        self.arm_after(uid, PodTimer::Stage, self.timing.cleanup, ctx);
+        let cleanup = self.timing.cleanup;
+        if let Some(machine) = &mut self.machine {
+            if machine.looks_at < ctx.now + cleanup.quantile(LEAST) {
+                machine.looks_at = ctx.now + cleanup.draw(ctx.random, Purpose::Node);
+            }
+            let at = machine.looks_at;
+            return self.arm(uid, PodTimer::Stage, at, ctx);
+        }
+        self.arm_after(uid, PodTimer::Stage, cleanup, ctx);
     }
 
     /// Deletes the object for good; finalizers may still hold it.

@@ -49,10 +49,15 @@ pub(super) struct Stop {
 /// A readiness probe.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Probe {
+    /// When it runs first, or ran; nothing before the process starts.
+    pub(super) first: Option<Time>,
     /// What it finds out when it runs.
     pub(super) finds_ready: bool,
-    /// What it found out when it ran last.
+    /// It runs, and has found this.
+    pub(super) finding: Option<bool>,
+    /// What it had found out when it had run last.
     pub(super) found_ready: bool,
+    /// When it runs next, or answers.
     pub(super) timer: Timer,
 }
 

@@ -113,9 +113,21 @@ fn a_failed_init_container_fails_the_pod_or_is_restarted() {
 
 #[test]
 fn a_probe_finds_out_when_it_runs() {
-    for (period_s, answer_s, ready_after_s) in [(0, 0, 7), (5, 0, 10), (7, 0, 14), (5, 1, 11)] {
+    // It is ready from 7 on.
+    let cases = [
+        (0, 0, 0, 7),
+        (5, 0, 0, 10),
+        (7, 0, 0, 14),
+        (5, 0, 1, 11),
+        (5, 1, 0, 11),
+        (5, 8, 0, 8),
+        (5, 8, 2, 10),
+        (5, 6, 2, 13),
+    ];
+    for (period_s, first_s, answer_s, ready_after_s) in cases {
         let timing: &'static TimingProfile = Box::leak(Box::new(TimingProfile {
             probe_period: Duration::from_secs(period_s),
+            first_probe: crate::engine::Distribution::constant_ms(first_s * 1_000),
             probe: crate::engine::Distribution::constant_ms(answer_s * 1_000),
             ..*TimingProfile::instant()
         }));
@@ -136,6 +148,92 @@ fn a_probe_finds_out_when_it_runs() {
             *at > secs(ready_after_s) && versions.new.as_ref().is_some_and(|pod| is_unready_again(pod))
         });
         assert_eq!(unready.count(), 0, "every {period_s} s");
+    }
+}
+
+#[test]
+fn what_starts_and_ends_shares_the_cores_of_a_machine() {
+    let ms = crate::engine::Distribution::constant_ms;
+    let timing: &'static TimingProfile = Box::leak(Box::new(TimingProfile {
+        cores_milli: 2_000,
+        start_slot: ms(4_000),
+        start: ms(1_000),
+        stop_slot: ms(1_000),
+        ..*TimingProfile::instant()
+    }));
+    for (nodes, pods, runs_after_s, gone_after_s) in [(1, 1, 5, 1), (2, 2, 5, 1), (1, 4, 9, 2), (4, 4, 9, 2)]
+    {
+        let mut bench = Bench::new(ClusterConfig { timing, ..config(nodes) });
+        let pods: Vec<_> =
+            (0..pods).map(|pod| bench.create(&format!("pod-{pod}"), spec(RestartPolicy::Never))).collect();
+        bench.run_for_secs(20);
+        for pod in &pods {
+            let runs = bench.when(*pod, |pod| pod.status.phase == PodPhase::Running);
+            assert_eq!(runs, Some(secs(runs_after_s)), "{} pods on {nodes} nodes", pods.len());
+        }
+        pods.iter().for_each(|pod| bench.delete(*pod, None));
+        bench.run_for_secs(20);
+        for pod in &pods {
+            assert_eq!(
+                bench.gone_at(*pod),
+                Some(secs(20 + gone_after_s)),
+                "{} pods on {nodes} nodes",
+                pods.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_called_off_takes_no_core() {
+    let timing: &'static TimingProfile = Box::leak(Box::new(TimingProfile {
+        cores_milli: 1_000,
+        start_slot: crate::engine::Distribution::constant_ms(4_000),
+        ..*TimingProfile::instant()
+    }));
+    let mut bench = Bench::new(ClusterConfig { timing, ..config(1) });
+    let [stays, goes] = ["stays", "goes"].map(|name| bench.create(name, spec(RestartPolicy::Never)));
+    bench.run_for_secs(2);
+    bench.delete(goes, None);
+    bench.run_for_secs(20);
+    // A second of its own work is done in the first two.
+    assert_eq!(bench.when(stays, |pod| pod.status.phase == PodPhase::Running), Some(secs(5)));
+    assert_eq!(bench.when(goes, |pod| pod.status.phase == PodPhase::Running), None);
+}
+
+#[test]
+fn a_kubelet_that_was_silent_takes_up_starts_and_probes() {
+    let timing: &'static TimingProfile = Box::leak(Box::new(TimingProfile {
+        cores_milli: 1_000,
+        start_slot: crate::engine::Distribution::constant_ms(4_000),
+        probe_period: Duration::from_secs(5),
+        probe: crate::engine::Distribution::constant_ms(1_000),
+        ..*TimingProfile::instant()
+    }));
+    // Silent while the pod starts; while its probe runs first; while it waits for the next run.
+    for (from_s, to_s, runs_at_s, ready_at_s) in
+        [(1, 3, 4, 10), (1, 30, 30, 36), (4, 6, 4, 10), (7, 12, 4, 15)]
+    {
+        let mut bench = Bench::new(ClusterConfig { timing, ..config(1) });
+        let pod = bench.create("pod", spec(RestartPolicy::Never));
+        bench.act(|cluster, _| cluster.kubelets.hand_over(pod, true));
+        let mut turns = [(from_s, NodeChange::Down), (to_s, NodeChange::Up)].into_iter().peekable();
+        for second in 0..60 {
+            if let Some((_, change)) = turns.next_if(|(at, _)| *at == second) {
+                bench.node("node-0", change);
+            }
+            if second == runs_at_s + 1 {
+                bench.act(|cluster, ctx| cluster.kubelets.probed(pod, true, ctx));
+            }
+            bench.run_for_secs(1);
+        }
+        let case = format!("silent from {from_s} to {to_s}");
+        assert_eq!(
+            bench.when(pod, |pod| pod.status.phase == PodPhase::Running),
+            Some(secs(runs_at_s)),
+            "{case}"
+        );
+        assert_eq!(bench.when(pod, Pod::is_ready), Some(secs(ready_at_s)), "{case}");
     }
 }
 
