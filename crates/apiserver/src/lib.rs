@@ -5,9 +5,9 @@
 //! are rows of [`towtank_model::server::Server`], which the model's controllers read and write without JSON; everything else
 //! is kept here.
 //!
-//! From a request to an answer: `request` reads it, `server` sends it on its way, `auth` judges the caller; `read`, `write`,
+//! From a request to an answer (`call`): `request` reads it, `server` sends it on its way, `auth` judges the caller; `read`, `write`,
 //! `patching`, `delete` and `subresources` are the verbs; `strategy` knows what is particular to a kind, `write_rows` takes what
-//! concerns rows to the model; `store` keeps versions and history, `watch` walks it, `rows` follows the model, `overlay` makes
+//! concerns rows to the model; `store` and `storing` keep versions and history, `watch` walks it, `rows` follows the model, `overlay` makes
 //! objects of rows; `lifecycle` collects garbage; `crd`, `discovery`, `schemas` and `table` say what they are called.
 //!
 //! [`adapter`] has the ways to it: for `kube::Client` on virtual time, and over HTTP.

@@ -3,9 +3,9 @@
 //! Values are those of the stored form, with their defaults. Rules about what our worlds do not have (addresses of Services, volumes of
 //! templates, aggregated roles) are left out.
 
+mod deployments;
 mod events;
 mod roles;
-mod workloads;
 
 use serde_json::{Map, Value, json};
 use towtank_model::version::KubernetesVersion;

@@ -21,7 +21,7 @@ const POINTS_MAX: usize = 1_000;
 /// Bytes of a file that are read; a longer one is refused.
 const BYTES_MAX: u64 = 1 << 20;
 /// Files that one process reads: a profile stays for good.
-const FILES_MAX: usize = 100;
+const FILES_MAX: usize = 1_000;
 
 /// A profile as it is written down.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -147,6 +147,10 @@ impl ProfileFile {
 
     /// The profile. What it is made of stays for good.
     fn profile(&self) -> Result<TimingProfile, String> {
+        if self.shares_slots && self.cores_milli > 0 {
+            return Err("nodes are one thread (`shares_slots`) or share cores (`cores_milli`), and not both"
+                .to_owned());
+        }
         let Some(built_in) = TimingProfile::by_name(&self.base) else {
             return Err(ProfileError::Unknown(self.base.clone()).to_string());
         };
@@ -219,6 +223,9 @@ mod tests {
         assert!(file(r#"{"api_call": [[0, 2], [1, 1]]}"#).unwrap_err().contains("no quantile function"));
         assert!(file(r#"{"api_call": []}"#).unwrap_err().contains("no quantile function"));
         assert!(file("[]").is_err());
+        let both =
+            parse(r#"{"name": "p", "source": "s", "shares_slots": true, "cores_milli": 1, "steps": {}}"#);
+        assert!(both.and_then(|file| file.profile()).unwrap_err().ends_with("and not both"));
         let on_nothing = parse(r#"{"name": "p", "source": "s", "base": "tin", "steps": {}}"#);
         assert_eq!(
             on_nothing.and_then(|file| file.profile()),
@@ -252,7 +259,7 @@ mod tests {
             name: "p".to_owned(),
             source: "s".to_owned(),
             base: "kind".to_owned(),
-            shares_slots: true,
+            shares_slots: false,
             cores_milli: 1_500,
             probe_period_ms: 5_000,
             steps,

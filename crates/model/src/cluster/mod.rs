@@ -66,7 +66,7 @@ pub enum ClusterEvent {
         /// Of that timer.
         stamp: Stamp,
     },
-    /// The machine that all nodes share has done something.
+    /// The machine that all nodes share has done something for a pod.
     Machine {
         /// Of its timer.
         stamp: Stamp,
@@ -147,7 +147,7 @@ pub struct ClusterConfig {
     /// How long things take.
     pub timing: &'static TimingProfile,
     /// The nodes are containers of one machine, as those of kind are: what one pod's start does not let overlap, it does not let overlap on
-    /// other nodes either.
+    /// other nodes either. Of no effect where the timing profile says how many cores that machine has ([`TimingProfile::cores_milli`]).
     pub is_one_machine: bool,
     /// What the workload does: the first rule that matches a pod decides, [`Behaviour::DEFAULT`] when none does.
     pub workload: Vec<WorkloadRule>,

@@ -137,6 +137,7 @@ mod tests {
             (e2e, "broker_image", format!("[default: {STAND_IN_IMAGE}]")),
             (e2e, "operator", format!("[default: {OPERATOR}]")),
             (e2e, "jobs", format!("{} when absent, and {} for kind", at_once(process), at_once(kind))),
+            (e2e, "kubernetes", format!("{} when absent, {} for kind", newest(process), newest(kind))),
             (
                 calibrate,
                 "kubernetes",

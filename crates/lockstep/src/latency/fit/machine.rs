@@ -1,6 +1,6 @@
 //! What starts and stops of pods take of the machine that all nodes are.
 
-use super::{Changes, Operation, REPORT, Steps, Unseen, median};
+use super::{Changes, FEW, Operation, REPORT, Steps, Unseen, median};
 
 /// Reads off slots, and what is left of starts and stops, of nodes with kubelets, for a machine with so many cores. Many pods keep it busy all the time.
 pub(super) fn read_kubelets(steps: &mut Steps, changes: &Changes<'_>, cores: f64) -> Result<(), Unseen> {
@@ -19,17 +19,18 @@ pub(super) fn read_kubelets(steps: &mut Steps, changes: &Changes<'_>, cores: f64
     let end = median(&ends).ok_or(Unseen("stop_slot"))?;
     let waits: Vec<f64> =
         changes.many_shrunk.iter().filter_map(|it| Some(busy(it, 0, 1, end)? * cores)).collect();
-    steps.read("stop_slot", mean(&waits).into_iter())?;
+    steps.read("stop_slot", median(&waits).into_iter())?;
     read_stops(steps, changes, cores)
 }
 
-/// Reads them off for virtual nodes, which are one thread that also makes all reports: where some pod waits for another to run, a slot is the time between the two. What is
-/// left of the first one's start is that thread's other work. That anything stops is not its work.
+/// Reads them off for virtual nodes, which are one thread that also makes all reports: where some pod waits for another to run, a slot is the time between the two. That
+/// thread's other work is to be seen where more than a few pods come: it is what is left of the first one's start. It is the same for every pod then, also for one that comes
+/// alone and finds the thread idle. That anything stops is not its work.
 pub(super) fn read_virtual(steps: &mut Steps, changes: &Changes<'_>) -> Result<(), Unseen> {
     steps.read("start_slot", changes.grown.iter().flat_map(|it| gaps(it)))?;
-    let known = steps.median("start_slot") + steps.median(REPORT);
-    let first = |it: &&Operation| Some(starts(it).first()?.1 - known);
-    steps.read("start", changes.grown.iter().filter_map(first))?;
+    let more = changes.grown.iter().filter(|it| it.pods.len() > FEW);
+    let first = more.filter_map(|it| starts(it).first().map(|(_, length)| *length));
+    steps.read_rest("start", first, &["start_slot", REPORT])?;
     steps.read("stop_slot", std::iter::once(0.0))?;
     read_stops(steps, changes, 1.0)
 }

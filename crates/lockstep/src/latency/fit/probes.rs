@@ -15,7 +15,9 @@ pub(super) fn read(steps: &mut Steps, changes: &Changes<'_>) -> Result<(), Unsee
     let pods = changes.few_grown.iter().flat_map(|it| &it.pods);
     let seen: Vec<f64> = pods.filter_map(|pod| Some(pod.get(3)? - pod.get(2)?)).collect();
     let runs = |is_first: bool| -> Vec<f64> {
-        seen.iter().filter(|ms| (**ms < period) == is_first).map(|ms| ms % period).collect()
+        let of_run = seen.iter().filter(|ms| (**ms < period / 2.0) == is_first);
+        // What tells of a pod's running may be late: then a run seems to have come before.
+        of_run.map(|ms| if is_first { *ms } else { ms - period }).collect()
     };
     let (found, missed) = (runs(true), runs(false));
     let bounds: Vec<f64> = [quantile(&missed, 0.9), quantile(&found, 0.1)].into_iter().flatten().collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::container::{Exit, Role, Run};
-use super::work::{Probe, Stage, StopReason};
+use super::work::{Stage, StopReason};
 use super::{Kubelets, ProcessStep};
 use crate::cluster::PodTimer;
 use crate::engine::Purpose;
@@ -134,7 +134,7 @@ impl Kubelets {
             work.has_become_ready = false;
             work.ready_timer.cancel();
             if position == first_main {
-                work.probe = work.probe.take().map(|_| Probe::default());
+                work.probe.iter_mut().for_each(|probe| probe.reset(None));
             }
         }
         self.report(uid, ctx);

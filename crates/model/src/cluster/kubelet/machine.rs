@@ -1,6 +1,6 @@
 //! Nodes that are one machine with a few cores: what kubelets do for pods is work that shares them.
 //!
-//! Every job is one thread: it gets a core at most, and less as soon as there are more jobs than cores (processor sharing). So many pods that come at once start
+//! Every task is one thread: it gets a core at most, and less as soon as there are more tasks than cores (processor sharing). So many pods that come at once start
 //! side by side, each of them late, and not one after the other.
 
 use std::collections::BTreeMap;
@@ -9,9 +9,9 @@ use std::time::Duration;
 use crate::objects::Uid;
 use crate::time::Time;
 
-/// Something that a kubelet does for a pod.
+/// Something that a kubelet does for a pod, which is no Job of Kubernetes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Job {
+pub(super) struct Task {
     pub(super) pod: Uid,
     /// How long after it is done the pod comes to its next stage.
     pub(super) rest: Duration,
@@ -23,8 +23,8 @@ pub(super) struct Machine {
     /// Thousandths of a core.
     cores_milli: u64,
     /// By what each of them must have been given when it is done, in order of coming among equals.
-    jobs: BTreeMap<(u64, u64), Job>,
-    /// What a job has been given that was there from the start: nanoseconds of a core.
+    tasks: BTreeMap<(u64, u64), Task>,
+    /// What a task has been given that was there from the start: nanoseconds of a core.
     given: u64,
     /// Until when.
     at: Time,
@@ -36,54 +36,56 @@ pub(super) struct Machine {
 impl Machine {
     /// With so many thousandths of a core.
     pub(super) fn new(cores_milli: u32) -> Self {
-        let (jobs, at) = (BTreeMap::new(), Time::ZERO);
-        Self { cores_milli: cores_milli.into(), jobs, given: 0, at, sequence: 0, looks_at: Time::ZERO }
+        let (tasks, at) = (BTreeMap::new(), Time::ZERO);
+        Self { cores_milli: cores_milli.into(), tasks, given: 0, at, sequence: 0, looks_at: Time::ZERO }
     }
 
-    /// Takes on a job that keeps a core busy for so long.
-    pub(super) fn add(&mut self, job: Job, work: Duration, now: Time) {
+    /// Takes on a task that keeps a core busy for so long.
+    pub(super) fn add(&mut self, task: Task, work: Duration, now: Time) {
         self.advance(now);
         let work = u64::try_from(work.as_nanos()).unwrap_or(u64::MAX);
-        self.jobs.insert((self.given.saturating_add(work), self.sequence), job);
+        self.tasks.insert((self.given.saturating_add(work), self.sequence), task);
         self.sequence += 1;
     }
 
     /// Drops what is to be done for a pod.
-    pub(super) fn drop_jobs(&mut self, pod: Uid, now: Time) {
+    pub(super) fn drop_tasks(&mut self, pod: Uid, now: Time) {
         self.advance(now);
-        self.jobs.retain(|_, job| job.pod != pod);
+        self.tasks.retain(|_, task| task.pod != pod);
     }
 
     /// Whether anything is to be done for a pod.
     pub(super) fn works_for(&self, pod: Uid) -> bool {
-        self.jobs.values().any(|job| job.pod == pod)
+        self.tasks.values().any(|task| task.pod == pod)
     }
 
-    /// When the next job is done, if no other comes.
+    /// When the next task is done, if no other comes.
     pub(super) fn next_time(&self) -> Option<Time> {
-        let (&(done, _), _) = self.jobs.first_key_value()?;
-        let nanos = done.saturating_sub(self.given).saturating_mul(1_000).div_ceil(self.speed_milli());
-        Some(self.at + Duration::from_micros(nanos.div_ceil(1_000)))
+        let (&(done, _), _) = self.tasks.first_key_value()?;
+        let (given, taken) = self.speed();
+        let nanos = (u128::from(done.saturating_sub(self.given)) * taken).div_ceil(given);
+        Some(self.at + Duration::from_micros(u64::try_from(nanos.div_ceil(1_000)).unwrap_or(u64::MAX)))
     }
 
-    /// Takes out a job that is done.
-    pub(super) fn take_done(&mut self, now: Time) -> Option<Job> {
+    /// Takes out a task that is done.
+    pub(super) fn take_done(&mut self, now: Time) -> Option<Task> {
         self.advance(now);
-        let first = self.jobs.first_entry()?;
+        let first = self.tasks.first_entry()?;
         (first.key().0 <= self.given).then(|| first.remove())
     }
 
     /// Lets time pass.
     fn advance(&mut self, now: Time) {
-        let nanos = u64::try_from(now.since(self.at).as_nanos()).unwrap_or(u64::MAX);
-        self.given = self.given.saturating_add(nanos.saturating_mul(self.speed_milli()) / 1_000);
+        let (given, taken) = self.speed();
+        let nanos = now.since(self.at).as_nanos() * given / taken;
+        self.given = self.given.saturating_add(u64::try_from(nanos).unwrap_or(u64::MAX));
         self.at = now;
     }
 
-    /// What each job has of a core, in thousandths; at least one, so that all come to their end.
-    fn speed_milli(&self) -> u64 {
-        let jobs = u64::try_from(self.jobs.len()).unwrap_or(u64::MAX).max(1);
-        (self.cores_milli / jobs).clamp(1, 1_000)
+    /// What each task is given of a core: so much in so much time.
+    fn speed(&self) -> (u128, u128) {
+        let all = 1_000 * self.tasks.len().max(1) as u128;
+        (all.min(self.cores_milli.into()).max(1), all)
     }
 }
 
@@ -104,8 +106,8 @@ mod tests {
             }
             while let Some((number, (_, work))) = coming.next_if(|(_, (at, _))| Time::from_millis(*at) <= now)
             {
-                let job = Job { pod: Uid(number), rest: Duration::ZERO };
-                machine.add(job, Duration::from_millis(*work), now);
+                let task = Task { pod: Uid(number), rest: Duration::ZERO };
+                machine.add(task, Duration::from_millis(*work), now);
             }
         }
     }
@@ -122,15 +124,23 @@ mod tests {
         // One that comes later, and one and a half cores.
         assert_eq!(play(1_500, &[(0, 300), (200, 300)]), [(0, 333), (1, 533)]);
         assert_eq!(play(500, &[(0, 100)]), [(0, 200)]);
+        // However many they are, they have all of it.
+        for (tasks, ms) in [(64, 6_400), (3_000, 300_000)] {
+            assert_eq!(
+                play(1_000, &vec![(0, 100); tasks]).last().map(|(_, at)| *at),
+                Some(ms),
+                "{tasks} tasks"
+            );
+        }
     }
 
     #[test]
     fn what_is_dropped_takes_nothing_from_the_others() {
         let mut machine = Machine::new(1_000);
         for pod in [Uid(1), Uid(2)] {
-            machine.add(Job { pod, rest: Duration::ZERO }, Duration::from_millis(100), Time::ZERO);
+            machine.add(Task { pod, rest: Duration::ZERO }, Duration::from_millis(100), Time::ZERO);
         }
-        machine.drop_jobs(Uid(1), Time::from_millis(100));
+        machine.drop_tasks(Uid(1), Time::from_millis(100));
         assert!(!machine.works_for(Uid(1)) && machine.works_for(Uid(2)));
         assert_eq!(machine.next_time(), Some(Time::from_millis(150)));
         assert_eq!(machine.take_done(Time::from_millis(149)), None);

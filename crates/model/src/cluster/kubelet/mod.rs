@@ -1,11 +1,13 @@
 //! The kubelets: one state machine per bound pod, from acceptance to the end of its object.
 //!
-//! A pod is accepted, waits for its node's turn to start it, runs its init containers in order and then its main
+//! A pod is accepted, waits for its node's turn to start it, or for its share of the machine that all nodes are, runs its init containers in order and then its main
 //! containers, becomes Ready, and ends: by itself, or because its object is deleted, or because its node shuts down.
 //! Every change on the node is reported after a latency; changes in between share a report.
 //!
 //! * `lifecycle`: starts, ends and restarts of containers.
 //! * `termination`: SIGTERM, grace period, SIGKILL, and the end of the object (Job spec section 7.1 and 7.2).
+//! * `probe`: when readiness probes run, and what they find out.
+//! * `machine`: what takes the time of a machine's cores.
 //! * `report`: the status that all this amounts to.
 //!
 //! A kubelet that has fallen silent ([`Kubelets::set_silent`]) starts nothing, notices nothing and reports nothing,
@@ -25,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::container::{Fate, Run};
-use self::machine::{Job, Machine};
+use self::machine::{Machine, Task};
 use self::work::{PodWork, Probe, Stage, StopReason};
 use super::conditions::Words;
 use super::placement::Placement;
@@ -101,7 +103,7 @@ pub struct Kubelets {
     hosts: Vec<Host>,
     /// What all nodes share, if the profile says so.
     machine: Option<Machine>,
-    /// When the next job of the machine is done.
+    /// When the machine has done the next thing.
     machine_timer: Timer,
     /// Pods until their end has been reported and, when they are being deleted, their object is deleted.
     pods: BTreeMap<Uid, Box<PodWork>>,
@@ -160,7 +162,7 @@ impl Kubelets {
             }
             Change::Pod(Versions { old: Some(pod), new: None }) => {
                 // Nothing is left to report about: the processes are killed, which nobody sees.
-                self.forget(pod.uid);
+                self.forget(pod.uid, ctx);
                 self.workload.forget(pod.uid);
             }
             _ => {}
@@ -178,7 +180,7 @@ impl Kubelets {
             None => self.accept(pod, node, ctx),
             // Somebody else has ended the pod (the pod garbage collector): its processes go without further report.
             Some(stage) if pod.status.phase.is_terminal() && stage != Stage::Ended => {
-                self.forget(uid);
+                self.forget(uid, ctx);
                 self.accept(pod, node, ctx);
             }
             Some(_) => {
@@ -238,7 +240,7 @@ impl Kubelets {
     /// Has the machine work for a pod, which goes on to its next stage a while after that.
     fn work(&mut self, pod: Uid, work: Duration, rest: Duration, ctx: &mut Context<'_>) {
         let Some(machine) = &mut self.machine else { return };
-        machine.add(Job { pod, rest }, work, ctx.now);
+        machine.add(Task { pod, rest }, work, ctx.now);
         self.arm_machine(ctx);
     }
 
@@ -252,7 +254,7 @@ impl Kubelets {
         if let Some(machine) = &mut self.machine
             && machine.works_for(pod)
         {
-            machine.drop_jobs(pod, ctx.now);
+            machine.drop_tasks(pod, ctx.now);
             self.arm_machine(ctx);
         }
     }
@@ -262,7 +264,7 @@ impl Kubelets {
         if !self.machine_timer.expire(stamp) {
             return;
         }
-        while let Some(Job { pod, rest }) =
+        while let Some(Task { pod, rest }) =
             self.machine.as_mut().and_then(|machine| machine.take_done(ctx.now))
         {
             self.arm(pod, PodTimer::Stage, ctx.now + rest, ctx);
@@ -361,13 +363,14 @@ impl Kubelets {
         match written {
             Ok(pod) if is_over => self.reported_end(&pod, ctx),
             Ok(_) => {}
-            Err(ApiError::NotFound { .. }) => self.forget(uid),
+            Err(ApiError::NotFound { .. }) => self.forget(uid, ctx),
             Err(_) => self.arm(uid, PodTimer::Report, now + RETRY, ctx),
         }
     }
 
     /// The kubelet has nothing to do with the pod any more.
-    fn forget(&mut self, uid: Uid) {
+    fn forget(&mut self, uid: Uid, ctx: &mut Context<'_>) {
+        self.drop_work(uid, ctx);
         for position in self.pods.get(&uid).map_or(0..0, |work| 0..work.containers.len()) {
             let container = self.pods.get(&uid).and_then(|work| work.containers.get(position));
             if container.is_some_and(container::ContainerRun::is_running) {

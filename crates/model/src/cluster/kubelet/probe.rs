@@ -4,7 +4,6 @@
 //! find something new.
 
 use super::Kubelets;
-use super::work::Probe;
 use crate::cluster::PodTimer;
 use crate::engine::Purpose;
 use crate::objects::Uid;
@@ -21,12 +20,10 @@ impl Kubelets {
     /// The process starts: its probe has found nothing so far.
     pub(super) fn begin_probe(&mut self, pod: Uid, ctx: &mut Context<'_>) {
         let timing = self.timing;
-        let Some(work) = self.pods.get_mut(&pod) else { return };
-        if work.probe.is_none() || timing.probe_period.is_zero() {
-            return;
+        let Some(probe) = self.pods.get_mut(&pod).and_then(|work| work.probe.as_mut()) else { return };
+        if !timing.probe_period.is_zero() {
+            probe.reset(Some(ctx.now + timing.first_probe.draw(ctx.random, Purpose::Node)));
         }
-        let first = ctx.now + timing.first_probe.draw(ctx.random, Purpose::Node);
-        work.probe = Some(Probe { first: Some(first), ..Probe::default() });
     }
 
     /// Has a probe run that finds out something new, when its time comes.

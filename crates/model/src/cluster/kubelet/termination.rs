@@ -15,7 +15,7 @@ use crate::objects::{NodeId, Pod, Uid};
 use crate::server::{Actor, ApiError};
 use crate::simulation::Context;
 
-/// What takes less than this share of its samples counts as taking as long as that.
+/// As much of the samples of a cleanup are shorter than what it takes at least: one that comes sooner waits for the next look.
 const LEAST: f64 = 0.05;
 
 impl Kubelets {
@@ -172,7 +172,7 @@ impl Kubelets {
         if pod.deletion.is_some_and(|deletion| deletion.grace_period_s > 0) {
             self.arm_cleanup(pod.uid, ctx);
         } else {
-            self.forget(pod.uid);
+            self.forget(pod.uid, ctx);
         }
     }
 
@@ -192,7 +192,7 @@ impl Kubelets {
     /// Deletes the object for good; finalizers may still hold it.
     pub(super) fn clean_up(&mut self, uid: Uid, ctx: &mut Context<'_>) {
         match ctx.server.delete_pod(ctx.now, Actor::Kubelet, uid, Some(0)) {
-            Ok(()) | Err(ApiError::NotFound { .. }) => self.forget(uid),
+            Ok(()) | Err(ApiError::NotFound { .. }) => self.forget(uid, ctx),
             Err(_) => self.arm(uid, PodTimer::Stage, ctx.now + super::RETRY, ctx),
         }
     }

@@ -61,6 +61,14 @@ pub(super) struct Probe {
     pub(super) timer: Timer,
 }
 
+impl Probe {
+    /// The process is another one, or none: what has been found of it is of no use.
+    pub(super) fn reset(&mut self, first: Option<Time>) {
+        self.timer.cancel();
+        (self.first, self.finds_ready, self.finding, self.found_ready) = (first, false, None, false);
+    }
+}
+
 /// A pod on its node.
 #[derive(Clone, Debug)]
 pub(super) struct PodWork {

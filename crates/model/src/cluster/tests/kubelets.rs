@@ -202,6 +202,59 @@ fn what_is_called_off_takes_no_core() {
 }
 
 #[test]
+fn what_is_gone_takes_no_core() {
+    let timing: &'static TimingProfile = Box::leak(Box::new(TimingProfile {
+        cores_milli: 1_000,
+        start_slot: crate::engine::Distribution::constant_ms(4_000),
+        ..*TimingProfile::instant()
+    }));
+    let mut bench = Bench::new(ClusterConfig { timing, ..config(1) });
+    let [stays, goes] = ["stays", "goes"].map(|name| bench.create(name, spec(RestartPolicy::Never)));
+    bench.run_for_secs(2);
+    bench.delete(goes, Some(0));
+    bench.run_for_secs(20);
+    assert_eq!(bench.gone_at(goes), Some(secs(2)));
+    assert_eq!(bench.when(stays, |pod| pod.status.phase == PodPhase::Running), Some(secs(5)));
+}
+
+#[test]
+fn a_container_that_starts_again_is_probed_anew() {
+    let timing: &'static TimingProfile = Box::leak(Box::new(TimingProfile {
+        probe_period: Duration::from_secs(5),
+        probe: crate::engine::Distribution::constant_ms(1_000),
+        ..*TimingProfile::instant()
+    }));
+    let mut bench = Bench::new(ClusterConfig { timing, ..config(1) });
+    let pod = bench.create("pod", spec(RestartPolicy::OnFailure));
+    bench.act(|cluster, _| cluster.kubelets.hand_over(pod, true));
+    bench.run_for_secs(2);
+    // It would be found ready by the run at 5. It ends before that, and the next process is there right away: its probe runs at 2, 7, 12.
+    bench.act(|cluster, ctx| cluster.kubelets.probed(pod, true, ctx));
+    bench.act(|cluster, ctx| cluster.exit(pod, ContainerChoice::First, 1, None, ctx)).unwrap();
+    bench.run_for_secs(1);
+    bench.act(|cluster, ctx| cluster.kubelets.probed(pod, true, ctx));
+    bench.run_for_secs(20);
+    let started = bench.last(pod).status.containers[0].restart_count;
+    assert_eq!((started, bench.when(pod, Pod::is_ready)), (1, Some(secs(8))));
+}
+
+#[test]
+fn pods_of_one_machine_go_together() {
+    let timing: &'static TimingProfile = Box::leak(Box::new(TimingProfile {
+        cores_milli: 1_000,
+        cleanup: crate::engine::Distribution::uniform_ms(1_000, 4_000),
+        ..*TimingProfile::instant()
+    }));
+    let mut bench = Bench::new(ClusterConfig { timing, ..config(2) });
+    let pods = ["one", "other"].map(|name| bench.create(name, spec(RestartPolicy::Never)));
+    bench.run_for_secs(1);
+    pods.iter().for_each(|pod| bench.delete(*pod, None));
+    bench.run_for_secs(20);
+    let gone = pods.map(|pod| bench.gone_at(pod));
+    assert!(gone[0].is_some_and(|at| (secs(2)..=secs(5)).contains(&at)) && gone[0] == gone[1], "{gone:?}");
+}
+
+#[test]
 fn a_kubelet_that_was_silent_takes_up_starts_and_probes() {
     let timing: &'static TimingProfile = Box::leak(Box::new(TimingProfile {
         cores_milli: 1_000,
