@@ -10,8 +10,8 @@
 //! | `scheduling` | between the bindings of pods, not too many, that were created together: one decision after the other |
 //! | `binding` | from the creation of the first of a few pods to its binding, less a decision |
 //! | `status_report` | from the last broker's coming online to its pod's being ready; with kubelets that of the profile `kind` |
-//! | `start_slot`, `start` | from the bindings of pods to their running (module [`machine`]) |
-//! | `first_probe`, `probe` | with kubelets: from the running of one of a few pods to its being ready (module [`probes`]) |
+//! | `start_slot`, `start` | from the bindings of pods to their running (module `machine`) |
+//! | `first_probe`, `probe` | with kubelets: from the running of one of a few pods to its being ready (module `probes`) |
 //! | `stop_slot` | with kubelets: how long some of many pods were told to go and had not ended after the time that one of a few takes, for each pod |
 //! | `stop` | from the last of a few brokers' going offline to the end of its pod, less a slot and a report |
 //! | `cleanup` | from the end of one of a few pods to its being gone |

@@ -185,36 +185,22 @@ fn what_starts_and_ends_shares_the_cores_of_a_machine() {
 }
 
 #[test]
-fn what_is_called_off_takes_no_core() {
+fn what_is_called_off_or_gone_takes_no_core() {
     let timing: &'static TimingProfile = Box::leak(Box::new(TimingProfile {
         cores_milli: 1_000,
         start_slot: crate::engine::Distribution::constant_ms(4_000),
         ..*TimingProfile::instant()
     }));
-    let mut bench = Bench::new(ClusterConfig { timing, ..config(1) });
-    let [stays, goes] = ["stays", "goes"].map(|name| bench.create(name, spec(RestartPolicy::Never)));
-    bench.run_for_secs(2);
-    bench.delete(goes, None);
-    bench.run_for_secs(20);
-    // A second of its own work is done in the first two.
-    assert_eq!(bench.when(stays, |pod| pod.status.phase == PodPhase::Running), Some(secs(5)));
-    assert_eq!(bench.when(goes, |pod| pod.status.phase == PodPhase::Running), None);
-}
-
-#[test]
-fn what_is_gone_takes_no_core() {
-    let timing: &'static TimingProfile = Box::leak(Box::new(TimingProfile {
-        cores_milli: 1_000,
-        start_slot: crate::engine::Distribution::constant_ms(4_000),
-        ..*TimingProfile::instant()
-    }));
-    let mut bench = Bench::new(ClusterConfig { timing, ..config(1) });
-    let [stays, goes] = ["stays", "goes"].map(|name| bench.create(name, spec(RestartPolicy::Never)));
-    bench.run_for_secs(2);
-    bench.delete(goes, Some(0));
-    bench.run_for_secs(20);
-    assert_eq!(bench.gone_at(goes), Some(secs(2)));
-    assert_eq!(bench.when(stays, |pod| pod.status.phase == PodPhase::Running), Some(secs(5)));
+    for grace_period_s in [None, Some(0)] {
+        let mut bench = Bench::new(ClusterConfig { timing, ..config(1) });
+        let [stays, goes] = ["stays", "goes"].map(|name| bench.create(name, spec(RestartPolicy::Never)));
+        bench.run_for_secs(2);
+        bench.delete(goes, grace_period_s);
+        bench.run_for_secs(20);
+        let runs = |pod| bench.when(pod, |pod| pod.status.phase == PodPhase::Running);
+        // A second of its own work is done in the first two.
+        assert_eq!((runs(stays), runs(goes)), (Some(secs(5)), None), "{grace_period_s:?}");
+    }
 }
 
 #[test]
