@@ -82,7 +82,7 @@ impl<C: Controller, A: Application> Simulation<C, A> {
         self.act_on(|cluster, ctx| cluster.exit(pod, containers, exit_code, condition, ctx))
     }
 
-    /// Writes a pod's status by hand; meant for clusters with [`ClusterConfig::manual_pods`].
+    /// Writes a pod's status by hand; meant for clusters with [`manual_pods`](crate::cluster::ClusterConfig::manual_pods).
     pub fn set_phase(&mut self, pod: Uid, wanted: &ManualStatus) -> Result<(), ActionError> {
         self.act_on(|cluster, ctx| cluster.set_phase(pod, wanted, ctx))
     }
