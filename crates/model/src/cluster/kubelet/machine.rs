@@ -6,7 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::Kubelets;
+use crate::cluster::{ClusterEvent, PodTimer};
+use crate::engine::Stamp;
 use crate::objects::Uid;
+use crate::simulation::{Context, Event};
 use crate::time::Time;
 
 /// Something that a kubelet does for a pod, which is no Job of Kubernetes.
@@ -86,6 +90,50 @@ impl Machine {
     fn speed(&self) -> (u128, u128) {
         let all = 1_000 * self.tasks.len().max(1) as u128;
         (all.min(self.cores_milli.into()).max(1), all)
+    }
+}
+
+impl Kubelets {
+    /// Has the machine work for a pod, which goes on to its next stage a while after that.
+    pub(super) fn work(&mut self, pod: Uid, work: Duration, rest: Duration, ctx: &mut Context<'_>) {
+        let Some(machine) = &mut self.machine else { return };
+        machine.add(Task { pod, rest }, work, ctx.now);
+        self.arm_machine(ctx);
+    }
+
+    /// Whether the machine works for a pod.
+    pub(super) fn works_for(&self, pod: Uid) -> bool {
+        self.machine.as_ref().is_some_and(|machine| machine.works_for(pod))
+    }
+
+    /// The machine does nothing more for a pod.
+    pub(super) fn drop_work(&mut self, pod: Uid, ctx: &mut Context<'_>) {
+        if let Some(machine) = &mut self.machine
+            && machine.works_for(pod)
+        {
+            machine.drop_tasks(pod, ctx.now);
+            self.arm_machine(ctx);
+        }
+    }
+
+    /// The machine has done something.
+    pub(in crate::cluster) fn advance_machine(&mut self, stamp: Stamp, ctx: &mut Context<'_>) {
+        if !self.machine_timer.expire(stamp) {
+            return;
+        }
+        while let Some(Task { pod, rest }) =
+            self.machine.as_mut().and_then(|machine| machine.take_done(ctx.now))
+        {
+            self.arm(pod, PodTimer::Stage, ctx.now + rest, ctx);
+        }
+        self.arm_machine(ctx);
+    }
+
+    fn arm_machine(&mut self, ctx: &mut Context<'_>) {
+        if let Some(at) = self.machine.as_ref().and_then(Machine::next_time) {
+            let stamp = self.machine_timer.arm();
+            ctx.events.schedule(at, Event::Cluster(ClusterEvent::Machine { stamp }));
+        }
     }
 }
 

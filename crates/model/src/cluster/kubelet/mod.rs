@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::container::{Fate, Run};
-use self::machine::{Machine, Task};
+use self::machine::Machine;
 use self::work::{PodWork, Probe, Stage, StopReason};
 use super::conditions::Words;
 use super::placement::Placement;
@@ -235,48 +235,6 @@ impl Kubelets {
         host.starts_until = host.starts_until.max(ctx.now) + pull + slot;
         let at = host.starts_until + rest;
         self.arm(uid, PodTimer::Stage, at, ctx);
-    }
-
-    /// Has the machine work for a pod, which goes on to its next stage a while after that.
-    fn work(&mut self, pod: Uid, work: Duration, rest: Duration, ctx: &mut Context<'_>) {
-        let Some(machine) = &mut self.machine else { return };
-        machine.add(Task { pod, rest }, work, ctx.now);
-        self.arm_machine(ctx);
-    }
-
-    /// Whether the machine works for a pod.
-    fn works_for(&self, pod: Uid) -> bool {
-        self.machine.as_ref().is_some_and(|machine| machine.works_for(pod))
-    }
-
-    /// The machine does nothing more for a pod.
-    fn drop_work(&mut self, pod: Uid, ctx: &mut Context<'_>) {
-        if let Some(machine) = &mut self.machine
-            && machine.works_for(pod)
-        {
-            machine.drop_tasks(pod, ctx.now);
-            self.arm_machine(ctx);
-        }
-    }
-
-    /// The machine has done something.
-    pub(super) fn advance_machine(&mut self, stamp: Stamp, ctx: &mut Context<'_>) {
-        if !self.machine_timer.expire(stamp) {
-            return;
-        }
-        while let Some(Task { pod, rest }) =
-            self.machine.as_mut().and_then(|machine| machine.take_done(ctx.now))
-        {
-            self.arm(pod, PodTimer::Stage, ctx.now + rest, ctx);
-        }
-        self.arm_machine(ctx);
-    }
-
-    fn arm_machine(&mut self, ctx: &mut Context<'_>) {
-        if let Some(at) = self.machine.as_ref().and_then(Machine::next_time) {
-            let stamp = self.machine_timer.arm();
-            ctx.events.schedule(at, Event::Cluster(ClusterEvent::Machine { stamp }));
-        }
     }
 
     /// A timer of a pod has expired.
