@@ -19,24 +19,35 @@ pub(crate) fn e2e(args: &[String]) -> Outcome {
     if asked.builds_images {
         kind::build_images(&asked.versions())?;
     }
-    // The production operator is a program of its own.
-    cargo(["build", "--quiet", "--release", "--package", "towtank", "--package", "towtank-operator"])?;
+    std::thread::scope(|scope| {
+        // Neither has work for all cores to its end, so Go compiles beside cargo.
+        let programs = scope.spawn(|| control_plane_of(&asked));
+        // The production operator is a program of its own.
+        cargo(["build", "--quiet", "--release", "--package", "towtank", "--package", "towtank-operator"])?;
+        programs.join().unwrap_or_else(|_| Err(Failed::new("building with Go")))
+    })?;
     play(&asked)
 }
 
-/// The same with a control plane, and with the programs that stand beside this one.
+/// The same with the programs that stand beside this one.
 pub(crate) fn e2e_after_build(args: &[String]) -> Outcome {
     let asked = Asked::of(args);
     if asked.builds_images {
         return Err(Failed::new(format!("`{BUILD_NODE_IMAGE}` is for `cargo xtask e2e`")));
     }
+    control_plane_of(&asked)?;
     play(&asked)
 }
 
-fn play(asked: &Asked<'_>) -> Outcome {
-    if !matches!(asked.provider, Some("kind" | "kubeconfig")) {
-        control_plane::build(&asked.versions())?;
+/// Builds the programs of Kubernetes that the provider starts; the others bring theirs.
+fn control_plane_of(asked: &Asked<'_>) -> Outcome {
+    match asked.provider {
+        Some("kind" | "kubeconfig") => Ok(()),
+        _ => control_plane::build(&asked.versions()),
     }
+}
+
+fn play(asked: &Asked<'_>) -> Outcome {
     run(&mut command(beside("towtank")?, std::iter::once("e2e").chain(asked.rest.iter().copied())))
 }
 
