@@ -34,6 +34,15 @@ pub fn tables(rows: &[Row]) -> String {
     out
 }
 
+/// How many rows are near, and how many could be.
+pub fn summary(rows: &[Row], at_best: f64) -> String {
+    let near = rows.iter().filter(|row| row.is_near()).count();
+    format!(
+        "{near} of {} rows are ok; with a model that says exactly what was measured, {at_best:.0} of them would be if it were measured again.",
+        rows.len()
+    )
+}
+
 /// The table of large Jobs.
 pub fn large_jobs(rows: &[large_job::Row]) -> String {
     let mut out = "| indexes | requests/s | n | measured | model | off | | published |\n| ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: |\n".to_owned();

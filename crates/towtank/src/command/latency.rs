@@ -38,7 +38,8 @@ pub(crate) fn bench(arguments: &LatencyArguments) -> Result<ExitCode, Failure> {
     let profile = profile_of(&arguments.recording);
     let rows = compare::judge(&recording, &scenarios, &profile.to_string_lossy())
         .map_err(|error| Failure::Usage(error.to_string()))?;
-    super::print(&page::tables(&rows))?;
+    let at_best = compare::near_at_best(&recording).map_err(|error| Failure::Usage(error.to_string()))?;
+    super::print(&format!("{}{}\n", page::tables(&rows), page::summary(&rows, at_best)))?;
     let is_near = rows.iter().all(compare::Row::is_near);
     Ok(ExitCode::from(if is_near { AGREE } else { DISAGREE }))
 }

@@ -110,11 +110,11 @@ fn measured() -> Vec<PathBuf> {
     directories
 }
 
-/// What a recording says of itself, with how many of its rows are near.
-fn about<T>(recording: &Recording<T>, near: usize, rows: usize) -> String {
+/// What a recording says of itself, with what is said of its rows.
+fn about<T>(recording: &Recording<T>, rows: &str) -> String {
     let Recording { date, cores, series, .. } = recording;
     let load = series.iter().flat_map(|series| &series.load).copied().fold(0.0, f64::max);
-    format!("\n{date}, {cores} cores, load up to {load:.1}. {near} of {rows} rows are ok.\n\n")
+    format!("\n{date}, {cores} cores, load up to {load:.1}. {rows}\n\n")
 }
 
 /// The cluster.
@@ -132,9 +132,9 @@ fn part(directory: &Path) -> String {
         assert!(timing.is_file(), "{profile} is not there: run `cargo towtank calibrate`");
         let rows = compare::judge(&recording, &scenarios("benches/latency/judged"), &profile)
             .expect("the model plays them");
-        let near = rows.iter().filter(|row| row.is_near()).count();
         let tables = page::tables(&rows).replace("### ", "#### ");
-        let about = about(&recording, near, rows.len());
+        let at_best = compare::near_at_best(&recording).expect("changes of size");
+        let about = about(&recording, &page::summary(&rows, at_best));
         let kubelets = if recording.provider == "kind" { KUBELETS } else { "" };
         part = format!("{}{CHANGES}{kubelets}{about}{}\n", head(&recording), tables.trim_end());
     }
@@ -144,7 +144,7 @@ fn part(directory: &Path) -> String {
         let rows = large_job::judge(&recording, &scenarios("benches/large-job"), profile)
             .expect("the model plays them");
         let near = rows.iter().filter(|row| row.is_near()).count();
-        let about = about(&recording, near, rows.len());
+        let about = about(&recording, &format!("{near} of {} rows are ok.", rows.len()));
         if part.is_empty() {
             part = head(&recording);
         }

@@ -17,8 +17,7 @@ pub(super) fn read_kubelets(steps: &mut Steps, changes: &Changes<'_>, cores: f64
     let pods = changes.few_shrunk.iter().flat_map(|it| &it.pods);
     let ends: Vec<f64> = pods.filter_map(|pod| Some(pod.get(1)? - pod.first()?)).collect();
     let end = median(&ends).ok_or(Unseen("stop_slot"))?;
-    let waits: Vec<f64> =
-        changes.many_shrunk.iter().filter_map(|it| Some(busy(it, 0, 1, end)? * cores)).collect();
+    let waits: Vec<f64> = changes.many_shrunk.iter().filter_map(|it| Some(busy(it, end)? * cores)).collect();
     steps.read("stop_slot", median(&waits).into_iter())?;
     read_stops(steps, changes, cores)
 }
@@ -31,7 +30,6 @@ pub(super) fn read_virtual(steps: &mut Steps, changes: &Changes<'_>) -> Result<(
     let more = changes.grown.iter().filter(|it| it.pods.len() > FEW);
     let first = more.filter_map(|it| starts(it).first().map(|(_, length)| *length));
     steps.read_rest("start", first, &["start_slot", REPORT])?;
-    steps.read("stop_slot", std::iter::once(0.0))?;
     read_stops(steps, changes, 1.0)
 }
 
@@ -86,9 +84,9 @@ fn works(operation: &Operation, cores: f64) -> Vec<f64> {
     pods.iter().map(|(bound, runs)| by(*runs) - by(*bound)).collect()
 }
 
-/// How long some pod had come so far, `delay` ago at least, and not yet farther; for each pod.
-fn busy(operation: &Operation, from: usize, to: usize, delay: f64) -> Option<f64> {
-    let waits = operation.pods.iter().filter_map(|pod| Some((pod.get(from)? + delay, *pod.get(to)?)));
+/// How long some pod had been told to go, `end` ago at least, and had not ended; for each pod.
+fn busy(operation: &Operation, end: f64) -> Option<f64> {
+    let waits = operation.pods.iter().filter_map(|pod| Some((pod.first()? + end, *pod.get(1)?)));
     let mut waits: Vec<(f64, f64)> = waits.filter(|(from, to)| from < to).collect();
     waits.sort_by(|one, other| one.0.total_cmp(&other.0));
     let (mut sum, mut until) = (0.0, f64::NEG_INFINITY);

@@ -130,10 +130,11 @@ impl Kubelets {
     }
 
     fn arm_machine(&mut self, ctx: &mut Context<'_>) {
-        if let Some(at) = self.machine.as_ref().and_then(Machine::next_time) {
-            let stamp = self.machine_timer.arm();
-            ctx.events.schedule(at, Event::Cluster(ClusterEvent::Machine { stamp }));
-        }
+        let Some(at) = self.machine.as_ref().and_then(Machine::next_time) else {
+            return self.machine_timer.cancel();
+        };
+        let stamp = self.machine_timer.arm();
+        ctx.events.schedule(at, Event::Cluster(ClusterEvent::Machine { stamp }));
     }
 }
 
@@ -141,16 +142,16 @@ impl Kubelets {
 mod tests {
     use super::*;
 
-    /// When each job is done, which comes at such a time and takes so long by itself; milliseconds.
-    fn play(cores_milli: u32, jobs: &[(u64, u64)]) -> Vec<(u32, u64)> {
+    /// When each task is done, which comes at such a time and takes so long by itself; milliseconds.
+    fn play(cores_milli: u32, tasks: &[(u64, u64)]) -> Vec<(u32, u64)> {
         let mut machine = Machine::new(cores_milli);
-        let (mut done, mut coming) = (Vec::new(), (0..).zip(jobs).peekable());
+        let (mut done, mut coming) = (Vec::new(), (0..).zip(tasks).peekable());
         loop {
             let next = machine.next_time();
             let comes = coming.peek().map(|(_, (at, _))| Time::from_millis(*at));
             let Some(now) = next.into_iter().chain(comes).min() else { return done };
-            while let Some(job) = machine.take_done(now) {
-                done.push((job.pod.0, now.as_micros() / 1_000));
+            while let Some(task) = machine.take_done(now) {
+                done.push((task.pod.0, now.as_micros() / 1_000));
             }
             while let Some((number, (_, work))) = coming.next_if(|(_, (at, _))| Time::from_millis(*at) <= now)
             {
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_has_one_core_and_many_share_all() {
+    fn a_task_has_one_core_and_many_share_all() {
         assert_eq!(play(2_000, &[(0, 300)]), [(0, 300)]);
         assert_eq!(play(2_000, &[(0, 300), (0, 200)]), [(1, 200), (0, 300)]);
         // Four on two cores: half a core each, and more of it when the first is done.
@@ -192,6 +193,6 @@ mod tests {
         assert!(!machine.works_for(Uid(1)) && machine.works_for(Uid(2)));
         assert_eq!(machine.next_time(), Some(Time::from_millis(150)));
         assert_eq!(machine.take_done(Time::from_millis(149)), None);
-        assert_eq!(machine.take_done(Time::from_millis(150)).map(|job| job.pod), Some(Uid(2)));
+        assert_eq!(machine.take_done(Time::from_millis(150)).map(|task| task.pod), Some(Uid(2)));
     }
 }

@@ -8,6 +8,7 @@
 //! * `termination`: SIGTERM, grace period, SIGKILL, and the end of the object (Job spec section 7.1 and 7.2).
 //! * `probe`: when readiness probes run, and what they find out.
 //! * `machine`: what takes the time of a machine's cores.
+//! * `nodes`: what a node does for one pod at a time; nodes that fall silent, come back and shut down.
 //! * `report`: the status that all this amounts to.
 //!
 //! A kubelet that has fallen silent ([`Kubelets::set_silent`]) starts nothing, notices nothing and reports nothing,
@@ -16,6 +17,7 @@
 mod container;
 mod lifecycle;
 mod machine;
+mod nodes;
 mod probe;
 mod report;
 mod restarts;
@@ -28,6 +30,7 @@ use std::time::Duration;
 
 use self::container::{Fate, Run};
 use self::machine::Machine;
+use self::nodes::{Host, Turn};
 use self::work::{PodWork, Probe, Stage, StopReason};
 use super::conditions::Words;
 use super::placement::Placement;
@@ -42,35 +45,6 @@ use crate::time::Time;
 
 /// How long a kubelet waits before it repeats a call that failed for no reason of the object's (its back-off per pod).
 const RETRY: Duration = Duration::from_secs(10);
-
-/// A node as its kubelet sees it.
-#[derive(Clone, Copy, Debug)]
-struct Host {
-    is_silent: bool,
-    /// It ends all its pods and takes no more.
-    is_shutting_down: bool,
-    /// The workload's image has been pulled.
-    has_image: bool,
-    /// The node is busy with starts that do not overlap until then.
-    starts_until: Time,
-    /// The same for stops.
-    stops_until: Time,
-    /// Pods that it looks after.
-    pods: u32,
-}
-
-impl Default for Host {
-    fn default() -> Self {
-        Self {
-            is_silent: false,
-            is_shutting_down: false,
-            has_image: false,
-            starts_until: Time::ZERO,
-            stops_until: Time::ZERO,
-            pods: 0,
-        }
-    }
-}
 
 /// What has happened to the process of a pod's first main container, where an application drives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,26 +189,16 @@ impl Kubelets {
         let timing = self.timing;
         let slot = timing.start_slot.draw(ctx.random, Purpose::Node);
         let rest = timing.start.draw(ctx.random, Purpose::Node);
-        let (node, slot, rest) = if self.is_one_machine && self.machine.is_none() {
-            // The slots of a profile are those of two nodes that start pods beside each other.
-            (NodeId(0), slot / 2, rest + slot / 2)
-        } else if timing.shares_slots {
-            (NodeId(0), slot, rest)
-        } else {
-            (node, slot, rest)
+        // The slots of a profile are those of two nodes that start pods beside each other.
+        let (node, slot, rest) = match self.is_one_machine && self.machine.is_none() {
+            true => (NodeId(0), slot / 2, rest + slot / 2),
+            false => (node, slot, rest),
         };
-        let host = self.host(node);
-        let pull = match std::mem::replace(&mut host.has_image, true) {
+        let pull = match std::mem::replace(&mut self.host(node).has_image, true) {
             true => Duration::ZERO,
             false => timing.image_pull.draw(ctx.random, Purpose::Node),
         };
-        if self.machine.is_some() {
-            return self.work(uid, slot, pull + rest, ctx);
-        }
-        let host = self.host(node);
-        host.starts_until = host.starts_until.max(ctx.now) + pull + slot;
-        let at = host.starts_until + rest;
-        self.arm(uid, PodTimer::Stage, at, ctx);
+        self.take_turn(uid, node, Turn::Start { pull, slot }, rest, ctx);
     }
 
     /// A timer of a pod has expired.
@@ -340,92 +304,6 @@ impl Kubelets {
         host.pods = host.pods.saturating_sub(1);
         // A node that shuts down is off when its last pod has ended.
         host.is_silent |= host.is_shutting_down && host.pods == 0;
-    }
-
-    fn host(&mut self, node: NodeId) -> &mut Host {
-        let index = node.0 as usize;
-        if self.hosts.len() <= index {
-            self.hosts.resize(index + 1, Host::default());
-        }
-        &mut self.hosts[index]
-    }
-
-    // ---- nodes ----
-
-    /// The kubelet of a node falls silent.
-    pub(super) fn set_silent(&mut self, node: NodeId) {
-        self.host(node).is_silent = true;
-    }
-
-    /// The kubelet of a node is back: it takes up what it left, and what came meanwhile.
-    pub(super) fn resume(&mut self, node: NodeId, placement: &Placement, ctx: &mut Context<'_>) {
-        let host = self.host(node);
-        host.is_silent = false;
-        host.is_shutting_down = false;
-        for uid in placement.pods_on(node) {
-            if let Some(pod) = ctx.server.pod(uid).cloned() {
-                self.sync(&pod, ctx);
-                self.take_up(uid, ctx);
-            }
-        }
-    }
-
-    /// Does what a pod's expired timers asked for while the kubelet was silent.
-    fn take_up(&mut self, uid: Uid, ctx: &mut Context<'_>) {
-        let Some(work) = self.pods.get(&uid) else { return };
-        let now = ctx.now;
-        let stop = work.stop.map(|stop| stop.kill_at.unwrap_or(now)).filter(|_| !work.stop_timer.is_armed());
-        let waits_for_stage = matches!(work.stage, Stage::Starting(_) | Stage::Ending);
-        let is_stage_due = waits_for_stage && work.stop.is_none_or(|_| work.stage == Stage::Ending);
-        let stage = is_stage_due && !work.stage_timer.is_armed() && !self.works_for(uid);
-        let is_ready_due =
-            work.stage == Stage::Running && !work.has_become_ready && !work.ready_timer.is_armed();
-        let is_over = work.stage == Stage::Ended && !work.stage_timer.is_armed();
-        let containers = work.containers.iter().enumerate().filter(|(_, container)| {
-            !container.timer.is_armed()
-                && match container.run {
-                    Run::Exited(_) | Run::BackingOff(_) => true,
-                    Run::Ended(exit) => {
-                        work.stop.is_none() && container.restarts_after(exit, work.spec.restart_policy)
-                    }
-                    _ => false,
-                }
-        });
-        let containers: Vec<usize> = containers.map(|(position, _)| position).collect();
-        for position in containers {
-            self.arm(uid, PodTimer::container(position), now, ctx);
-        }
-        if let Some(at) = stop {
-            self.arm(uid, PodTimer::Stop, at, ctx);
-        }
-        if stage {
-            self.arm(uid, PodTimer::Stage, now, ctx);
-        }
-        if is_ready_due {
-            self.await_readiness(uid, ctx);
-        }
-        self.take_up_probe(uid, ctx);
-        if is_over {
-            self.arm_cleanup(uid, ctx);
-        }
-        self.report(uid, ctx);
-    }
-
-    /// The node shuts down in order: its pods end, within their grace periods, and it takes no more (KEP-2000).
-    pub(super) fn shut_down(&mut self, node: NodeId, ctx: &mut Context<'_>) {
-        self.host(node).is_shutting_down = true;
-        let pods: Vec<(Uid, u32)> = self
-            .pods
-            .iter()
-            .filter(|(_, work)| work.node == node)
-            .map(|(&uid, work)| (uid, work.spec.termination_grace_period_s))
-            .collect();
-        if pods.is_empty() {
-            self.host(node).is_silent = true;
-        }
-        for (uid, grace_period_s) in pods {
-            self.stop(uid, StopReason::Shutdown, grace_period_s, ctx);
-        }
     }
 
     // ---- users ----

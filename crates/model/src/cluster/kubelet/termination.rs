@@ -4,14 +4,15 @@
 //! killed. A pod that has been stopped always gets a terminal phase (Kubernetes 1.27 and later): Succeeded when every
 //! main container ended with 0, Failed otherwise, also when it never started. Only then is the object deleted.
 
-use super::Kubelets;
 use std::time::Duration;
 
+use super::Kubelets;
 use super::container::{KILLED, Role, Run};
+use super::nodes::Turn;
 use super::work::{Stage, Stop, StopReason};
 use crate::cluster::PodTimer;
 use crate::engine::Purpose;
-use crate::objects::{NodeId, Pod, Uid};
+use crate::objects::{Pod, Uid};
 use crate::server::{Actor, ApiError};
 use crate::simulation::Context;
 
@@ -125,14 +126,8 @@ impl Kubelets {
         let Some(work) = self.pods.get_mut(&uid) else { return };
         work.stage = Stage::Ending;
         work.stop_timer.cancel();
-        if self.machine.is_some() {
-            return self.work(uid, slot, rest, ctx);
-        }
-        let node = if self.timing.shares_slots { NodeId(0) } else { work.node };
-        let host = self.host(node);
-        host.stops_until = host.stops_until.max(ctx.now) + slot;
-        let at = host.stops_until + rest;
-        self.arm(uid, PodTimer::Stage, at, ctx);
+        let node = work.node;
+        self.take_turn(uid, node, Turn::Stop { slot }, rest, ctx);
     }
 
     fn kill(&mut self, uid: Uid, ctx: &mut Context<'_>) {
