@@ -105,7 +105,7 @@ impl Kind {
         let mut kind = Self { config, name, kubeconfig, failed: false, run };
         match kind.bring_up(&image) {
             Ok(()) => Ok(kind),
-            Err(error) => Err(kind.told(error)),
+            Err(error) => Err(kind.logged(error)),
         }
     }
 
@@ -132,23 +132,11 @@ impl Kind {
         )
     }
 
-    /// An error with the place where the logs will be.
-    fn told(&mut self, error: KindError) -> KindError {
+    /// An error with the place where the logs will be, if they tell something of it.
+    fn logged(&mut self, error: KindError) -> KindError {
         match error {
-            KindError::Slow { command, limit } => {
-                let kept = self.keep_logs_of_failed();
-                KindError::Slow {
-                    command: format!("{command} (logs of the nodes: {})", kept.display()),
-                    limit,
-                }
-            }
-            KindError::Failed { command, how, said } => {
-                let kept = self.keep_logs_of_failed();
-                KindError::Failed {
-                    command,
-                    how,
-                    said: format!("{said}\nlogs of the nodes: {}", kept.display()),
-                }
+            KindError::Slow { .. } | KindError::Failed { .. } => {
+                KindError::Logged { error: Box::new(error), logs: self.keep_logs_of_failed() }
             }
             error => error,
         }

@@ -47,6 +47,14 @@ pub enum KindError {
         /// How long it was given.
         limit: Duration,
     },
+    /// A cluster did not come up, and the logs of its nodes are kept.
+    #[error("{error}\nlogs of the nodes: {}", logs.display())]
+    Logged {
+        /// Why.
+        error: Box<KindError>,
+        /// Where the logs will be.
+        logs: PathBuf,
+    },
     /// A file or directory.
     #[error("{}: {source}", path.display())]
     File {

@@ -1,8 +1,10 @@
 //! Plays scenarios on sites of their own, one after the other, and keeps what they took.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use towtank_lockstep::latency::Operation;
 use towtank_lockstep::latency::large_job::{self, Completion};
 use towtank_lockstep::latency::play::{self, MeasureError};
 use towtank_lockstep::latency::recording::{Recording, Series};
@@ -26,9 +28,16 @@ pub enum RecordError {
     /// The cluster.
     #[error(transparent)]
     Site(#[from] SiteError),
-    /// A scenario.
-    #[error("scenario `{0}`: {1}")]
-    Measure(String, MeasureError),
+    /// A scenario, and where the logs of its cluster are.
+    #[error("scenario `{scenario}`: {error}{}", logs.as_ref().map(|logs| format!("\nlogs: {}", logs.display())).unwrap_or_default())]
+    Measure {
+        /// The scenario's name.
+        scenario: String,
+        /// What is wrong.
+        error: MeasureError,
+        /// The directory of the logs, if they were kept.
+        logs: Option<PathBuf>,
+    },
     /// A scenario is not of this version.
     #[error("scenario `{0}` does not speak of this version")]
     Version(String),
@@ -39,7 +48,8 @@ pub enum RecordError {
     Rate(String),
 }
 
-/// Plays every scenario of changes of size `rounds` times on a site that is started for it; `progress` hears of each that has ended.
+/// Plays every scenario of changes of size `rounds` times on a site that is started for it; `progress` hears of each that has ended, and where the logs of its cluster are:
+/// they are kept when a pod had to be killed.
 ///
 /// # Errors
 ///
@@ -48,15 +58,27 @@ pub fn record(
     config: &SiteConfig,
     scenarios: &[Arc<Scenario>],
     rounds: u32,
-    progress: &mut dyn FnMut(&Series),
+    progress: &mut dyn FnMut(&Series, Option<&Path>),
 ) -> Result<Recording, RecordError> {
     let mut seed = 0;
     let mut measure = |config: SiteConfig, scenario: &Scenario, stack: Stack| {
         seed += 1;
+        let kept = config.dir.join("logs").join(format!("latency-{}-{}", scenario.name, stack.kubernetes));
         let mut site = Site::start(config)?;
         let mut measured = Measured::begin(&mut site, scenario, stack)?;
-        play::measure(scenario, &mut measured, rounds, seed)
-            .map_err(|error| RecordError::Measure(scenario.name.clone(), error))
+        let operations = play::measure(scenario, &mut measured, rounds, seed);
+        drop(measured);
+        let is_odd = |operations: &Vec<_>| operations.iter().any(Operation::outlasts_grace_period);
+        let logs = operations.as_ref().map_or(true, is_odd).then_some(kept);
+        if let Some(logs) = &logs {
+            // Those of an earlier run of the same name are of no use any more.
+            let _ = std::fs::remove_dir_all(logs);
+            site.keep_logs(logs.clone());
+        }
+        match operations {
+            Ok(operations) => Ok((operations, logs)),
+            Err(error) => Err(RecordError::Measure { scenario: scenario.name.clone(), error, logs }),
+        }
     };
     each(config, scenarios, &mut measure, progress)
 }
@@ -69,7 +91,7 @@ pub fn record(
 pub fn record_large_jobs(
     config: &SiteConfig,
     scenarios: &[Arc<Scenario>],
-    progress: &mut dyn FnMut(&Series<Completion>),
+    progress: &mut dyn FnMut(&Series<Completion>, Option<&Path>),
 ) -> Result<Recording<Completion>, RecordError> {
     let mut measure = |config: SiteConfig, scenario: &Scenario, stack: Stack| {
         let clock = Clock::start();
@@ -79,22 +101,23 @@ pub fn record_large_jobs(
             let mut site = Site::start(config.clone())?;
             let limits = Limits { reality: Some(Reality::default()), ..Limits::default() };
             let run = world::play(&mut site, scenario, stack, Chaos::default(), limits)?;
-            let failed = |error| RecordError::Measure(scenario.name.clone(), error);
+            let failed = |error| RecordError::Measure { scenario: scenario.name.clone(), error, logs: None };
             completions.push(large_job::completion(&run).map_err(failed)?);
         }
-        Ok::<_, RecordError>(completions)
+        Ok((completions, None))
     };
     each(config, scenarios, &mut measure, progress)
 }
 
-/// What is measured of one scenario.
-type Measure<'a, T> = &'a mut dyn FnMut(SiteConfig, &Scenario, Stack) -> Result<Vec<T>, RecordError>;
+/// What is measured of one scenario, and where logs were kept.
+type Measure<'a, T> =
+    &'a mut dyn FnMut(SiteConfig, &Scenario, Stack) -> Result<(Vec<T>, Option<PathBuf>), RecordError>;
 
 fn each<T>(
     config: &SiteConfig,
     scenarios: &[Arc<Scenario>],
     measure: Measure<'_, T>,
-    progress: &mut dyn FnMut(&Series<T>),
+    progress: &mut dyn FnMut(&Series<T>, Option<&Path>),
 ) -> Result<Recording<T>, RecordError> {
     let mut series = Vec::new();
     for scenario in scenarios {
@@ -107,10 +130,10 @@ fn each<T>(
         }
         let before = load();
         let config = SiteConfig { controller_qps: Some(rate), ..config.clone() };
-        let operations = measure(config, scenario, stack)?;
+        let (operations, logs) = measure(config, scenario, stack)?;
         let load = [before, load()].into_iter().flatten().collect();
         let one = Series { scenario: scenario.name.clone(), load, operations };
-        progress(&one);
+        progress(&one, logs.as_deref());
         series.push(one);
     }
     Ok(Recording {

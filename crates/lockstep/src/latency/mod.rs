@@ -93,6 +93,8 @@ pub struct Operation {
     pub settled: f64,
 }
 
+/// `terminationGracePeriodSeconds`, where nobody says anything else.
+const GRACE_PERIOD_MS: f64 = 30_000.0;
 /// What pods of an operation go through.
 const GROWS: [&str; 4] = ["pods created", "pods scheduled", "pods running", "pods ready"];
 const SHRINKS: [&str; 3] = ["pods told to go", "pods ended", "pods gone"];
@@ -106,6 +108,12 @@ impl Operation {
     /// The size before and after, as tables show it.
     pub fn name(&self) -> String {
         format!("{}→{}", self.from, self.to)
+    }
+
+    /// Whether a pod that was told to go ended only when it was killed, or later than that.
+    pub fn outlasts_grace_period(&self) -> bool {
+        let ends = self.pods.iter().filter_map(|pod| Some(pod.get(1)? - pod.first()?));
+        !self.grows() && ends.fold(0.0, f64::max) >= GRACE_PERIOD_MS
     }
 
     /// When the last pod had come so far (see [`Operation::pods`]).

@@ -34,9 +34,9 @@ pub struct ProfileFile {
     /// The built-in profile that says what this file does not.
     #[serde(default = "usual_base")]
     pub base: String,
-    /// See [`TimingProfile::shares_slots`].
+    /// See [`TimingProfile::is_one_thread`].
     #[serde(default)]
-    pub shares_slots: bool,
+    pub is_one_thread: bool,
     /// See [`TimingProfile::cores_milli`].
     #[serde(default)]
     pub cores_milli: u32,
@@ -147,16 +147,18 @@ impl ProfileFile {
 
     /// The profile. What it is made of stays for good.
     fn profile(&self) -> Result<TimingProfile, String> {
-        if self.shares_slots && self.cores_milli > 0 {
-            return Err("nodes are one thread (`shares_slots`) or share cores (`cores_milli`), and not both"
-                .to_owned());
+        if self.is_one_thread && self.cores_milli > 0 {
+            return Err(
+                "nodes are one thread (`is_one_thread`) or share cores (`cores_milli`), and not both"
+                    .to_owned(),
+            );
         }
         let Some(built_in) = TimingProfile::by_name(&self.base) else {
             return Err(ProfileError::Unknown(self.base.clone()).to_string());
         };
         let mut profile = TimingProfile {
             name: Box::leak(self.name.clone().into_boxed_str()),
-            shares_slots: self.shares_slots,
+            is_one_thread: self.is_one_thread,
             cores_milli: self.cores_milli,
             probe_period: Duration::from_millis(self.probe_period_ms),
             ..*built_in
@@ -185,11 +187,11 @@ impl ProfileFile {
 impl std::fmt::Display for ProfileFile {
     /// JSON with one step to a line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, source, base, shares_slots, cores_milli, probe_period_ms, steps } = self;
+        let Self { name, source, base, is_one_thread, cores_milli, probe_period_ms, steps } = self;
         let text = |text: &str| serde_json::to_string(text).map_err(|_| std::fmt::Error);
         writeln!(f, "{{\n \"name\": {},\n \"source\": {},", text(name)?, text(source)?)?;
         writeln!(f, " \"base\": {},", text(base)?)?;
-        writeln!(f, " \"shares_slots\": {shares_slots},\n \"cores_milli\": {cores_milli},")?;
+        writeln!(f, " \"is_one_thread\": {is_one_thread},\n \"cores_milli\": {cores_milli},")?;
         writeln!(f, " \"probe_period_ms\": {probe_period_ms},\n \"steps\": {{")?;
         for (number, (step, points)) in steps.iter().enumerate() {
             let points = serde_json::to_string(points).map_err(|_| std::fmt::Error)?;
@@ -224,7 +226,7 @@ mod tests {
         assert!(file(r#"{"api_call": []}"#).unwrap_err().contains("no quantile function"));
         assert!(file("[]").is_err());
         let both =
-            parse(r#"{"name": "p", "source": "s", "shares_slots": true, "cores_milli": 1, "steps": {}}"#);
+            parse(r#"{"name": "p", "source": "s", "is_one_thread": true, "cores_milli": 1, "steps": {}}"#);
         assert!(both.and_then(|file| file.profile()).unwrap_err().ends_with("and not both"));
         let on_nothing = parse(r#"{"name": "p", "source": "s", "base": "tin", "steps": {}}"#);
         assert_eq!(
@@ -259,7 +261,7 @@ mod tests {
             name: "p".to_owned(),
             source: "s".to_owned(),
             base: "kind".to_owned(),
-            shares_slots: false,
+            is_one_thread: false,
             cores_milli: 1_500,
             probe_period_ms: 5_000,
             steps,

@@ -41,8 +41,8 @@ pub struct TimingProfile {
     pub image_pull: Distribution,
     /// Part of a pod's start that its node does for one pod at a time.
     pub start_slot: Distribution,
-    /// All nodes are one thread, and start and stop pods one after the other, not each for itself.
-    pub shares_slots: bool,
+    /// All nodes are one thread: it writes one report after the other, and does nothing else while it writes.
+    pub is_one_thread: bool,
     /// Thousandths of a core of the machine that all nodes are: slots are work then that shares the cores, and nothing waits for its turn. 0: slots are taken one after the other.
     pub cores_milli: u32,
     /// The rest of a pod's start, to the first process: sandbox, network, container.
@@ -98,7 +98,7 @@ const INSTANT: TimingProfile = TimingProfile {
     scheduling_backoff: (Duration::ZERO, Duration::ZERO),
     image_pull: ZERO,
     start_slot: ZERO,
-    shares_slots: false,
+    is_one_thread: false,
     cores_milli: 0,
     start: ZERO,
     init_container: ZERO,
@@ -163,7 +163,7 @@ const KIND: TimingProfile = TimingProfile {
     // One pod takes 620 [537-904] from its binding to its first process, n = 27. Of 30 pods on two nodes the last one
     // took 5.7 s and 6.5 s: some 390 per pod and node that do not overlap.
     start_slot: Distribution::Constant(Duration::from_millis(390)),
-    shares_slots: false,
+    is_one_thread: false,
     cores_milli: 0,
     start: Distribution::Quantiles(&[
         (0.0, 146.7),

@@ -13,6 +13,7 @@ use towtank_control_plane::Interrupt;
 use towtank_lockstep::explanation::ordering::Broken;
 use towtank_lockstep::explanation::{Explanation, Gap, Search, Unexplained};
 use towtank_lockstep::observed::Observation;
+use towtank_lockstep::run::quoted;
 use towtank_lockstep::sight::Sight;
 use towtank_lockstep::verdict::ByRun;
 use towtank_model::time::Time;
@@ -219,19 +220,18 @@ fn played(played: &Played, replay: String) -> real::Played {
 
 /// What else has to be said for the same to be played again.
 fn options(arguments: &E2eArguments) -> String {
-    let mut options = String::new();
-    let provider = arguments.cluster.provider;
-    if provider != Provider::default() {
-        options.push_str(&format!(" --provider {provider}"));
-    }
-    if let Some(file) = &arguments.cluster.kubeconfig {
-        options.push_str(&format!(" --kubeconfig {} --change-this-cluster", file.display()));
-    }
     let cluster = &arguments.cluster;
-    if let Some(operator) = &cluster.operator {
-        options.push_str(&format!(" --operator {}", operator.display()));
+    let mut options = String::new();
+    let mut option = |name: &str, value: &str| options.push_str(&format!(" --{name} {}", quoted(value)));
+    if cluster.provider != Provider::default() {
+        option("provider", &cluster.provider.to_string());
     }
-    for (option, value) in [
+    for (name, file) in [("kubeconfig", &cluster.kubeconfig), ("operator", &cluster.operator)] {
+        if let Some(file) = file {
+            option(name, &file.to_string_lossy());
+        }
+    }
+    for (name, value) in [
         ("context", &cluster.context),
         ("images", &cluster.images),
         ("node-image", &cluster.node_image),
@@ -240,14 +240,17 @@ fn options(arguments: &E2eArguments) -> String {
         ("view-image", &cluster.view_image),
     ] {
         if let Some(value) = value {
-            options.push_str(&format!(" --{option} {value}"));
+            option(name, value);
         }
     }
     if let Some(seed) = arguments.chaos {
-        options.push_str(&format!(" --chaos {seed}"));
+        option("chaos", &seed.to_string());
     }
     for (gate, value) in &arguments.alter_gate {
-        options.push_str(&format!(" --alter-gate {gate}={value}"));
+        option("alter-gate", &format!("{gate}={value}"));
+    }
+    if cluster.kubeconfig.is_some() {
+        options.push_str(" --change-this-cluster");
     }
     options
 }
@@ -360,4 +363,32 @@ fn difference(seen: &Sight, nearest: &Sight) -> String {
         text
     };
     only(nearest, seen, '-') + &only(seen, nearest, '+')
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Arguments, Command};
+
+    #[test]
+    fn what_is_replayed_has_the_options_in_words_of_a_shell() {
+        let line = [
+            "towtank",
+            "e2e",
+            "--provider",
+            "kubeconfig",
+            "--kubeconfig",
+            "my files/it's",
+            "--change-this-cluster",
+            "--chaos",
+            "7",
+        ];
+        let Command::E2e(arguments) = Arguments::parse_from(line).command else { panic!("e2e") };
+        assert_eq!(
+            options(&arguments),
+            r" --provider kubeconfig --kubeconfig 'my files/it'\''s' --chaos 7 --change-this-cluster"
+        );
+    }
 }

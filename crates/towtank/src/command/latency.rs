@@ -49,7 +49,7 @@ pub(crate) fn large_job(arguments: &LargeJobArguments) -> Result<ExitCode, Failu
     let scenarios = large_jobs(&arguments.completions)?;
     let mut recording: Recording<Completion> =
         recording(&arguments.recording, "large-job", |config, tell| {
-            record_large_jobs(config, &scenarios, &mut |series: &Series<Completion>| tell(told(series)))
+            record_large_jobs(config, &scenarios, &mut |series, logs| tell(told(series, logs)))
         })?;
     recording.series.retain(|series| scenarios.iter().any(|scenario| scenario.name == series.scenario));
     // As long as nothing is fitted, the control plane takes no time beside that for which requests have to wait.
@@ -84,14 +84,16 @@ fn changes(
     let default = [Path::new("benches/latency").join(what)];
     let scenarios = files::load(if arguments.paths.is_empty() { &default } else { &arguments.paths })?;
     let recording = recording(&arguments.recording, what, |config, tell| {
-        record(config, &scenarios, arguments.rounds, &mut |series: &Series| tell(told(series)))
+        record(config, &scenarios, arguments.rounds, &mut |series, logs| tell(told(series, logs)))
     })?;
     Ok((recording, scenarios))
 }
 
 /// What is told of scenarios while others are still measured.
-fn told<T>(Series { scenario, load, operations }: &Series<T>) -> String {
-    format!("{scenario}: measured {} times, load {load:?}\n", operations.len())
+fn told<T>(Series { scenario, load, operations }: &Series<T>, logs: Option<&Path>) -> String {
+    let killed = |logs: &Path| format!("; a pod had to be killed, logs: {}", logs.display());
+    let logs = logs.map(killed).unwrap_or_default();
+    format!("{scenario}: measured {} times, load {load:?}{logs}\n", operations.len())
 }
 
 /// What was measured; measures it if that is wanted.

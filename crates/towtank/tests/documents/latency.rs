@@ -38,7 +38,9 @@ The model's timing profile is fitted by `towtank calibrate` to other changes of 
 const KUBELETS: &str = "
 A kubelet lists its containers once a second, and probes one that it finds running; what that run misses, the next one finds five seconds later. So some pods are ready after less than two seconds, and others after six. Starts and ends of pods share the
 cores of the machine, in the model too (`cores_milli` of the profile). Not in the model: that requests take longer while many pods start (*pods created*, *scheduled*, *told to go*), that what is left of the last starts
-finds brokers online already (*pods ready* of 2→64), and that of 62 brokers which are told to leave at once one was ended by SIGKILL only, after 30 s, in four of 20 rounds (64→2 at p90).
+finds brokers online already (*pods ready* of 2→64), and that one of 62 pods which are told to go at once ended after 30 s only, in four of 20 rounds (64→2 at p90). Where it came again and the node's journal was kept, SIGTERM had been sent and not
+been delivered: containerd's shim (1.6.20) had been starting the process of a readiness probe since before the pod was told to go, answered nothing meanwhile (`get state … context deadline exceeded`), and came to its end when the grace period was
+over. The broker heard of SIGTERM then and left in order, 0.2 s later. Others have seen that lock held on busy machines ([containerd/containerd#10092](https://github.com/containerd/containerd/issues/10092)).
 ";
 
 const SIGTERM: &str = "

@@ -1,9 +1,9 @@
 //! What starts and stops of pods take of the machine that all nodes are.
 
-use super::{Changes, FEW, Operation, REPORT, Steps, Unseen, median};
+use super::{Changes, Operation, REPORT, Steps, Unseen, median};
 
-/// Reads off slots, and what is left of starts and stops, of nodes with kubelets, for a machine with so many cores. Many pods keep it busy all the time.
-pub(super) fn read_kubelets(steps: &mut Steps, changes: &Changes<'_>, cores: f64) -> Result<(), Unseen> {
+/// Reads off slots, and what is left of starts and stops, for a machine with so many cores. Many pods keep it busy all the time.
+pub(super) fn read(steps: &mut Steps, changes: &Changes<'_>, cores: f64) -> Result<(), Unseen> {
     // Which of many pods gets more of the machine is chance: what one of a few takes varies less.
     let works: Vec<f64> = changes.many_grown.iter().flat_map(|it| works(it, cores)).collect();
     steps.read("start_slot", mean(&works).into_iter())?;
@@ -19,37 +19,6 @@ pub(super) fn read_kubelets(steps: &mut Steps, changes: &Changes<'_>, cores: f64
     let end = median(&ends).ok_or(Unseen("stop_slot"))?;
     let waits: Vec<f64> = changes.many_shrunk.iter().filter_map(|it| Some(busy(it, end)? * cores)).collect();
     steps.read("stop_slot", median(&waits).into_iter())?;
-    read_stops(steps, changes, cores)
-}
-
-/// Reads them off for virtual nodes, which are one thread that also makes all reports: where some pod waits for another to run, a slot is the time between the two. That
-/// thread's other work is to be seen where more than a few pods come: it is what is left of the first one's start. It is the same for every pod then, also for one that comes
-/// alone and finds the thread idle. That anything stops is not its work.
-pub(super) fn read_virtual(steps: &mut Steps, changes: &Changes<'_>) -> Result<(), Unseen> {
-    steps.read("start_slot", changes.grown.iter().flat_map(|it| gaps(it)))?;
-    let more = changes.grown.iter().filter(|it| it.pods.len() > FEW);
-    let first = more.filter_map(|it| starts(it).first().map(|(_, length)| *length));
-    steps.read_rest("start", first, &["start_slot", REPORT])?;
-    read_stops(steps, changes, 1.0)
-}
-
-/// When each pod ran, and how long after its binding, in this order.
-fn starts(operation: &Operation) -> Vec<(f64, f64)> {
-    let starts = operation.pods.iter().filter_map(|pod| Some((*pod.get(2)?, pod.get(2)? - pod.get(1)?)));
-    let mut starts: Vec<(f64, f64)> = starts.collect();
-    starts.sort_by(|one, other| one.0.total_cmp(&other.0));
-    starts
-}
-
-/// Times between the starts of pods, where the later one had its node when the earlier one ran.
-fn gaps(operation: &Operation) -> Vec<f64> {
-    let starts = starts(operation);
-    let gaps = starts.windows(2).map(|pair| (pair[1].0 - pair[0].0, pair[1].1));
-    gaps.filter(|(gap, wait)| gap <= wait).map(|(gap, _)| gap).collect()
-}
-
-/// Reads off what is left of the stops of a few pods.
-fn read_stops(steps: &mut Steps, changes: &Changes<'_>, cores: f64) -> Result<(), Unseen> {
     let slot = steps.median("stop_slot");
     let stops = changes.few_shrunk.iter().map(|it| it.last(1) - it.online - slot * slowdown(it, cores));
     steps.read_rest("stop", stops, &["stop_slot", REPORT])

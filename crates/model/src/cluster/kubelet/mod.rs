@@ -10,6 +10,7 @@
 //! * `machine`: what takes the time of a machine's cores.
 //! * `nodes`: what a node does for one pod at a time; nodes that fall silent, come back and shut down.
 //! * `report`: the status that all this amounts to.
+//! * `thread`: nodes that write one report after the other, and do nothing else meanwhile.
 //!
 //! A kubelet that has fallen silent ([`Kubelets::set_silent`]) starts nothing, notices nothing and reports nothing,
 //! while the processes of its pods go on. When it is back it brings every pod up to date.
@@ -22,18 +23,19 @@ mod probe;
 mod report;
 mod restarts;
 mod termination;
+mod thread;
 mod work;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::container::{Fate, Run};
+use self::container::Fate;
 use self::machine::Machine;
 use self::nodes::{Host, Turn};
+use self::thread::Thread;
 use self::work::{PodWork, Probe, Stage, StopReason};
 use super::conditions::Words;
-use super::placement::Placement;
 use super::timing::TimingProfile;
 use super::workload::Workload;
 use super::{ActionError, ClusterEvent, ContainerChoice, PodTimer, Signal};
@@ -79,6 +81,8 @@ pub struct Kubelets {
     machine: Option<Machine>,
     /// When the machine has done the next thing.
     machine_timer: Timer,
+    /// What all nodes are, if the profile says so.
+    thread: Option<Thread>,
     /// Pods until their end has been reported and, when they are being deleted, their object is deleted.
     pods: BTreeMap<Uid, Box<PodWork>>,
     /// What an application has not been told yet.
@@ -100,6 +104,7 @@ impl Kubelets {
             hosts: Vec::new(),
             machine: (timing.cores_milli > 0).then(|| Machine::new(timing.cores_milli)),
             machine_timer: Timer::default(),
+            thread: timing.is_one_thread.then(Thread::default),
             pods: BTreeMap::new(),
             facts: Vec::new(),
         }
@@ -223,6 +228,7 @@ impl Kubelets {
             PodTimer::Container(position) => {
                 self.container_expired(uid, usize::from(position), is_silent, ctx)
             }
+            _ if self.waits_for_thread(uid, timer, ctx) => {}
             // What a silent kubelet leaves undone is taken up by `resume`.
             _ if is_silent => {}
             PodTimer::Stage => self.stage_expired(uid, ctx),
@@ -264,8 +270,13 @@ impl Kubelets {
     /// The pod has changed: a report is due.
     fn report(&mut self, uid: Uid, ctx: &mut Context<'_>) {
         let Some(work) = self.pods.get(&uid) else { return };
-        if !work.report_timer.is_armed() {
-            self.arm_after(uid, PodTimer::Report, self.timing.status_report, ctx);
+        if work.report_timer.is_armed() {
+            return;
+        }
+        match self.thread {
+            None => self.arm_after(uid, PodTimer::Report, self.timing.status_report, ctx),
+            // It takes its time when it is written.
+            Some(_) => self.arm(uid, PodTimer::Report, ctx.now, ctx),
         }
     }
 

@@ -204,6 +204,44 @@ fn what_is_called_off_or_gone_takes_no_core() {
 }
 
 #[test]
+fn an_image_comes_once_to_a_node_and_takes_no_core() {
+    let timing: &'static TimingProfile = Box::leak(Box::new(TimingProfile {
+        cores_milli: 1_000,
+        image_pull: crate::engine::Distribution::constant_ms(10_000),
+        start_slot: crate::engine::Distribution::constant_ms(4_000),
+        ..*TimingProfile::instant()
+    }));
+    let mut bench = Bench::new(ClusterConfig { timing, ..config(1) });
+    let pods = ["first", "second"].map(|name| bench.create(name, spec(RestartPolicy::Never)));
+    bench.run_for_secs(30);
+    let runs = pods.map(|pod| bench.when(pod, |pod| pod.status.phase == PodPhase::Running));
+    assert_eq!(runs, [Some(secs(18)), Some(secs(8))], "half a core each, and ten seconds for the first");
+}
+
+#[test]
+fn one_thread_writes_one_report_after_the_other() {
+    let timing: &'static TimingProfile = Box::leak(Box::new(TimingProfile {
+        is_one_thread: true,
+        start: crate::engine::Distribution::constant_ms(1_000),
+        status_report: crate::engine::Distribution::constant_ms(2_000),
+        ..*TimingProfile::instant()
+    }));
+    let mut bench = Bench::new(ClusterConfig { timing, ..config(2) });
+    let pods = ["one", "other"].map(|name| bench.create(name, spec(RestartPolicy::Never)));
+    bench.run_for_secs(20);
+    let when = |bench: &Bench, is_so: fn(&Pod) -> bool| pods.map(|pod| bench.when(pod, is_so));
+    // It hears of both after a second.
+    let accepted = when(&bench, |pod| pod.status.start_time.is_some());
+    assert_eq!(accepted, [Some(secs(3)), Some(secs(5))]);
+    assert_eq!(when(&bench, |pod| pod.status.phase == PodPhase::Running), [Some(secs(7)), Some(secs(9))]);
+    pods.iter().for_each(|pod| bench.delete(*pod, None));
+    bench.run_for_secs(20);
+    // Of each the end of its container and then its own.
+    assert_eq!(when(&bench, |pod| pod.status.phase.is_terminal()), [Some(secs(26)), Some(secs(28))]);
+    assert_eq!(pods.map(|pod| bench.gone_at(pod)), [Some(secs(28)); 2], "nothing is done during a write");
+}
+
+#[test]
 fn a_container_that_starts_again_is_probed_anew() {
     let timing: &'static TimingProfile = Box::leak(Box::new(TimingProfile {
         probe_period: Duration::from_secs(5),
