@@ -20,16 +20,23 @@ pub(crate) fn e2e(args: &[String]) -> Outcome {
         kind::build_images(&asked.versions())?;
     }
     std::thread::scope(|scope| {
-        // Neither has work for all cores to its end, so Go compiles beside cargo.
-        let programs = scope.spawn(|| control_plane_of(&asked));
+        // Each has times when it keeps one core busy only, so Go compiles beside cargo. What goes wrong there is told at once, not when cargo has ended.
+        let programs = scope
+            .spawn(|| control_plane_of(&asked).inspect_err(|failed| eprintln!("xtask: {}", failed.what)));
         // The production operator is a program of its own.
-        cargo(["build", "--quiet", "--release", "--package", "towtank", "--package", "towtank-operator"])?;
-        programs.join().unwrap_or_else(|_| Err(Failed::new("building with Go")))
+        let own =
+            cargo(["build", "--quiet", "--release", "--package", "towtank", "--package", "towtank-operator"]);
+        if own.is_err() && !programs.is_finished() {
+            eprintln!("xtask: waiting for what is built with Go");
+        }
+        let programs =
+            programs.join().unwrap_or_else(|_| Err(Failed::new("the thread that builds with Go panicked")));
+        own.and(programs)
     })?;
     play(&asked)
 }
 
-/// The same with the programs that stand beside this one.
+/// The same with the programs of this workspace that stand beside this one; those of Kubernetes are built if they are missing.
 pub(crate) fn e2e_after_build(args: &[String]) -> Outcome {
     let asked = Asked::of(args);
     if asked.builds_images {

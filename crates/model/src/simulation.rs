@@ -7,6 +7,7 @@ mod actions;
 mod parts;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::cluster::{ActionError, Cluster, ClusterConfig, ClusterEvent, ContainerChoice};
 use crate::engine::{EventQueue, RandomStreams};
@@ -268,15 +269,22 @@ impl<C: Controller, A: Application> Simulation<C, A> {
             && self.controller.is_transparent()
     }
 
+    /// When the application does something next: one thread that plays nodes plays it too, after what it writes.
+    fn application_time(&self) -> Option<Time> {
+        let next = self.application.next_time()?;
+        let writes_until = self.cluster.kubelets.writes_until();
+        Some(writes_until.map_or(next, |until| next.max(until + Duration::from_micros(1))))
+    }
+
     /// When the next thing is due that is known beforehand: all but what a controller that keeps its own time is going to do.
     pub fn scheduled_time(&self) -> Option<Time> {
-        let times = [self.events.next_time(), self.application.next_time(), self.controller.next_time()];
+        let times = [self.events.next_time(), self.application_time(), self.controller.next_time()];
         times.into_iter().flatten().min()
     }
 
     /// When the next thing is due, at or before `limit`. A controller that keeps its own time runs up to there.
     pub fn next_time(&mut self, limit: Time) -> Option<Time> {
-        let others = [self.events.next_time(), self.application.next_time()].into_iter().flatten().min();
+        let others = [self.events.next_time(), self.application_time()].into_iter().flatten().min();
         self.controller.advance(others.map_or(limit, |next| next.min(limit)));
         [others, self.controller.next_time()].into_iter().flatten().min().filter(|at| *at <= limit)
     }
@@ -302,7 +310,7 @@ impl<C: Controller, A: Application> Simulation<C, A> {
         let (mut ctx, controller, _) = self.parts();
         controller.fire(&mut ctx);
         self.spread();
-        if self.application.next_time().is_some_and(|next| next <= at) {
+        if self.application_time().is_some_and(|next| next <= at) {
             self.apply_to(|application, ctx| application.fire(ctx));
         }
         while let Some((_, event)) = self.events.pop_until(at) {

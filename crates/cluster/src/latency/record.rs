@@ -34,7 +34,7 @@ pub enum RecordError {
         /// The scenario's name.
         scenario: String,
         /// What is wrong.
-        error: MeasureError,
+        error: Box<MeasureError>,
         /// The directory of the logs, if they were kept.
         logs: Option<PathBuf>,
     },
@@ -49,7 +49,7 @@ pub enum RecordError {
 }
 
 /// Plays every scenario of changes of size `rounds` times on a site that is started for it; `progress` hears of each that has ended, and where the logs of its cluster are:
-/// they are kept when a pod had to be killed.
+/// they are kept when a pod outlasted its grace period.
 ///
 /// # Errors
 ///
@@ -63,13 +63,18 @@ pub fn record(
     let mut seed = 0;
     let mut measure = |config: SiteConfig, scenario: &Scenario, stack: Stack| {
         seed += 1;
-        let kept = config.dir.join("logs").join(format!("latency-{}-{}", scenario.name, stack.kubernetes));
+        let of = format!("latency-{}-{}-{}", config.provider.name(), scenario.name, stack.kubernetes);
+        let (kept, interrupt) = (config.dir.join("logs").join(of), config.interrupt.clone());
         let mut site = Site::start(config)?;
         let mut measured = Measured::begin(&mut site, scenario, stack)?;
         let operations = play::measure(scenario, &mut measured, rounds, seed);
+        // It plays on the site.
         drop(measured);
-        let is_odd = |operations: &Vec<_>| operations.iter().any(Operation::outlasts_grace_period);
-        let logs = operations.as_ref().map_or(true, is_odd).then_some(kept);
+        let tells = match &operations {
+            Ok(operations) => operations.iter().any(Operation::outlasts_grace_period),
+            Err(_) => interrupt.is_none_or(|interrupt| !interrupt.is_raised()),
+        };
+        let logs = tells.then_some(kept);
         if let Some(logs) = &logs {
             // Those of an earlier run of the same name are of no use any more.
             let _ = std::fs::remove_dir_all(logs);
@@ -77,7 +82,9 @@ pub fn record(
         }
         match operations {
             Ok(operations) => Ok((operations, logs)),
-            Err(error) => Err(RecordError::Measure { scenario: scenario.name.clone(), error, logs }),
+            Err(error) => {
+                Err(RecordError::Measure { scenario: scenario.name.clone(), error: error.into(), logs })
+            }
         }
     };
     each(config, scenarios, &mut measure, progress)
@@ -101,7 +108,11 @@ pub fn record_large_jobs(
             let mut site = Site::start(config.clone())?;
             let limits = Limits { reality: Some(Reality::default()), ..Limits::default() };
             let run = world::play(&mut site, scenario, stack, Chaos::default(), limits)?;
-            let failed = |error| RecordError::Measure { scenario: scenario.name.clone(), error, logs: None };
+            let failed = |error| RecordError::Measure {
+                scenario: scenario.name.clone(),
+                error: Box::new(error),
+                logs: None,
+            };
             completions.push(large_job::completion(&run).map_err(failed)?);
         }
         Ok((completions, None))

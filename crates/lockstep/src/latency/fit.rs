@@ -9,8 +9,9 @@
 //! | `watch_delivery` | from the change of the Job to the first pod, less a call |
 //! | `scheduling` | between the bindings of pods, not too many, that were created together: one decision after the other |
 //! | `binding` | from the creation of the first of a few pods to its binding, less a decision |
-//! | `status_report` | from the last broker's coming online to its pod's being ready; with kubelets that of the profile `kind` |
-//! | `start_slot`, `start` | from the bindings of pods to their running (module `machine`); for virtual nodes, which take no slots, less two reports of the first of a few pods |
+//! | `status_report` | from the last of a few brokers' coming online to its pod's being ready; with kubelets that of the profile `kind` |
+//! | `start_slot`, `start` | with kubelets: from the bindings of pods to their running (module `machine`) |
+//! | `start` | with virtual nodes, which are one thread: from the binding of the first of a few pods to its running, less a report of each and one more |
 //! | `first_probe`, `probe` | with kubelets: from the running of one of a few pods to its being ready (module `probes`) |
 //! | `stop_slot` | with kubelets: how long some of many pods were told to go and had not ended after the time that one of a few takes, for each pod |
 //! | `stop` | from the last of a few brokers' going offline to the end of its pod, less a slot and a report, or for virtual nodes two reports |
@@ -36,7 +37,7 @@ use super::{GROWS, OFFLINE, Operation, SHRINKS};
 const POINTS: [f64; 11] = [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0];
 /// Pods that were created within so many milliseconds came together: in one batch of the controller, which waits for the answers of the one before.
 const TOGETHER_MS: f64 = 5.0;
-/// Where more pods come or go than these, each waits for the others to be written about.
+/// Where no more pods come or go than these, hardly any waits for another.
 const FEW: usize = 3;
 /// Where as many come or go, nodes are busy with them all the time.
 const MANY: usize = 20;
@@ -100,14 +101,16 @@ pub fn fit(recording: &Recording, cores_milli: u32) -> Result<ProfileFile, Unsee
         machine::read(&mut steps, &changes, f64::from(cores_milli) / 1_000.0)?;
     } else {
         steps.read(REPORT, changes.few_grown.iter().map(|it| it.last(3) - it.online))?;
-        // The thread reports that it has taken on a pod, and then that it runs; and that its container has ended, and then that the pod has.
-        let first = changes.few_grown.iter().filter_map(|it| Some(it.at(0, 2)? - it.at(0, 1)?));
+        // The thread reports of each pod that it has been taken on, before the first one runs, and then that it runs; of each that went that its container has ended, and then
+        // that the pod has.
+        let report = steps.median(REPORT);
+        let first = changes.few_grown.iter().filter_map(|it| {
+            let runs = it.pods.iter().filter_map(|pod| pod.get(2)).copied().fold(f64::INFINITY, f64::min);
+            Some(runs - it.at(0, 1)? - report * (it.count()? - 1.0))
+        });
         steps.read_rest("start", first, &[REPORT, REPORT])?;
-        steps.read_rest(
-            "stop",
-            changes.few_shrunk.iter().map(|it| it.last(1) - it.online),
-            &[REPORT, REPORT],
-        )?;
+        let stops = changes.few_shrunk.iter().map(|it| it.last(1) - it.online);
+        steps.read_rest("stop", stops, &[REPORT, REPORT])?;
     }
     // Whatever the profile has that says the rest: `refine` tells all of it.
     steps.0.insert(STOP_NOTICE, vec![(0.5, 0.0)]);
@@ -294,9 +297,9 @@ mod tests {
             to: 4,
             patched: 10.0,
             pods: vec![
-                vec![18.0, 30.0, 45.0, 400.0],
-                vec![28.0, 40.0, 51.0, 420.0],
-                vec![28.0, 43.0, 57.0, 430.0],
+                vec![18.0, 30.0, 65.0, 400.0],
+                vec![28.0, 40.0, 71.0, 420.0],
+                vec![28.0, 43.0, 77.0, 430.0],
             ],
             online: 426.0,
             settled: 1_030.0,
@@ -322,13 +325,13 @@ mod tests {
     fn each_step_is_read_off_where_it_is_to_be_seen() {
         let profile = fit(&recording(vec![grown(), shrunk()]), 0).unwrap();
         let median = |step: &str| profile.steps[step][POINTS.len() / 2].1;
-        assert_eq!(median("operator"), 10.0);
+        assert_eq!(median("operator"), 11.0);
         assert_eq!(median("api_call"), 5.0);
         assert_eq!(median("watch_delivery"), 3.0, "8 less a call");
         assert_eq!(median("scheduling"), 3.0, "the first came before the others");
         assert_eq!(median("binding"), 9.0, "12 less a decision");
         assert_eq!(median("status_report"), 4.0);
-        assert_eq!(median("start"), 7.0, "15 less two reports");
+        assert_eq!(median("start"), 19.0, "35 less a report of each of three pods and one more");
         assert_eq!(median("stop"), 2.0, "10 less two reports");
         assert_eq!(median("cleanup"), 8.0);
         assert!(!profile.steps.contains_key("start_slot"), "a thread has no slots");

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use towtank_model::objects::TERMINATION_GRACE_PERIOD_S;
 use towtank_model::time::Time;
 
 /// Something that was to be seen of a MiniCluster, of its Job or of one of its pods.
@@ -93,8 +94,6 @@ pub struct Operation {
     pub settled: f64,
 }
 
-/// `terminationGracePeriodSeconds`, where nobody says anything else.
-const GRACE_PERIOD_MS: f64 = 30_000.0;
 /// What pods of an operation go through.
 const GROWS: [&str; 4] = ["pods created", "pods scheduled", "pods running", "pods ready"];
 const SHRINKS: [&str; 3] = ["pods told to go", "pods ended", "pods gone"];
@@ -110,10 +109,11 @@ impl Operation {
         format!("{}→{}", self.from, self.to)
     }
 
-    /// Whether a pod that was told to go ended only when it was killed, or later than that.
+    /// Whether some pod that was told to go has not ended within the usual grace period.
     pub fn outlasts_grace_period(&self) -> bool {
-        let ends = self.pods.iter().filter_map(|pod| Some(pod.get(1)? - pod.first()?));
-        !self.grows() && ends.fold(0.0, f64::max) >= GRACE_PERIOD_MS
+        let grace_period_ms = f64::from(TERMINATION_GRACE_PERIOD_S) * 1_000.0;
+        let mut ends = self.pods.iter().filter_map(|pod| Some(pod.get(1)? - pod.first()?));
+        !self.grows() && ends.any(|end| end >= grace_period_ms)
     }
 
     /// When the last pod had come so far (see [`Operation::pods`]).

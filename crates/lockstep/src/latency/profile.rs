@@ -153,6 +153,9 @@ impl ProfileFile {
                     .to_owned(),
             );
         }
+        if let Some(slot) = self.steps.keys().find(|step| self.is_one_thread && step.ends_with("_slot")) {
+            return Err(format!("nodes that are one thread (`is_one_thread`) have no `{slot}`"));
+        }
         let Some(built_in) = TimingProfile::by_name(&self.base) else {
             return Err(ProfileError::Unknown(self.base.clone()).to_string());
         };
@@ -214,6 +217,11 @@ mod tests {
     fn a_file_says_what_differs_from_virtual() {
         let profile = file(r#"{"api_call": [[0, 2], [1, 4.5]], "operator": [[0.5, 8]]}"#).unwrap();
         let built_in = TimingProfile::by_name("virtual").unwrap();
+        let thread = parse(
+            r#"{"name": "p", "source": "s", "is_one_thread": true, "steps": {"stop_slot": [[0.5, 3]]}}"#,
+        );
+        let error = thread.and_then(|file| file.profile()).unwrap_err();
+        assert_eq!(error, "nodes that are one thread (`is_one_thread`) have no `stop_slot`");
         assert_eq!(profile.api_call.median().as_micros(), 3_250);
         assert_eq!(profile.operator.unwrap().median().as_millis(), 8);
         assert_eq!((profile.name, profile.cores_milli, profile.binding), ("p", 1_500, built_in.binding));

@@ -127,3 +127,18 @@ fn a_pod_that_is_deleted_at_once_ends_when_it_goes() {
 fn times_are_kept_to_a_tenth_of_a_millisecond() {
     assert_eq!(milliseconds(Duration::from_micros(1_149)), 1.1);
 }
+
+#[test]
+fn who_has_not_ended_within_the_grace_period_is_told() {
+    let shrunk = |ended: f64| Operation {
+        from: 4,
+        to: 3,
+        patched: 10.0,
+        pods: vec![vec![30.0, 150.0, 158.0], vec![40.0, ended, ended + 8.0]],
+        online: 140.0,
+        settled: 31_000.0,
+    };
+    assert!(!shrunk(30_039.0).outlasts_grace_period());
+    assert!(shrunk(30_040.0).outlasts_grace_period());
+    assert!(!Operation { from: 3, to: 4, ..shrunk(40_000.0) }.outlasts_grace_period(), "it starts");
+}

@@ -41,7 +41,8 @@ pub struct TimingProfile {
     pub image_pull: Distribution,
     /// Part of a pod's start that its node does for one pod at a time.
     pub start_slot: Distribution,
-    /// All nodes are one thread: it writes one report after the other, and does nothing else while it writes.
+    /// All nodes are one thread, that of a program which plays them and what runs there: it writes one report after the other, each of which takes [`Self::status_report`], and
+    /// does nothing else meanwhile. It hears of a pod after [`Self::start`], and takes no slots.
     pub is_one_thread: bool,
     /// Thousandths of a core of the machine that all nodes are: slots are work then that shares the cores, and nothing waits for its turn. 0: slots are taken one after the other.
     pub cores_milli: u32,

@@ -91,8 +91,8 @@ fn changes(
 
 /// What is told of scenarios while others are still measured.
 fn told<T>(Series { scenario, load, operations }: &Series<T>, logs: Option<&Path>) -> String {
-    let killed = |logs: &Path| format!("; a pod had to be killed, logs: {}", logs.display());
-    let logs = logs.map(killed).unwrap_or_default();
+    let late = |logs: &Path| format!("; a pod outlasted its grace period, logs: {}", logs.display());
+    let logs = logs.map(late).unwrap_or_default();
     format!("{scenario}: measured {} times, load {load:?}{logs}\n", operations.len())
 }
 

@@ -29,7 +29,7 @@ const CHANGES: &str = "
 Milliseconds; the times are those at which a watch has told of something. The Job controller may make 20 requests a second and 30 at once, which is Kubernetes' default. A phase goes from
 one milestone to the next, each reached by the last pod concerned, and begins with the change of `spec.size` in the MiniCluster. A pod is ready when its broker is online, so that comes
 first. *status settled*: the Job's status counts all pods, all of them ready and none on its way out, and the MiniCluster's status says the same. A percentage is how far the model is off, as
-a part of what was measured; differences of less than a millisecond count as none. **ok**: within 10 % at p50 and 25 % at p90.
+a part of what was measured, or of a millisecond where that is more; differences of less than a millisecond count as none. **ok**: within 10 % at p50 and 25 % at p90.
 
 The model's timing profile is fitted by `towtank calibrate` to other changes of size (`benches/latency/calibration`) than those that are judged (`benches/latency/judged`);
 `crates/lockstep/src/latency/fit.rs` says which step is read off what.

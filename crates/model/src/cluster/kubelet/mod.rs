@@ -203,6 +203,10 @@ impl Kubelets {
             true => Duration::ZERO,
             false => timing.image_pull.draw(ctx.random, Purpose::Node),
         };
+        if self.thread.is_some() {
+            // It hears of the pod so late, and has reported nothing before.
+            self.arm(uid, PodTimer::Report, ctx.now + rest, ctx);
+        }
         self.take_turn(uid, node, Turn::Start { pull, slot }, rest, ctx);
     }
 
@@ -228,9 +232,9 @@ impl Kubelets {
             PodTimer::Container(position) => {
                 self.container_expired(uid, usize::from(position), is_silent, ctx)
             }
-            _ if self.waits_for_thread(uid, timer, ctx) => {}
             // What a silent kubelet leaves undone is taken up by `resume`.
-            _ if is_silent => {}
+            _ if is_silent => self.abandon_write(uid),
+            _ if self.put_off(uid, timer, ctx) => {}
             PodTimer::Stage => self.stage_expired(uid, ctx),
             PodTimer::Stop => self.stop_expired(uid, ctx),
             PodTimer::Ready => self.become_ready(uid, ctx),
@@ -304,6 +308,7 @@ impl Kubelets {
     /// The kubelet has nothing to do with the pod any more.
     fn forget(&mut self, uid: Uid, ctx: &mut Context<'_>) {
         self.drop_work(uid, ctx);
+        self.abandon_write(uid);
         for position in self.pods.get(&uid).map_or(0..0, |work| 0..work.containers.len()) {
             let container = self.pods.get(&uid).and_then(|work| work.containers.get(position));
             if container.is_some_and(container::ContainerRun::is_running) {

@@ -52,10 +52,6 @@ impl Kubelets {
                 Turn::Stop { slot } => self.work(uid, slot, rest, ctx),
             };
         }
-        if self.thread.is_some() && matches!(turn, Turn::Start { .. }) {
-            // The thread hears of the pod so late, and nothing has been reported before.
-            self.arm(uid, PodTimer::Report, ctx.now + rest, ctx);
-        }
         let host = self.host(node);
         let (until, length) = match turn {
             Turn::Start { pull, slot } => (&mut host.starts_until, pull + slot),

@@ -242,6 +242,40 @@ fn one_thread_writes_one_report_after_the_other() {
 }
 
 #[test]
+fn a_thread_goes_on_whatever_becomes_of_a_write() {
+    let thread = |report_ms| -> &'static TimingProfile {
+        Box::leak(Box::new(TimingProfile {
+            is_one_thread: true,
+            status_report: crate::engine::Distribution::constant_ms(report_ms),
+            ..*TimingProfile::instant()
+        }))
+    };
+    let runs = |bench: &Bench, pod| bench.when(pod, |pod| pod.status.phase == PodPhase::Running);
+    // Writes that take no time keep nobody waiting.
+    let mut bench = Bench::new(ClusterConfig { timing: thread(0), ..config(2) });
+    let pods = ["one", "other"].map(|name| bench.create(name, spec(RestartPolicy::Never)));
+    bench.run_for_secs(1);
+    assert_eq!(pods.map(|pod| runs(&bench, pod)), [Some(secs(0)); 2]);
+    // The pod is gone while something is written about it: the other one's turn comes.
+    let mut bench = Bench::new(ClusterConfig { timing: thread(2_000), ..config(2) });
+    let [goes, stays] = ["goes", "stays"].map(|name| bench.create(name, spec(RestartPolicy::Never)));
+    bench.run_for_secs(1);
+    bench.delete(goes, Some(0));
+    bench.run_for_secs(20);
+    assert_eq!((runs(&bench, goes), runs(&bench, stays)), (None, Some(secs(6))));
+    // A kubelet falls silent while its report is written: nothing of it is to be seen before it is back, and the whole write is to be made then.
+    let mut bench = Bench::new(ClusterConfig { timing: thread(2_000), ..config(1) });
+    let pod = bench.create("pod", spec(RestartPolicy::Never));
+    bench.run_for_secs(1);
+    bench.node("node-0", NodeChange::Down);
+    bench.run_for_secs(9);
+    assert_eq!(bench.when(pod, |pod| pod.status.start_time.is_some()), None);
+    bench.node("node-0", NodeChange::Up);
+    bench.run_for_secs(10);
+    assert_eq!(runs(&bench, pod), Some(secs(12)));
+}
+
+#[test]
 fn a_container_that_starts_again_is_probed_anew() {
     let timing: &'static TimingProfile = Box::leak(Box::new(TimingProfile {
         probe_period: Duration::from_secs(5),
