@@ -185,12 +185,16 @@ pub fn rows(measured: &[Operation], model: &[Operation]) -> Result<Vec<Row>, Com
 ///
 /// See [`rows`].
 pub fn near_at_best(recording: &Recording) -> Result<f64, CompareError> {
+    let by_change = recording.series.iter().map(|Series { operations, .. }| {
+        let mut changes: BTreeMap<String, Vec<&Operation>> = BTreeMap::new();
+        operations.iter().for_each(|it| changes.entry(it.name()).or_default().push(it));
+        (operations, changes)
+    });
+    let by_change: Vec<_> = by_change.collect();
     let mut random = RandomStreams::new(1);
     let mut near = 0;
     for _ in 0..RESAMPLES {
-        for Series { operations, .. } in &recording.series {
-            let mut changes: BTreeMap<String, Vec<&Operation>> = BTreeMap::new();
-            operations.iter().for_each(|it| changes.entry(it.name()).or_default().push(it));
+        for (operations, changes) in &by_change {
             let drawn = changes.values().flat_map(|alike| std::iter::repeat_n(alike, alike.len()));
             let drawn: Vec<Operation> = drawn
                 .filter_map(|alike| {
@@ -251,13 +255,7 @@ mod tests {
         let error =
             rows(&[grows.clone(), operation(6, 5.0)], std::slice::from_ref(&grows)).expect_err("no 3→6");
         assert_eq!(error.to_string(), "the change 3→6 was measured, and the model never makes it");
-        let recording = |series| Recording {
-            provider: "process".to_owned(),
-            kubernetes: "1.37.0".to_owned(),
-            date: "2026-11-23".to_owned(),
-            cores: 2,
-            series,
-        };
+        let recording = |series| recording("process", "1.37.0", series);
         let error = judge(&recording(Vec::new()), &[], "kind").expect_err("nothing was measured");
         assert!(matches!(error, CompareError::Nothing), "{error}");
         let text = "apiVersion: towtank.dev/v1alpha1\nkind: Scenario\nmetadata: {name: sizes}\nspec:\n  about: Sizes.\n  steps:\n    \
@@ -294,8 +292,7 @@ mod tests {
         let near = |second: f64| {
             let operations = vec![operation(4, 10.0), operation(4, second)];
             let series = vec![Series { scenario: "s".to_owned(), load: Vec::new(), operations }];
-            let (provider, kubernetes, date) = ("kind".to_owned(), "1.36.3".to_owned(), String::new());
-            near_at_best(&Recording { provider, kubernetes, date, cores: 2, series }).expect("a figure")
+            near_at_best(&recording("kind", "1.36.3", series)).expect("a figure")
         };
         assert_eq!(near(10.0), 8.0, "all rows, every time");
         // "Job patched" alone varies, and is near when both rounds are drawn: half of the time.
@@ -303,37 +300,52 @@ mod tests {
         assert!((7.3..7.7).contains(&some), "{some}");
     }
 
+    fn recording(provider: &str, kubernetes: &str, series: Vec<Series>) -> Recording {
+        let (provider, kubernetes) = (provider.to_owned(), kubernetes.to_owned());
+        Recording { provider, kubernetes, date: String::new(), cores: 2, series }
+    }
+
+    /// Scenarios that profiles are fitted to.
+    fn calibration(names: &[&str]) -> Vec<Arc<Scenario>> {
+        let directory =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../benches/latency/calibration");
+        let scenario = |name: &&str| {
+            let text = std::fs::read_to_string(directory.join(format!("{name}.yaml"))).expect("a scenario");
+            let scenario = towtank_scenario::parse(name, &text, &towtank_scenario::NoFiles);
+            Arc::new(scenario.expect("a scenario"))
+        };
+        names.iter().map(scenario).collect()
+    }
+
+    /// What the model itself says with a profile, as though it had been measured.
+    fn told_by_the_model(
+        profile: &ProfileFile,
+        nothing: Recording,
+        scenarios: &[Arc<Scenario>],
+        rounds: u32,
+    ) -> Recording {
+        let name = profile.publish().expect("a profile");
+        let series = scenarios.iter().map(|scenario| {
+            let played = played(&nothing, &scenario.name, scenarios, Some(&name));
+            let (played, stack) = played.expect("a scenario of this version");
+            let operations = model(&played, stack, rounds).expect("changes of size");
+            Series { scenario: scenario.name.clone(), load: Vec::new(), operations }
+        });
+        Recording { series: series.collect(), ..nothing }
+    }
+
     /// What the model itself says with another machine than the one that was measured is told apart.
     #[test]
     fn the_cores_of_a_machine_are_found_again() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let timing = std::fs::read_to_string(root.join("snapshots/cluster/kind-1.36/timing.json"));
-        let mut machine: ProfileFile =
-            serde_json::from_str(&timing.expect("a profile")).expect("a profile of kind");
-        let files = ["resize-2-32", "resize-3-8", "resize-5-7"];
-        let scenarios = files.map(|name| {
-            let path = root.join(format!("benches/latency/calibration/{name}.yaml"));
-            let text = std::fs::read_to_string(&path).expect("a scenario");
-            let scenario = towtank_scenario::parse(name, &text, &towtank_scenario::NoFiles);
-            Arc::new(scenario.expect("a scenario"))
-        });
-        let nothing = || Recording {
-            provider: "kind".to_owned(),
-            kubernetes: "1.36.3".to_owned(),
-            date: String::new(),
-            cores: 2,
-            series: Vec::new(),
-        };
+        let timing = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../snapshots/cluster/kind-1.36/timing.json");
+        let timing = std::fs::read_to_string(timing).expect("a profile");
+        let mut machine: ProfileFile = serde_json::from_str(&timing).expect("a profile of kind");
+        let scenarios = calibration(&["resize-2-32", "resize-3-8", "resize-5-7"]);
         for cores_milli in [1_250, 2_000] {
             machine.cores_milli = cores_milli;
-            let name = machine.publish().expect("a profile");
-            let series = scenarios.iter().map(|scenario| {
-                let played = played(&nothing(), &scenario.name, &scenarios, Some(&name));
-                let (played, stack) = played.expect("a scenario of this version");
-                let operations = model(&played, stack, 2).expect("changes of size");
-                Series { scenario: scenario.name.clone(), load: Vec::new(), operations }
-            });
-            let recording = Recording { series: series.collect(), ..nothing() };
+            let nothing = recording("kind", "1.36.3", Vec::new());
+            let recording = told_by_the_model(&machine, nothing, &scenarios, 2);
             let profile = calibrate(&recording, &scenarios).expect("a profile");
             assert_eq!(profile.cores_milli, cores_milli);
         }
@@ -342,11 +354,7 @@ mod tests {
     /// What nodes that are one thread take is read off as it is, where the model itself says it.
     #[test]
     fn a_thread_is_found_again() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../benches/latency/calibration/resize-5-7.yaml");
-        let text = std::fs::read_to_string(&path).expect("a scenario");
-        let scenario = towtank_scenario::parse("resize-5-7", &text, &towtank_scenario::NoFiles);
-        let scenarios = [Arc::new(scenario.expect("a scenario"))];
+        let scenarios = calibration(&["resize-5-7"]);
         let wanted =
             [("start", 4.0), ("status_report", 6.0), ("cleanup", 8.0), ("operator", 7.0), ("api_call", 2.0)];
         let steps = wanted.iter().map(|(step, ms)| ((*step).to_owned(), vec![(0.5, *ms)])).collect();
@@ -359,18 +367,8 @@ mod tests {
             probe_period_ms: 0,
             steps,
         };
-        let nothing = Recording {
-            provider: "process".to_owned(),
-            kubernetes: "1.37.0".to_owned(),
-            date: String::new(),
-            cores: 2,
-            series: Vec::new(),
-        };
-        let name = thread.publish().expect("a profile");
-        let (played, stack) = played(&nothing, "resize-5-7", &scenarios, Some(&name)).expect("a scenario");
-        let operations = model(&played, stack, 4).expect("changes of size");
-        let series = vec![Series { scenario: "resize-5-7".to_owned(), load: Vec::new(), operations }];
-        let fitted = calibrate(&Recording { series, ..nothing }, &scenarios).expect("a profile");
+        let recording = told_by_the_model(&thread, recording("process", "1.37.0", Vec::new()), &scenarios, 4);
+        let fitted = calibrate(&recording, &scenarios).expect("a profile");
         for (step, ms) in wanted {
             let points = &fitted.steps[step];
             let median = points[points.len() / 2].1;
